@@ -1,0 +1,41 @@
+/*
+ * An error is told once, where it is known, with its place. Modules report;
+ * proxy/ logs.
+ */
+#ifndef SIDESPAN_BASE_ERROR_H
+#define SIDESPAN_BASE_ERROR_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct place {
+    const char *file; /* borrowed; NULL: none */
+    unsigned line;    /* from 1; 0: nowhere in particular */
+    unsigned column;  /* from 1, in bytes */
+};
+
+struct error {
+    struct place at;
+    char text[300]; /* zero it; the first message wins */
+};
+
+/* Always false, so that a failing function ends with: return error_set(err, "..."); */
+bool error_at(struct error *err, struct place at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+bool error_set(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Many errors of one file, reported in one go. */
+enum { ERRORS_MAX = 100 };
+struct errors {
+    struct error *v; /* owned */
+    size_t n, cap;
+    size_t more; /* found past ERRORS_MAX and only counted */
+};
+
+/* Always false. Adds one; past ERRORS_MAX it is only counted. */
+bool errors_add(struct errors *list, struct place at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void errors_release(struct errors *list);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * The log: one line an event on standard error, "TIME LEVEL area: text". Only
+ * proxy/ logs. Lines are written whole, from any thread.
+ */
+#ifndef SIDESPAN_BASE_LOG_H
+#define SIDESPAN_BASE_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+void log_set_level(enum log_level level);
+/* JSON lines ({"time":…,"level":…,"area":…,"message":…}) instead of text. */
+void log_set_json(bool json);
+bool log_enabled(enum log_level level);
+/* False: not the name of a level ("error", "warn", "info", "debug"). */
+bool log_level_parse(struct str name, enum log_level *out);
+
+/* Control characters in the text are written as \xNN (in JSON \u00NN): a peer cannot forge a line.
+ * A line has at most PIPE_BUF bytes; a longer text is cut and ends in "...". errno is kept. */
+void log_write(enum log_level level, const char *area, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/*
+ * Holds back what would repeat: at most `burst` lines a second for the place
+ * that owns it; the first line of the next second says how many were held back.
+ * Of one thread. Zero it.
+ */
+struct log_limit {
+    nsec_t second;
+    unsigned written, held;
+};
+/* True: write it. *held: how many were held back since the last one written. */
+bool log_limit_allow(struct log_limit *limit, unsigned burst, nsec_t now, unsigned *held);
+
+#endif
