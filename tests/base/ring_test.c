@@ -9,12 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+static struct ring *ring_of(size_t capacity_bytes)
+{
+    struct ring *r = ring_new(capacity_bytes);
+
+    ck_assert_ptr_nonnull(r);
+    return r;
+}
+
 START_TEST(capacity_is_a_power_of_two)
 {
     static const size_t wanted[] = {0, 1, 4096, 5000, 65537};
-    struct ring *r = ring_new(wanted[_i]);
+    struct ring *r = ring_of(wanted[_i]);
 
-    ck_assert_ptr_nonnull(r);
     size_t capacity = ring_capacity(r);
     ck_assert_uint_ge(capacity, wanted[_i]);
     ck_assert_uint_eq(capacity & (capacity - 1), 0);
@@ -46,9 +53,8 @@ static long resident_pages(void)
 START_TEST(pages_are_taken_only_as_they_are_written)
 {
     long before = resident_pages();
-    struct ring *r = ring_new((size_t)1 << 30);
+    struct ring *r = ring_of((size_t)1 << 30);
 
-    ck_assert_ptr_nonnull(r);
     memset(ring_reserve(r, 100), 1, 100);
     ring_commit(r, 100);
     ck_assert_int_lt(resident_pages() - before, 5000); /* of 262144 */
@@ -58,7 +64,7 @@ END_TEST
 
 START_TEST(a_record_counts_only_when_committed)
 {
-    struct ring *r = ring_new(4096);
+    struct ring *r = ring_of(4096);
     size_t size;
 
     ck_assert_ptr_null(ring_peek(r, &size));
@@ -82,7 +88,7 @@ END_TEST
 
 START_TEST(a_record_may_be_empty)
 {
-    struct ring *r = ring_new(4096);
+    struct ring *r = ring_of(4096);
     size_t size = 9;
 
     ck_assert_ptr_nonnull(ring_reserve(r, 0));
@@ -97,7 +103,7 @@ END_TEST
 
 START_TEST(a_full_ring_takes_no_more_until_one_is_popped)
 {
-    struct ring *r = ring_new(4096);
+    struct ring *r = ring_of(4096);
     size_t size;
     int taken = 0;
 
@@ -117,7 +123,7 @@ END_TEST
 
 START_TEST(a_record_over_half_of_the_ring_is_refused)
 {
-    struct ring *r = ring_new(4096);
+    struct ring *r = ring_of(4096);
 
     ck_assert_ptr_nonnull(ring_reserve(r, 2048 - 16));
     ck_assert_ptr_null(ring_reserve(r, 2048 - 15));
@@ -130,7 +136,7 @@ END_TEST
 /* Wherever the ring stands, an empty one has room for the largest record, in one piece. */
 START_TEST(the_largest_record_fits_at_every_position)
 {
-    struct ring *r = ring_new(4096);
+    struct ring *r = ring_of(4096);
     size_t size, largest = 4096 / 2 - 16;
 
     for (int i = 0; i < 1000; i++) {
@@ -207,7 +213,7 @@ static const char *consume(struct traffic *t)
 START_TEST(two_threads_pass_every_record_in_order)
 {
     static const size_t capacities[] = {4096, 8192, 1 << 20};
-    struct ring *r = ring_new(capacities[_i]);
+    struct ring *r = ring_of(capacities[_i]);
     struct traffic in = {.ring = r, .records = 200000}, out;
     pthread_t producer;
 
