@@ -2,11 +2,13 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void __attribute__((format(printf, 3, 0)))
 fill(struct error *err, struct place at, const char *format, va_list args)
 {
     err->at = at;
+    err->excerpt = NULL;
     vsnprintf(err->text, sizeof(err->text), format, args);
 }
 
@@ -65,8 +67,31 @@ bool errors_add(struct errors *list, struct place at, const char *format, ...)
     return false;
 }
 
+struct errors_text {
+    struct errors_text *next;
+    char bytes[];
+};
+
+const char *errors_keep(struct errors *list, const char *text, size_t n)
+{
+    struct errors_text *kept = malloc(sizeof(*kept) + n + 1);
+
+    if (!kept)
+        return NULL;
+    memcpy(kept->bytes, text, n);
+    kept->bytes[n] = '\0';
+    kept->next = list->kept;
+    list->kept = kept;
+    return kept->bytes;
+}
+
 void errors_release(struct errors *list)
 {
+    while (list->kept) {
+        struct errors_text *next = list->kept->next;
+        free(list->kept);
+        list->kept = next;
+    }
     free(list->v);
     *list = (struct errors){0};
 }

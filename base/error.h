@@ -17,7 +17,8 @@ struct place {
 
 struct error {
     struct place at;
-    char text[300]; /* zero it; the first message wins */
+    char text[300];      /* zero it; the first message wins */
+    const char *excerpt; /* of the file, a caret under the place; borrowed; NULL: none */
 };
 
 /* Always false, so that a failing function ends with: return error_set(err, "..."); */
@@ -27,15 +28,20 @@ bool error_set(struct error *err, const char *format, ...) __attribute__((format
 
 /* Many errors of one file, reported in one go. */
 enum { ERRORS_MAX = 100 };
+struct errors_text;
 struct errors {
     struct error *v; /* owned */
     size_t n, cap;
-    size_t more; /* found past ERRORS_MAX and only counted */
+    size_t more;              /* found past ERRORS_MAX and only counted */
+    struct errors_text *kept; /* owned: what errors_keep() copied */
 };
 
 /* Always false. Adds one; past ERRORS_MAX it is only counted. */
 bool errors_add(struct errors *list, struct place at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* A NUL-ended copy that lives as long as the list: the name of a file, an excerpt. NULL: no memory.
+ */
+const char *errors_keep(struct errors *list, const char *text, size_t n);
 void errors_release(struct errors *list);
 
 #endif

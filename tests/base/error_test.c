@@ -57,6 +57,23 @@ START_TEST(a_list_keeps_its_errors_in_order_and_counts_the_rest)
 }
 END_TEST
 
+START_TEST(texts_kept_with_a_list_outlive_their_owner)
+{
+    struct errors list = {0};
+    char name[] = "a.conf and more";
+
+    const char *kept = errors_keep(&list, name, 6);
+    const char *other = errors_keep(&list, "", 0);
+    memset(name, 'x', sizeof(name));
+    ck_assert_str_eq(kept, "a.conf");
+    ck_assert_str_eq(other, "");
+    errors_add(&list, (struct place){kept, 1, 1}, "no");
+    ck_assert_ptr_null(list.v[0].excerpt);
+    errors_release(&list);
+    ck_assert_ptr_null(list.kept);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("error");
@@ -65,6 +82,7 @@ int main(void)
     tcase_add_test(tc, an_error_without_a_place_has_line_0);
     tcase_add_test(tc, a_long_message_is_cut);
     tcase_add_test(tc, a_list_keeps_its_errors_in_order_and_counts_the_rest);
+    tcase_add_test(tc, texts_kept_with_a_list_outlive_their_owner);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
