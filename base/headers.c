@@ -179,3 +179,9 @@ bool headers_have_member(const struct headers *h, enum header_id id, struct str 
     }
     return false;
 }
+
+void headers_remove_at(struct headers *h, size_t index)
+{
+    memmove(&h->v[index], &h->v[index + 1], (h->n - index - 1) * sizeof h->v[0]);
+    h->n--;
+}

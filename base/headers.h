@@ -73,6 +73,8 @@ size_t headers_count(const struct headers *h, enum header_id id);
 /* Removes all of a name, keeping the order of the rest; returns how many. */
 size_t headers_remove(struct headers *h, enum header_id id);
 size_t headers_remove_name(struct headers *h, struct str name);
+/* Removes the field at that index, keeping the order of the rest. */
+void headers_remove_at(struct headers *h, size_t index);
 /* True when the comma-separated value of any field with that id has the member (case ignored). */
 bool headers_have_member(const struct headers *h, enum header_id id, struct str member);
 

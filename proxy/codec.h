@@ -1,0 +1,95 @@
+/*
+ * What a codec promises an exchange: messages instead of bytes, the same for
+ * every version of HTTP. A stream is one side of one exchange: with HTTP/1 the
+ * connection's current message, with HTTP/2 one of many.
+ */
+#ifndef SIDESPAN_PROXY_CODEC_H
+#define SIDESPAN_PROXY_CODEC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/headers.h"
+#include "otlp/span.h"
+
+/* How the end of a body is known (RFC 9112 section 6). */
+enum body_kind { BODY_NONE, BODY_LENGTH, BODY_CHUNKED, BODY_UNTIL_CLOSE };
+
+/* A head, of either kind. Slices live in the stream's arena. */
+struct message {
+    struct str method; /* request */
+    struct str target; /* as received: origin, absolute, authority or asterisk form */
+    struct str scheme, authority, path, query; /* taken from target and Host; query p NULL: no '?' */
+    uint16_t status; /* response */
+    struct str reason;
+    uint8_t version; /* 10, 11, 20: received; what is sent is the codec's choice */
+    uint8_t body;    /* enum body_kind */
+    bool close;      /* the connection is not to be used again; when sent, the peer is told */
+    bool upgrade;    /* asks to switch protocols, or (101) does */
+    uint64_t length; /* BODY_LENGTH */
+    struct headers fields;
+};
+
+/* A message that may not be passed on, because two parsers could read it differently, or it is over a
+ * limit. */
+struct refusal {
+    const char *rule;  /* a literal: "content-length-repeated" */
+    unsigned status;   /* what a request is answered with: 400, 408, 414, 431, 501, 505 */
+    const char *cure;  /* a sentence for the log and the answer */
+};
+
+struct stream;
+struct conn;
+
+/* What the owner of a stream is told. After any of them it may have finished or aborted the stream. */
+struct stream_events {
+    /* A whole head. Responses: also each interim one (1xx). m lives in the stream's arena. */
+    void (*on_head)(void *owner, struct message *m);
+    /* The next `size` bytes of the body are one chunk (HTTP/1 chunked only). */
+    void (*on_chunk)(void *owner, uint64_t size);
+    /* Borrowed until the end of the turn. */
+    void (*on_body)(void *owner, struct str data);
+    /* The message is whole. trailers NULL: none. */
+    void (*on_end)(void *owner, const struct headers *trailers);
+    /* A request that is refused; partial has what was understood of it. */
+    void (*on_refused)(void *owner, const struct refusal *why, struct message *partial);
+    /* The message will never be whole, or what is sent cannot arrive. */
+    void (*on_failed)(void *owner, enum span_error why);
+    /* The peer takes bytes again. */
+    void (*on_drained)(void *owner);
+};
+
+/* What a codec does for the owner. What is sent goes out when the turn ends. */
+struct codec_ops {
+    /* end: no body follows. Interim responses (status < 200 but 101) may come before the final one. */
+    void (*send_head)(struct stream *s, const struct message *m, bool end);
+    /* What follows up to size bytes is to be one chunk; a codec without chunks ignores it. */
+    void (*send_chunk)(struct stream *s, uint64_t size);
+    void (*send_body)(struct stream *s, struct str data);
+    /* trailers NULL: none. */
+    void (*send_end)(struct stream *s, const struct headers *trailers);
+    /* True: send no more until on_drained(). */
+    bool (*blocked)(struct stream *s);
+    /* Whether on_body() and so on are wanted; a little may still come after pausing. */
+    void (*pause)(struct stream *s, bool paused);
+    /* The owner is done with it, both messages are over: the connection is kept or closed. */
+    void (*finish)(struct stream *s);
+    /* The owner is done with it, though a message was not over. reset: so that the peer cannot take
+     * what it has for the whole. */
+    void (*abort)(struct stream *s, bool reset);
+    /* Hands over the connection after an upgrade or CONNECT, with what came after the message in
+     * *leftover (in the arena). The stream is gone. */
+    struct conn *(*detach)(struct stream *s, struct str *leftover);
+};
+
+struct stream {
+    const struct codec_ops *codec;
+    const struct stream_events *events; /* NULL: it has no owner */
+    void *owner;
+    struct arena *arena; /* the owner's: heads of received messages are put there */
+    nsec_t began;        /* when the first byte of the message came */
+};
+
+#endif

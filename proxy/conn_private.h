@@ -1,0 +1,20 @@
+/*
+ * What conn.c and conn_output.c share: how one conn is made and unmade.
+ */
+#ifndef SIDESPAN_PROXY_CONN_PRIVATE_H
+#define SIDESPAN_PROXY_CONN_PRIVATE_H
+
+#include "proxy/conn.h"
+
+/* Forgets all that was to be sent, and takes the conn out of the turn. */
+void conn_drop_output(struct conn *c);
+/* Sends the turn's output of every dirty conn, until there is none; tells errors. */
+void conns_flush(struct worker *w);
+/* The socket of a conn that was connecting is connected. */
+void conn_established(struct conn *c);
+/* The connection was made: what was queued meanwhile goes out. */
+void conn_output_start(struct conn *c);
+/* Frees the turns that are not lent. */
+void out_turns_free(struct worker *w);
+
+#endif

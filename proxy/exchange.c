@@ -1,0 +1,396 @@
+/*
+ * The life of an exchange: its states, what both sides tell it, and its end.
+ */
+#include "proxy/exchange.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "proxy/exchange_private.h"
+
+enum { POOL_MAX = 256 };
+
+struct exchange_pool {
+    struct worker *worker;
+    struct exchange *free[POOL_MAX];
+    unsigned n;
+};
+
+#define TO(state) (1u << (state))
+static const unsigned may_enter[] = {
+    [EXCHANGE_NEW] = TO(EXCHANGE_FAULT) | TO(EXCHANGE_RESOLVING) | TO(EXCHANGE_CONNECTING) |
+                     TO(EXCHANGE_ANSWERING) | TO(EXCHANGE_ENDED),
+    [EXCHANGE_FAULT] = TO(EXCHANGE_RESOLVING) | TO(EXCHANGE_CONNECTING) | TO(EXCHANGE_ANSWERING) |
+                       TO(EXCHANGE_ENDED),
+    [EXCHANGE_RESOLVING] = TO(EXCHANGE_CONNECTING) | TO(EXCHANGE_ANSWERING) | TO(EXCHANGE_ENDED),
+    [EXCHANGE_CONNECTING] = TO(EXCHANGE_CONNECTING) | TO(EXCHANGE_ASKED) | TO(EXCHANGE_ANSWERING) |
+                            TO(EXCHANGE_ENDED),
+    [EXCHANGE_ASKED] = TO(EXCHANGE_CONNECTING) | TO(EXCHANGE_ANSWERING) | TO(EXCHANGE_ENDED),
+    [EXCHANGE_ANSWERING] = TO(EXCHANGE_ENDED),
+    [EXCHANGE_ENDED] = 0,
+};
+
+void exchange_phase(struct exchange *x, enum span_phase phase)
+{
+    if (x->span.phase[phase] < 0)
+        x->span.phase[phase] = worker_now(x->worker) - x->began;
+}
+
+/* The one place where the state changes: checks the step, stamps the span, sets the new deadline. */
+void exchange_enter(struct exchange *x, enum exchange_state next)
+{
+    assert(may_enter[x->state] & TO(next));
+    if (x->state == EXCHANGE_FAULT)
+        exchange_phase(x, PHASE_FAULT);
+    if (next == EXCHANGE_ASKED)
+        exchange_phase(x, PHASE_CONNECTED);
+    if (next == EXCHANGE_ANSWERING)
+        exchange_phase(x, PHASE_FIRST_BYTE);
+    x->state = (uint8_t)next;
+    x->last_activity = worker_now(x->worker);
+    if (x->deadline || x->idle_limit || next == EXCHANGE_FAULT || next == EXCHANGE_CONNECTING)
+        exchange_rearm(x);
+}
+
+/* ---- time ---- */
+
+static void earliest(nsec_t *at, nsec_t other)
+{
+    if (other && other < *at)
+        *at = other;
+}
+
+void exchange_rearm(struct exchange *x)
+{
+    nsec_t at = TIMER_NEVER;
+
+    earliest(&at, x->deadline);
+    if (x->state == EXCHANGE_FAULT)
+        earliest(&at, x->fault_until);
+    if (x->state == EXCHANGE_CONNECTING)
+        earliest(&at, x->queue_until);
+    if (x->idle_limit)
+        earliest(&at, x->last_activity + x->idle_limit);
+    if (at == TIMER_NEVER)
+        timer_disarm(&x->timer);
+    else
+        timer_arm(x->worker->timers, &x->timer, at);
+}
+
+static void on_timer(struct timer *t)
+{
+    struct exchange *x = container_of(t, struct exchange, timer);
+    nsec_t now = worker_now(x->worker);
+
+    if (x->deadline && now >= x->deadline) {
+        metrics_add(x->worker->metrics, COUNT_ROUTE_TIMEOUTS, 1);
+        exchange_fail(x, SPAN_ERROR_TIMEOUT, "the route's timeout was over");
+    } else if (x->state == EXCHANGE_FAULT && now >= x->fault_until) {
+        exchange_go_on(x);
+    } else if (x->state == EXCHANGE_CONNECTING && x->queue_until && now >= x->queue_until) {
+        exchange_fail(x, SPAN_ERROR_OVERLOAD, "no connection to the upstream became free in time");
+    } else if (x->idle_limit && now >= x->last_activity + x->idle_limit) {
+        metrics_add(x->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
+        exchange_fail(x, SPAN_ERROR_IDLE, "no byte came for the idle timeout");
+    } else {
+        exchange_rearm(x);
+    }
+}
+
+/* ---- what the client tells ---- */
+
+static void client_on_head(void *owner, struct message *m)
+{
+    exchange_begin(owner, m);
+}
+
+static void client_on_chunk(void *owner, uint64_t size)
+{
+    struct exchange *x = owner;
+
+    if (x->upstream && x->held.n == x->held_sent)
+        x->upstream->codec->send_chunk(x->upstream, size);
+}
+
+static bool body_allowed(struct exchange *x, size_t n)
+{
+    uint64_t limit = exchange_config(x)->limits.body_bytes;
+
+    x->span.request_bytes += n;
+    return !limit || x->span.request_bytes <= limit;
+}
+
+/* Kept while it cannot be sent, or may have to be sent again. */
+static void hold_body(struct exchange *x, struct str data)
+{
+    if (x->upstream && x->held.n + data.n > REPLAY_BYTES_MAX) {
+        x->replayable = false; /* too much to keep: it was sent, and that must do */
+        buffer_reset(&x->held);
+        x->held_sent = 0;
+        return;
+    }
+    if (!buffer_add(&x->held, data.p, data.n))
+        x->replayable = false;
+    if (x->upstream)
+        x->held_sent = x->held.n;
+}
+
+static void client_on_body(void *owner, struct str data)
+{
+    struct exchange *x = owner;
+
+    x->last_activity = worker_now(x->worker);
+    if (x->local)
+        return;
+    if (!body_allowed(x, data.n)) {
+        static const struct refusal too_large = {"body-too-large", 413,
+                                                 "send less, or raise limits { body-bytes }"};
+
+        exchange_refuse(x, &too_large);
+        return;
+    }
+    if (!x->upstream) {
+        hold_body(x, data);
+        if (x->held.failed)
+            exchange_fail(x, SPAN_ERROR_OVERLOAD, "no memory for the request body");
+        else if (x->held.n > exchange_config(x)->limits.buffer_bytes)
+            x->client->codec->pause(x->client, true);
+        return;
+    }
+    if (x->replayable)
+        hold_body(x, data);
+    x->upstream->codec->send_body(x->upstream, data);
+    if (x->upstream->codec->blocked(x->upstream))
+        x->client->codec->pause(x->client, true);
+}
+
+static void client_on_end(void *owner, const struct headers *trailers)
+{
+    struct exchange *x = owner;
+
+    x->request_ended = true;
+    x->request_trailers = trailers;
+    if (x->end_with_request)
+        exchange_end(x);
+    if (x->local || !x->upstream)
+        return;
+    x->upstream->codec->send_end(x->upstream, trailers);
+    exchange_phase(x, PHASE_REQUEST);
+}
+
+static void client_on_refused(void *owner, const struct refusal *why, struct message *partial)
+{
+    struct exchange *x = owner;
+
+    if (!x->request) {
+        x->request = partial;
+        exchange_span_begin(x, x->client->began);
+        exchange_span_request(x);
+    }
+    exchange_refuse(x, why);
+}
+
+static void client_on_failed(void *owner, enum span_error why)
+{
+    struct exchange *x = owner;
+
+    x->span.error = (uint8_t)why;
+    exchange_end(x);
+}
+
+static void client_on_drained(void *owner)
+{
+    struct exchange *x = owner;
+
+    x->last_activity = worker_now(x->worker);
+    if (x->upstream)
+        x->upstream->codec->pause(x->upstream, false);
+}
+
+static const struct stream_events client_events = {
+    client_on_head,    client_on_chunk,  client_on_body,    client_on_end,
+    client_on_refused, client_on_failed, client_on_drained,
+};
+
+/* ---- failing ---- */
+
+static void log_failure(struct exchange *x, enum span_error why, const char *detail)
+{
+    unsigned held;
+    char hex[TRACE_ID_HEX];
+    struct message *m = x->request;
+
+    if (!log_limit_allow(&x->worker->upstream_log, 10, worker_now(x->worker), &held))
+        return;
+    trace_id_to_hex(&x->span.trace_id, hex);
+    log_write(LOG_WARN, "exchange", "%s: %s: %.*s %.*s%.*s trace %.*s%s", span_error_text(why),
+              detail, STR_ARG(m->method), STR_ARG(m->authority), STR_ARG(m->path), TRACE_ID_HEX, hex,
+              held ? " (others were not written)" : "");
+}
+
+void exchange_fail(struct exchange *x, enum span_error why, const char *detail)
+{
+    x->span.error = (uint8_t)why;
+    if (x->request)
+        log_failure(x, why, detail);
+    if (x->response_begun || !x->client) {
+        exchange_end(x);
+        return;
+    }
+    exchange_release_upstream(x, false);
+    exchange_reply(x, status_of_error(why), str_from(detail), span_error_text(why));
+}
+
+/* ---- life ---- */
+
+struct exchange_pool *exchange_pool_new(struct worker *w)
+{
+    struct exchange_pool *p = calloc(1, sizeof *p);
+
+    if (p)
+        p->worker = w;
+    return p;
+}
+
+static void exchange_free(struct exchange *x)
+{
+    arena_release(&x->arena);
+    buffer_release(&x->held);
+    timer_release(&x->timer);
+    free(x);
+}
+
+void exchange_pool_free(struct exchange_pool *p)
+{
+    if (!p)
+        return;
+    while (p->n)
+        exchange_free(p->free[--p->n]);
+    free(p);
+}
+
+static struct exchange *exchange_new(struct worker *w)
+{
+    struct exchange_pool *p = w->pool;
+    struct exchange *x;
+
+    if (p->n) {
+        x = p->free[--p->n];
+    } else {
+        if (!(x = calloc(1, sizeof *x)))
+            return NULL;
+        arena_init(&x->arena, 4096, EXCHANGE_ARENA_LIMIT);
+        buffer_init(&x->held, 0);
+        timer_init(&x->timer, on_timer);
+        x->worker = w;
+    }
+    return x;
+}
+
+/* What an exchange begins with; the span is made by exchange_span_begin(), the arena is empty. */
+static void exchange_clear(struct exchange *x)
+{
+    x->client = x->upstream = NULL;
+    x->request = x->response = NULL;
+    x->request_trailers = NULL;
+    x->route = NULL;
+    x->target = NULL;
+    x->aborted = NULL;
+    x->cluster = NULL;
+    x->endpoint = NULL;
+    x->ask = (struct upstream_ask){0};
+    x->resolving = NULL;
+    x->series = NULL;
+    x->deadline = x->fault_until = x->queue_until = x->idle_limit = 0;
+    x->held_sent = 0;
+    memset(x->skip, 0, sizeof x->skip);
+    x->state = EXCHANGE_NEW;
+    x->request_ended = x->response_begun = x->response_ended = false;
+    x->has_parent = x->sampled = x->recording = x->span_open = false;
+    x->local = x->reused = x->retried = x->refused = x->tunnelled = false;
+    x->edited = x->interim = x->end_with_request = false;
+    x->replayable = true;
+}
+
+bool exchange_open(struct front *f, struct stream *client)
+{
+    struct worker *w = f->worker;
+    struct exchange *x = exchange_new(w);
+
+    if (!x)
+        return false;
+    exchange_clear(x);
+    x->front = f;
+    x->generation = generation_ref(w->generation);
+    x->client = client;
+    x->started = client->began;
+    client->events = &client_events;
+    client->owner = x;
+    client->arena = &x->arena;
+    list_push_back(&w->active, &x->link);
+    worker_busy_add(w, 1);
+    metrics_add(w->metrics, f->direction == DIRECTION_INBOUND ? COUNT_ACTIVE_INBOUND
+                                                              : COUNT_ACTIVE_OUTBOUND, 1);
+    return true;
+}
+
+/* The turn is over: nobody holds it any more. */
+static void exchange_reuse(struct burial *b)
+{
+    struct exchange *x = container_of(b, struct exchange, burial);
+    struct exchange_pool *p = x->worker->pool;
+
+    generation_unref(x->generation); /* what was written may have been the config's */
+    if (p->n == POOL_MAX || x->held.cap > 2 * REPLAY_BYTES_MAX) {
+        exchange_free(x);
+        return;
+    }
+    arena_reset(&x->arena);
+    buffer_reset(&x->held);
+    p->free[p->n++] = x;
+}
+
+static void give_back_client(struct exchange *x)
+{
+    struct stream *s = x->client;
+
+    x->client = NULL;
+    if (!s)
+        return;
+    if (x->response_ended)
+        s->codec->finish(s);
+    else
+        s->codec->abort(s, x->response_begun || x->span.error != SPAN_ERROR_CANCELLED);
+}
+
+void exchange_end(struct exchange *x)
+{
+    struct worker *w = x->worker;
+
+    if (x->state == EXCHANGE_ENDED)
+        return;
+    exchange_enter(x, EXCHANGE_ENDED);
+    timer_disarm(&x->timer);
+    if (x->resolving)
+        resolver_cancel(x->resolving);
+    upstream_cancel(&x->ask);
+    exchange_release_upstream(x, x->response_ended && x->request_ended && !x->local);
+    if (!x->tunnelled)
+        exchange_span_report(x);
+    list_remove(&x->link);
+    worker_busy_add(w, -1);
+    metrics_add(w->metrics, x->front->direction == DIRECTION_INBOUND ? COUNT_ACTIVE_INBOUND
+                                                                     : COUNT_ACTIVE_OUTBOUND, -1);
+    worker_bury(w, &x->burial, exchange_reuse);
+    give_back_client(x);
+}
+
+void exchanges_cut_all(struct worker *w, enum span_error why)
+{
+    while (!list_empty(&w->active)) {
+        struct exchange *x = container_of(w->active.next, struct exchange, link);
+
+        x->span.error = (uint8_t)why;
+        exchange_end(x);
+    }
+}

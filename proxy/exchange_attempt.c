@@ -1,0 +1,353 @@
+/*
+ * One try of a request at one endpoint, and whether there may be another.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <linux/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "proxy/exchange_private.h"
+#include "proxy/http1.h"
+
+static void on_ready(struct upstream_ask *a, struct stream *s, bool reused);
+static void on_ask_failed(struct upstream_ask *a, enum span_error why, int error);
+
+/* ---- asking for a connection ---- */
+
+static void choose_endpoint(struct exchange *x)
+{
+    size_t index = 0;
+    struct upstream *u = cluster_choose(x->cluster, x->skip, &index);
+
+    if (!u)
+        return;
+    if (index < SKIP_WORDS * 64)
+        x->skip[index / 64] |= 1ull << (index % 64);
+    x->endpoint = upstream_ref(u);
+}
+
+static const char *no_endpoint_text(const struct cluster_state *c)
+{
+    if (c->set && c->set->error)
+        return c->set->error;
+    if (c->set && c->set->pending)
+        return "the cluster's name is still being resolved";
+    return "the cluster has no endpoint";
+}
+
+void exchange_connect(struct exchange *x)
+{
+    if (!x->endpoint)
+        choose_endpoint(x);
+    if (!x->endpoint) {
+        exchange_fail(x, x->cluster->set && x->cluster->set->error ? SPAN_ERROR_DNS
+                                                                   : SPAN_ERROR_NO_ENDPOINT,
+                      no_endpoint_text(x->cluster));
+        return;
+    }
+    x->endpoint->in_flight++;
+    x->queue_until = 0;
+    exchange_enter(x, EXCHANGE_CONNECTING);
+    x->ask.ready = on_ready;
+    x->ask.failed = on_ask_failed;
+    x->ask.method = x->request->method;
+    x->ask.fresh = x->retried;
+    upstream_ask(x->endpoint, &x->ask);
+    if (x->state == EXCHANGE_CONNECTING && x->ask.upstream && x->endpoint->connect_timeout) {
+        /* Dialling has its own time; this one is for a place in the queue. */
+        x->queue_until = worker_now(x->worker) + x->endpoint->connect_timeout + SECONDS(1);
+        exchange_rearm(x);
+    }
+}
+
+static const char *connect_detail(struct exchange *x, enum span_error why, int error)
+{
+    char where[ADDRESS_TEXT_MAX];
+    struct str text;
+
+    if (why == SPAN_ERROR_OVERLOAD && !error)
+        return "too many requests wait for a connection to the upstream";
+    address_format(&x->endpoint->address, where);
+    text = arena_printf(&x->arena, "connecting to %s: %s", where,
+                        why == SPAN_ERROR_CONNECT_TIMEOUT ? "no answer within connect-timeout"
+                                                          : strerror(error));
+    return text.p ? text.p : "connecting to the upstream failed";
+}
+
+/* Nothing was sent: another endpoint, where the cluster has one that was not tried. */
+static bool elsewhere(struct exchange *x)
+{
+    size_t tried = 0;
+
+    if (!x->cluster)
+        return false;
+    for (size_t i = 0; i < SKIP_WORDS; i++)
+        tried += (size_t)__builtin_popcountll(x->skip[i]);
+    return tried < x->cluster->n;
+}
+
+static void forget_endpoint(struct exchange *x)
+{
+    if (!x->endpoint)
+        return;
+    x->endpoint->in_flight--;
+    upstream_unref(x->endpoint);
+    x->endpoint = NULL;
+}
+
+static void on_ask_failed(struct upstream_ask *a, enum span_error why, int error)
+{
+    struct exchange *x = container_of(a, struct exchange, ask);
+    const char *detail = connect_detail(x, why, error);
+
+    x->span.peer = x->endpoint->address;
+    if (elsewhere(x)) {
+        x->span.error = (uint8_t)why;
+        exchange_span_again(x);
+        forget_endpoint(x);
+        exchange_connect(x);
+        return;
+    }
+    exchange_fail(x, why, detail);
+}
+
+/* ---- the request goes out ---- */
+
+/* May be sent twice (RFC 9110 section 9.2.2). */
+static bool idempotent(struct str method)
+{
+    static const struct str names[] = {STR_INIT("GET"),   STR_INIT("HEAD"), STR_INIT("OPTIONS"),
+                                       STR_INIT("TRACE"), STR_INIT("PUT"),  STR_INIT("DELETE")};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (str_eq(method, names[i]))
+            return true;
+    return false;
+}
+
+static void send_what_is_there(struct exchange *x)
+{
+    struct stream *s = x->upstream;
+    struct message *m = x->request;
+    bool bodyless = m->body == BODY_NONE && !m->upgrade;
+
+    s->codec->send_head(s, m, bodyless);
+    if (x->held.n) {
+        s->codec->send_body(s, buffer_str(&x->held));
+        conn_flush(http1_conn(http1_of(s))); /* held may grow, and move, in this turn */
+        x->held_sent = x->held.n;
+    }
+    if (!x->reused) { /* a fresh connection is not stale: nothing need be kept */
+        x->replayable = false;
+        buffer_reset(&x->held);
+        x->held_sent = 0;
+    }
+    if (x->request_ended) {
+        s->codec->send_end(s, x->request_trailers);
+        exchange_phase(x, PHASE_REQUEST);
+    } else if (x->client && !s->codec->blocked(s)) {
+        x->client->codec->pause(x->client, false);
+    }
+}
+
+static void on_ready(struct upstream_ask *a, struct stream *s, bool reused)
+{
+    struct exchange *x = container_of(a, struct exchange, ask);
+
+    x->upstream = s;
+    x->reused = reused;
+    s->events = &exchange_upstream_events;
+    s->owner = x;
+    s->arena = &x->arena;
+    x->span.pooled = reused;
+    x->span.peer = x->front->direction == DIRECTION_OUTBOUND ? x->endpoint->address
+                                                             : x->span.peer;
+    exchange_enter(x, EXCHANGE_ASKED);
+    if (!x->edited && !(x->edited = exchange_edit_request(x))) {
+        exchange_fail(x, SPAN_ERROR_OVERLOAD, "the request's headers are too large to rewrite");
+        return;
+    }
+    if (!exchange_inject(x)) {
+        exchange_fail(x, SPAN_ERROR_OVERLOAD, "the request's headers are too large to rewrite");
+        return;
+    }
+    x->sent_before = http1_conn(http1_of(s))->sent_bytes;
+    if (reused && !idempotent(x->request->method)) {
+        /* A request that may not be sent twice is worth a look before it is sent once. */
+        char byte;
+        int fd = http1_conn(http1_of(s))->fd;
+
+        if (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
+            exchange_retry(x, SPAN_ERROR_CLOSED_EARLY);
+            return;
+        }
+    }
+    send_what_is_there(x);
+}
+
+/* ---- again ---- */
+
+/*
+ * The peer's kernel acknowledged no byte after those of earlier requests: the
+ * socket was closed there before ours came, so nobody can have read it.
+ */
+static bool provably_unread(struct exchange *x)
+{
+    struct conn *c = http1_conn(http1_of(x->upstream));
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+
+    if (c->fd < 0 || getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
+        len < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof info.tcpi_bytes_acked)
+        return false;
+    /* The SYN counts as one. */
+    return info.tcpi_bytes_acked <= x->sent_before + 1;
+}
+
+bool exchange_retry(struct exchange *x, enum span_error why)
+{
+    if (!x->reused || x->retried || x->response_begun || x->interim || !x->replayable)
+        return false;
+    if (why != SPAN_ERROR_RESET && why != SPAN_ERROR_CLOSED_EARLY)
+        return false;
+    if (!idempotent(x->request->method) && !provably_unread(x))
+        return false;
+    metrics_add(x->worker->metrics, COUNT_STALE_RETRIES, 1);
+    x->retried = true;
+    x->span.error = (uint8_t)why;
+    exchange_span_again(x);
+    exchange_drop_stream(x);
+    x->endpoint->in_flight--;
+    x->held_sent = 0;
+    exchange_connect(x);
+    return true;
+}
+
+/* ---- what the upstream tells ---- */
+
+static void on_final_head(struct exchange *x, struct message *m)
+{
+    exchange_enter(x, EXCHANGE_ANSWERING);
+    x->response = m;
+    x->span.status = m->status;
+    x->replayable = false;
+    if (m->upgrade) {
+        exchange_upgrade(x, m);
+        return;
+    }
+    exchange_capture(x, m, true);
+    if (!exchange_edit_response(x, m)) {
+        exchange_fail(x, SPAN_ERROR_OVERLOAD, "the response's headers are too large to rewrite");
+        return;
+    }
+    x->response_begun = true;
+    x->client->codec->send_head(x->client, m, m->body == BODY_NONE);
+}
+
+static void on_head(void *owner, struct message *m)
+{
+    struct exchange *x = owner;
+
+    if (m->status >= 200 || m->status == 101) {
+        if (m->status == 101 && !x->request->upgrade) {
+            exchange_fail(x, SPAN_ERROR_PROTOCOL, "the upstream switched protocols unasked");
+            return;
+        }
+        on_final_head(x, m);
+        return;
+    }
+    x->interim = true;
+    /* HTTP/1.0 knows no interim responses (RFC 9110 section 15.2). */
+    if (x->request->version >= 11 && exchange_edit_response(x, m))
+        x->client->codec->send_head(x->client, m, true);
+}
+
+static void on_chunk(void *owner, uint64_t size)
+{
+    struct exchange *x = owner;
+
+    x->client->codec->send_chunk(x->client, size);
+}
+
+static void on_body(void *owner, struct str data)
+{
+    struct exchange *x = owner;
+
+    x->last_activity = worker_now(x->worker);
+    x->span.response_bytes += data.n;
+    x->client->codec->send_body(x->client, data);
+    if (x->client->codec->blocked(x->client))
+        x->upstream->codec->pause(x->upstream, true);
+}
+
+static void on_end(void *owner, const struct headers *trailers)
+{
+    struct exchange *x = owner;
+
+    /* HTTP/1.0 and HEAD have no place for trailers; the codec leaves them out. */
+    x->client->codec->send_end(x->client, trailers);
+    x->response_ended = true;
+    exchange_end(x);
+}
+
+static void on_refused(void *owner, const struct refusal *why, struct message *partial)
+{
+}
+
+static const char *failure_detail(enum span_error why)
+{
+    switch (why) {
+    case SPAN_ERROR_CLOSED_EARLY:
+        return "the upstream closed the connection before the response was complete";
+    case SPAN_ERROR_PROTOCOL:
+        return "the upstream's response is not valid HTTP/1.1";
+    default:
+        return "the upstream reset the connection";
+    }
+}
+
+static void on_failed(void *owner, enum span_error why)
+{
+    struct exchange *x = owner;
+
+    if (!exchange_retry(x, why))
+        exchange_fail(x, why, failure_detail(why));
+}
+
+static void on_drained(void *owner)
+{
+    struct exchange *x = owner;
+
+    x->last_activity = worker_now(x->worker);
+    if (x->client && !x->request_ended)
+        x->client->codec->pause(x->client, false);
+}
+
+const struct stream_events exchange_upstream_events = {
+    on_head, on_chunk, on_body, on_end, on_refused, on_failed, on_drained,
+};
+
+/* ---- the end of an attempt ---- */
+
+void exchange_drop_stream(struct exchange *x)
+{
+    struct stream *s = x->upstream;
+
+    x->upstream = NULL;
+    if (s)
+        s->codec->abort(s, false);
+}
+
+void exchange_release_upstream(struct exchange *x, bool whole)
+{
+    struct stream *s = x->upstream;
+
+    upstream_cancel(&x->ask);
+    x->upstream = NULL;
+    if (s && whole)
+        s->codec->finish(s);
+    else if (s)
+        s->codec->abort(s, false);
+    forget_endpoint(x);
+}

@@ -1,0 +1,232 @@
+/*
+ * What is done to the fields of a message on its way: hop-by-hop fields end
+ * here, a few are added, the rest stay as they came and where they stood.
+ */
+#include "mesh/template.h"
+#include "proxy/exchange_private.h"
+
+/* ---- hop by hop (RFC 9110 section 7.6.1) ---- */
+
+/* What a Connection field cannot take away, whoever asks. */
+static bool is_protected(enum header_id id)
+{
+    switch (id) {
+    case HEADER_HOST:
+    case HEADER_CONTENT_LENGTH:
+    case HEADER_TRANSFER_ENCODING:
+    case HEADER_CONNECTION:
+    case HEADER_TE:
+    case HEADER_UPGRADE:
+    case HEADER_TRACEPARENT:
+    case HEADER_TRACESTATE:
+    case HEADER_BAGGAGE:
+    case HEADER_X_TRACE_ID:
+    case HEADER_X_FORWARDED_FOR:
+    case HEADER_X_FORWARDED_HOST:
+    case HEADER_X_FORWARDED_PROTO:
+    case HEADER_FORWARDED:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void remove_named(struct headers *f, struct str value)
+{
+    struct str name;
+
+    while (str_next_member(&value, &name)) {
+        enum header_id id = header_id_of(name);
+
+        if (str_eq_nocase(name, STR("close")) || str_eq_nocase(name, STR("keep-alive")) ||
+            is_protected(id))
+            continue;
+        if (id)
+            headers_remove(f, id);
+        else
+            headers_remove_name(f, name);
+    }
+}
+
+/* Protocols that are passed on; any other Upgrade is ignored, as RFC 9110 section 7.8 allows. */
+static bool upgrade_known(const struct headers *f)
+{
+    static const struct str known[] = {STR_INIT("websocket"), STR_INIT("spdy/3.1"),
+                                       STR_INIT("tcp")};
+    const struct header *h = headers_find(f, HEADER_UPGRADE);
+
+    for (size_t i = 0; h && i < sizeof known / sizeof known[0]; i++)
+        if (str_eq_nocase(h->value, known[i]))
+            return true;
+    return false;
+}
+
+static void end_hop(struct headers *f, bool keep_upgrade)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < f->n && !any; i++)
+        any = f->v[i].id >= HEADER_CONNECTION && f->v[i].id <= HEADER_UPGRADE;
+    if (!any)
+        return;
+    for (;;) {
+        const struct header *c = headers_find(f, HEADER_CONNECTION);
+        struct str value;
+
+        if (!c)
+            break;
+        value = c->value;
+        /* One line at a time: removing what it names moves the array. */
+        headers_remove_at(f, (size_t)(c - f->v));
+        remove_named(f, value);
+    }
+    headers_remove(f, HEADER_KEEP_ALIVE);
+    headers_remove(f, HEADER_PROXY_CONNECTION);
+    if (!keep_upgrade)
+        headers_remove(f, HEADER_UPGRADE);
+}
+
+/* ---- what the routes say ---- */
+
+static bool act(struct exchange *x, struct headers *f, bool response)
+{
+    const struct route *r = x->route;
+
+    for (size_t i = 0; r && i < r->n_header_actions; i++) {
+        const struct header_action *a = &r->header_actions[i];
+        struct str value;
+
+        if (a->on_response != response)
+            continue;
+        if (a->kind != HEADER_ADD) {
+            if (a->id)
+                headers_remove(f, a->id);
+            else
+                headers_remove_name(f, a->name);
+        }
+        if (a->kind == HEADER_REMOVE)
+            continue;
+        value = template_expand(a->value, &x->facts, &x->choice.params, &x->arena);
+        if (!value.p || !headers_add_id(f, &x->arena, a->id, a->name, value))
+            return false;
+    }
+    return true;
+}
+
+/* ---- the request ---- */
+
+static bool add_forwarded(struct exchange *x, struct headers *f)
+{
+    struct header *last = NULL;
+    char ip[ADDRESS_TEXT_MAX];
+    struct str text = str_of(ip, address_format_ip(&x->front->peer, ip));
+
+    for (size_t i = 0; i < f->n; i++)
+        if (f->v[i].id == HEADER_X_FORWARDED_FOR)
+            last = &f->v[i];
+    if (last && last->value.n) {
+        struct str joined = arena_printf(&x->arena, "%.*s, %.*s", STR_ARG(last->value),
+                                         STR_ARG(text));
+
+        if (!joined.p)
+            return false;
+        last->value = joined;
+    } else if (!(text = arena_dup(&x->arena, text)).p ||
+               !headers_add_id(f, &x->arena, HEADER_X_FORWARDED_FOR, STR("x-forwarded-for"), text)) {
+        return false;
+    }
+    return headers_find(f, HEADER_X_FORWARDED_PROTO) ||
+           headers_add_id(f, &x->arena, HEADER_X_FORWARDED_PROTO, STR("x-forwarded-proto"),
+                          STR("http"));
+}
+
+static bool set_host(struct exchange *x, struct headers *f, struct str host)
+{
+    struct header *h = (struct header *)(uintptr_t)headers_find(f, HEADER_HOST);
+
+    if (!h)
+        return headers_add_id(f, &x->arena, HEADER_HOST, STR("Host"), host);
+    if (!str_eq(h->value, host))
+        h->value = host;
+    return true;
+}
+
+/* The target as an origin is asked: origin form, whatever it came in (RFC 9112 section 3.2.1). */
+static bool set_target(struct exchange *x, struct message *m)
+{
+    if (x->route && x->route->rewrite) {
+        struct str to = template_expand(x->route->rewrite, &x->facts, &x->choice.params, &x->arena);
+
+        if (!to.p)
+            return false;
+        if (m->query.p && str_index(to, '?', 0) == to.n)
+            to = arena_printf(&x->arena, "%.*s?%.*s", STR_ARG(to), STR_ARG(m->query));
+        m->target = to;
+        return to.p && to.n && to.p[0] == '/';
+    }
+    if (m->target.n && (m->target.p[0] == '/' || m->target.p[0] == '*'))
+        return true;
+    m->target = m->query.p ? arena_printf(&x->arena, "%.*s?%.*s", STR_ARG(m->path),
+                                          STR_ARG(m->query))
+                           : m->path;
+    return m->target.p != NULL;
+}
+
+static bool te_trailers(const struct headers *f)
+{
+    return headers_have_member(f, HEADER_TE, STR("trailers"));
+}
+
+bool exchange_edit_request(struct exchange *x)
+{
+    struct message *m = x->request;
+    struct headers *f = &m->fields;
+    bool trailers = headers_find(f, HEADER_TE) && te_trailers(f);
+    struct str host = m->authority;
+
+    m->upgrade = m->upgrade && upgrade_known(f) && m->body == BODY_NONE;
+    end_hop(f, m->upgrade);
+    headers_remove(f, HEADER_TE);
+    if (trailers && !headers_add_id(f, &x->arena, HEADER_TE, STR("TE"), STR("trailers")))
+        return false;
+    if (x->route && x->route->rewrite_host) {
+        host = template_expand(x->route->rewrite_host, &x->facts, &x->choice.params, &x->arena);
+        if (!host.p)
+            return false;
+    }
+    if (host.n == 0 && x->cluster) /* HTTP/1.0 without Host */
+        host = x->cluster->name;
+    if (!set_target(x, m) || !set_host(x, f, host))
+        return false;
+    if (x->front->direction == DIRECTION_INBOUND &&
+        front_rules(x->front, exchange_config(x))->forwarded_headers && !add_forwarded(x, f))
+        return false;
+    m->close = false; /* between us and the upstream: kept */
+    return act(x, f, false);
+}
+
+bool exchange_inject(struct exchange *x)
+{
+    if (!x->recording)
+        return true; /* passed on as it came */
+    x->context.span_id = x->span.span_id;
+    return propagators_inject(&x->generation->propagators, &x->context, &x->request->fields,
+                              &x->arena);
+}
+
+/* ---- the response ---- */
+
+bool exchange_edit_response(struct exchange *x, struct message *m)
+{
+    end_hop(&m->fields, m->upgrade);
+    if (m->status < 200 && !m->upgrade)
+        return true;
+    m->close = x->request->close || x->worker->draining;
+    /* HTTP/1.0 has no chunks: the end of the connection ends the body. */
+    if (x->request->version < 11 && m->body == BODY_CHUNKED)
+        m->body = BODY_UNTIL_CLOSE;
+    /* An end that is told: HTTP/1.1 needs no closed connection for it. */
+    else if (x->request->version >= 11 && m->body == BODY_UNTIL_CLOSE)
+        m->body = BODY_CHUNKED;
+    return act(x, &m->fields, true);
+}

@@ -1,0 +1,135 @@
+/*
+ * What the files of the exchange share.
+ */
+#ifndef SIDESPAN_PROXY_EXCHANGE_PRIVATE_H
+#define SIDESPAN_PROXY_EXCHANGE_PRIVATE_H
+
+#include "base/buffer.h"
+#include "mesh/fault.h"
+#include "mesh/request.h"
+#include "mesh/route.h"
+#include "proxy/exchange.h"
+#include "proxy/timer.h"
+#include "proxy/upstream.h"
+
+/* What each state waits for, and the time allowed. */
+enum exchange_state {
+    EXCHANGE_NEW,        /* the request head: the codec's time */
+    EXCHANGE_FAULT,      /* the end of an injected delay */
+    EXCHANGE_RESOLVING,  /* the address of a name that no cluster has: route timeout */
+    EXCHANGE_CONNECTING, /* an upstream connection, or a place in its queue: connect timeout */
+    EXCHANGE_ASKED,      /* the response head: route timeout; a retry goes back */
+    EXCHANGE_ANSWERING,  /* the rest of the response: idle timeout; too late for a retry */
+    EXCHANGE_ENDED,      /* nothing: its memory goes when the turn is over */
+};
+
+enum { EXCHANGE_ARENA_LIMIT = 1024 * 1024, REPLAY_BYTES_MAX = 64 * 1024, SKIP_WORDS = 4 };
+
+struct exchange {
+    struct list link;           /* in worker->active */
+    struct burial burial;
+    struct worker *worker;
+    struct generation *generation; /* a reference */
+    struct front *front;        /* borrowed: it outlives the stream */
+    struct stream *client;      /* NULL once given back */
+    struct stream *upstream;    /* NULL while there is none */
+    struct message *request;    /* in the arena */
+    struct message *response;   /* in the arena; the final one */
+    const struct headers *request_trailers;
+    const struct route *route;  /* NULL: none took it */
+    const struct target *target;
+    const struct fault *aborted; /* strikes when the delay is over; NULL: none */
+    uint16_t resolve_port;      /* of the name that is being resolved */
+    struct cluster_state *cluster; /* borrowed of the generation; NULL: an original destination */
+    struct upstream *endpoint;  /* a reference; NULL: none chosen */
+    struct upstream_ask ask;
+    struct resolve *resolving;  /* NULL: no question is under way */
+    struct series *series;
+    struct timer timer;
+    nsec_t began;               /* of the present attempt's span */
+    nsec_t started, deadline, fault_until, queue_until, last_activity, idle_limit;
+    struct buffer held;         /* body bytes: not sent yet, or kept to be sent again */
+    size_t held_sent;           /* of these, sent on the present attempt */
+    uint64_t skip[SKIP_WORDS];  /* endpoints that refused, by index */
+    struct route_choice choice;
+    struct request facts;       /* what the decisions see */
+    struct trace_context parent, context;
+    uint8_t state;
+    bool request_ended, response_begun, response_ended;
+    bool has_parent, sampled, recording, span_open;
+    bool local;                 /* answered by us: what else the client sends is thrown away */
+    bool reused;                /* the attempt is on a kept connection */
+    bool retried;
+    bool replayable;            /* held has all of the body so far */
+    bool refused;
+    bool tunnelled;             /* the tunnel reports the span */
+    bool edited;                /* the request's fields are those that are sent on */
+    bool interim;               /* an interim response came: somebody has read the request */
+    bool end_with_request;      /* answered by us; over when the request is */
+    uint64_t sent_before;       /* bytes on the attempt's connection before this request */
+    struct span span;
+    struct arena arena;
+};
+
+/* ---- exchange.c ---- */
+void exchange_enter(struct exchange *x, enum exchange_state next);
+/* Stamps a phase of the span, once. */
+void exchange_phase(struct exchange *x, enum span_phase phase);
+/* The one way out: gives both sides back, reports the span. */
+void exchange_end(struct exchange *x);
+/* It cannot go on: answers, where the response has not begun; else cuts it. */
+void exchange_fail(struct exchange *x, enum span_error why, const char *detail);
+void exchange_rearm(struct exchange *x);
+static inline const struct config *exchange_config(const struct exchange *x)
+{
+    return x->generation->config;
+}
+
+/* ---- exchange_request.c ---- */
+void exchange_begin(struct exchange *x, struct message *m);
+/* After faults: to the upstream. */
+void exchange_go_on(struct exchange *x);
+/* To where the client wanted: the redirected connection's destination, or the name it gave a forward
+ * proxy. */
+void exchange_to_original(struct exchange *x);
+
+/* ---- exchange_headers.c ---- */
+/* Makes the request's fields those that are sent on. False: the arena is full. */
+bool exchange_edit_request(struct exchange *x);
+bool exchange_edit_response(struct exchange *x, struct message *m);
+/* Puts the span's context into the request: anew for each attempt. */
+bool exchange_inject(struct exchange *x);
+
+/* ---- exchange_attempt.c ---- */
+void exchange_connect(struct exchange *x);
+/* True: it is sent again on another connection. */
+bool exchange_retry(struct exchange *x, enum span_error why);
+/* Gives up the attempt's connection; the endpoint stays chosen. */
+void exchange_drop_stream(struct exchange *x);
+/* The upstream side is over, whole or not. */
+void exchange_release_upstream(struct exchange *x, bool whole);
+extern const struct stream_events exchange_upstream_events;
+
+/* ---- exchange_reply.c ---- */
+/* Answers instead of an upstream. Text is borrowed until the end of the turn. */
+void exchange_reply(struct exchange *x, unsigned status, struct str text, const char *reason);
+void exchange_respond(struct exchange *x);  /* `respond` and `redirect` */
+void exchange_refuse(struct exchange *x, const struct refusal *why);
+unsigned status_of_error(enum span_error e);
+struct str reason_phrase(unsigned status);
+
+/* ---- exchange_span.c ---- */
+void exchange_span_begin(struct exchange *x, nsec_t began);
+/* What the message and the decisions say. */
+void exchange_span_request(struct exchange *x);
+/* Reports it; a retry begins another. */
+void exchange_span_report(struct exchange *x);
+void exchange_span_again(struct exchange *x);
+void exchange_capture(struct exchange *x, const struct message *m, bool response);
+
+/* ---- exchange_tunnel.c ---- */
+void exchange_upgrade(struct exchange *x, struct message *m); /* 101 came */
+void exchange_connect_method(struct exchange *x);             /* CONNECT */
+void exchange_dial_tunnel(struct exchange *x, const struct address *to);
+
+#endif

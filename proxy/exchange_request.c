@@ -1,0 +1,338 @@
+/*
+ * What becomes of a request: its trace, its route, its faults, its target.
+ */
+#include <stdlib.h>
+
+#include "mesh/split.h"
+#include "proxy/exchange_private.h"
+
+/* ---- the trace ---- */
+
+static bool wants_span(const struct exchange *x)
+{
+    return sampler_decide(&x->generation->sampler, x->has_parent ? &x->parent : NULL,
+                          &x->context.trace_id);
+}
+
+/* Extracts or starts the context; decides; the ids of our span are made in any case. */
+static void join_trace(struct exchange *x, struct message *m)
+{
+    enum extract_result found = propagators_extract(&x->generation->propagators, &m->fields,
+                                                    &x->arena, &x->parent);
+
+    x->has_parent = found == EXTRACT_VALID;
+    x->span.invalid_parent = found == EXTRACT_INVALID;
+    if (found == EXTRACT_INVALID)
+        metrics_add(x->worker->metrics, COUNT_INVALID_CONTEXTS, 1);
+    if (x->has_parent) {
+        x->context = x->parent;
+        x->context.span_id = span_id_new(&x->worker->random);
+    } else {
+        trace_context_start(&x->context, &x->worker->random);
+    }
+    x->sampled = x->recording && wants_span(x);
+    x->context.flags = (uint8_t)((x->context.flags & ~TRACE_FLAG_SAMPLED) |
+                                 (x->sampled ? TRACE_FLAG_SAMPLED : 0));
+    if (x->recording && !x->sampled)
+        metrics_add(x->worker->metrics, COUNT_UNSAMPLED, 1);
+}
+
+/* ---- the route ---- */
+
+static void set_facts(struct exchange *x, const struct message *m)
+{
+    x->facts = (struct request){
+        .method = m->method,
+        .authority = m->authority,
+        .path = m->path,
+        .query = m->query,
+        .headers = &m->fields,
+        .trace_id = x->context.trace_id,
+        .source = x->front->peer,
+    };
+}
+
+static void find_route(struct exchange *x)
+{
+    const struct direction *d = front_rules(x->front, exchange_config(x));
+
+    x->deadline = 0;
+    x->idle_limit = exchange_config(x)->timeouts.exchange_idle;
+    if (!route_find(d, &x->facts, &x->choice)) {
+        x->route = NULL;
+        if (d->timeout)
+            x->deadline = x->started + d->timeout;
+        return;
+    }
+    x->route = x->choice.route;
+    if (x->route->timeout)
+        x->deadline = x->started + x->route->timeout;
+    if (x->route->idle_timeout)
+        x->idle_limit = x->route->idle_timeout;
+}
+
+/* ---- what is answered here ---- */
+
+static bool answer_max_forwards(struct exchange *x, struct message *m)
+{
+    const struct header *h = headers_find(&m->fields, HEADER_MAX_FORWARDS);
+    uint64_t n;
+
+    if (!h || !str_eq(m->method, STR("OPTIONS")) || !str_to_u64(h->value, &n))
+        return false;
+    if (n == 0) {
+        exchange_reply(x, 200, STR(""), NULL);
+        return true;
+    }
+    /* Decremented (RFC 9110 section 7.6.2). */
+    headers_remove(&m->fields, HEADER_MAX_FORWARDS);
+    headers_add_id(&m->fields, &x->arena, HEADER_MAX_FORWARDS, STR("Max-Forwards"),
+                   arena_printf(&x->arena, "%llu", (unsigned long long)(n - 1)));
+    return false;
+}
+
+static bool refuse_method(struct exchange *x, struct message *m)
+{
+    static const struct refusal trace = {"method-trace", 405, "TRACE is not passed on"};
+    static const struct refusal connect = {
+        "connect-without-forward-proxy", 405,
+        "CONNECT is for a listener that says: listen ADDRESS forward-proxy"};
+    const struct refusal *why = NULL;
+
+    if (str_eq(m->method, STR("TRACE")))
+        why = &trace;
+    else if (str_eq(m->method, STR("CONNECT")) && x->front->mode != LISTEN_FORWARD_PROXY)
+        why = &connect;
+    if (why)
+        exchange_refuse(x, why);
+    return why != NULL;
+}
+
+/* ---- faults ---- */
+
+static void note_fault(struct exchange *x, const struct fault *f)
+{
+    struct str *t = &x->span.text[SPAN_FAULT];
+
+    if (!f)
+        return;
+    *t = t->n ? arena_printf(&x->arena, "%.*s; %.*s", STR_ARG(*t), STR_ARG(f->text)) : f->text;
+}
+
+static void abort_by_fault(struct exchange *x, const struct fault *f)
+{
+    if (f->kind == FAULT_RESET) {
+        struct stream *client = x->client;
+
+        metrics_add(x->worker->metrics, COUNT_FAULT_RESETS, 1);
+        x->span.error = SPAN_ERROR_FAULT;
+        x->client = NULL;
+        client->codec->abort(client, true);
+        exchange_end(x);
+        return;
+    }
+    metrics_add(x->worker->metrics, COUNT_FAULT_ABORTS, 1);
+    x->span.error = f->status >= 500 ? SPAN_ERROR_FAULT : SPAN_ERROR_NONE;
+    exchange_reply(x, f->status, STR("fault injected by sidespan\n"),
+                   span_error_text(SPAN_ERROR_FAULT));
+}
+
+/* True: the exchange waits, or is over. */
+static bool inject_faults(struct exchange *x)
+{
+    struct fault_decision d;
+
+    if (!x->route || x->route->n_faults == 0)
+        return false;
+    d = fault_decide(x->route, &x->facts);
+    note_fault(x, d.delayed);
+    note_fault(x, d.aborted);
+    x->aborted = d.aborted;
+    if (d.delay) {
+        metrics_add(x->worker->metrics, COUNT_FAULT_DELAYS, 1);
+        x->span.fault_delay = d.delay;
+        x->fault_until = worker_now(x->worker) + d.delay;
+        exchange_enter(x, EXCHANGE_FAULT);
+        return true;
+    }
+    if (d.aborted) {
+        abort_by_fault(x, d.aborted);
+        return true;
+    }
+    return false;
+}
+
+/* ---- the target ---- */
+
+static void no_route(struct exchange *x, const char *cure)
+{
+    struct message *m = x->request;
+
+    x->span.error = SPAN_ERROR_NO_ROUTE;
+    exchange_reply(x, 404,
+                   arena_printf(&x->arena, "sidespan: no route takes %.*s %.*s%.*s: %s\n",
+                                STR_ARG(m->method), STR_ARG(m->authority), STR_ARG(m->path), cure),
+                   span_error_text(SPAN_ERROR_NO_ROUTE));
+}
+
+static void to_address(struct exchange *x, const struct address *to)
+{
+    if (front_is_loop(x->front, exchange_config(x), to)) {
+        metrics_add(x->worker->metrics, COUNT_LOOPS, 1);
+        exchange_fail(x, SPAN_ERROR_LOOP, "the destination is this sidecar itself");
+        return;
+    }
+    if (str_eq(x->request->method, STR("CONNECT"))) {
+        exchange_dial_tunnel(x, to);
+        return;
+    }
+    x->endpoint = upstream_original(x->worker->upstreams, to);
+    exchange_connect(x);
+}
+
+static void on_resolved(void *arg, const struct resolved *result)
+{
+    struct exchange *x = arg;
+    struct worker *w = x->worker;
+    struct address to;
+    bool own_turn = x->resolving != NULL; /* else it was answered within the question */
+
+    if (own_turn)
+        worker_begin_turn(w);
+    x->resolving = NULL;
+    if (result->error) {
+        exchange_fail(x, SPAN_ERROR_DNS, result->error);
+    } else {
+        to = result->v[random_below(&w->random, result->n)];
+        to.port = x->resolve_port;
+        to_address(x, &to);
+    }
+    if (own_turn)
+        worker_end_turn(w);
+}
+
+/* Splits "host:port"; the port of the scheme where there is none. */
+static bool split_authority(struct str authority, struct str *host, uint16_t *port)
+{
+    size_t colon = authority.n;
+    uint64_t n = 80;
+
+    while (colon && authority.p[colon - 1] != ':' && authority.p[colon - 1] != ']')
+        colon--;
+    if (colon && authority.p[colon - 1] == ':') {
+        if (colon < authority.n &&
+            (!str_to_u64(str_slice(authority, colon, authority.n), &n) || !n || n > 65535))
+            return false;
+        *host = str_slice(authority, 0, colon - 1);
+    } else {
+        *host = authority;
+    }
+    *port = (uint16_t)n;
+    return host->n > 0;
+}
+
+void exchange_to_original(struct exchange *x)
+{
+    struct error err = {0};
+    struct resolver *r;
+    struct str host;
+
+    x->series = metrics_series(x->worker->metrics, x->front->direction, STR("original"));
+    x->span.text[SPAN_CLUSTER] = STR("original");
+    if (x->front->original.family) {
+        to_address(x, &x->front->original);
+        return;
+    }
+    if (x->front->mode != LISTEN_FORWARD_PROXY) {
+        exchange_fail(x, SPAN_ERROR_LOOP,
+                      "the connection was not redirected here, so it has no original destination");
+        return;
+    }
+    if (!split_authority(x->request->authority, &host, &x->resolve_port)) {
+        static const struct refusal bad = {"authority", 400, "the authority is HOST or HOST:PORT"};
+
+        exchange_refuse(x, &bad);
+        return;
+    }
+    if (!(r = worker_resolver(x->worker, &err))) {
+        exchange_fail(x, SPAN_ERROR_DNS, "names cannot be resolved");
+        return;
+    }
+    exchange_enter(x, EXCHANGE_RESOLVING);
+    x->resolving = resolver_ask(r, host, on_resolved, x);
+}
+
+static void to_target(struct exchange *x, const struct target *t)
+{
+    x->target = t;
+    if (x->route->n_targets > 1) {
+        x->span.weight = t->weight;
+        x->span.total_weight = (uint32_t)x->route->total_weight;
+    }
+    if (t->kind == TARGET_ORIGINAL) {
+        exchange_to_original(x);
+        return;
+    }
+    x->cluster = x->generation->clusters[t->cluster->index];
+    x->series = x->cluster->series[x->front->direction];
+    x->span.text[SPAN_CLUSTER] = t->name;
+    exchange_connect(x);
+}
+
+void exchange_go_on(struct exchange *x)
+{
+    const struct target *t;
+
+    if (x->aborted) {
+        abort_by_fault(x, x->aborted);
+        return;
+    }
+    if (str_eq(x->request->method, STR("CONNECT"))) {
+        exchange_connect_method(x);
+        return;
+    }
+    if (!x->route) {
+        if (front_rules(x->front, exchange_config(x))->unmatched == UNMATCHED_REJECT)
+            no_route(x, "add a route, or say: unmatched pass");
+        else if (!x->front->original.family && x->front->mode != LISTEN_FORWARD_PROXY)
+            no_route(x, "add a route");
+        else
+            exchange_to_original(x);
+        return;
+    }
+    if (x->route->action != ACTION_FORWARD) {
+        exchange_respond(x);
+        return;
+    }
+    t = split_choose(x->route, &x->facts);
+    if (t)
+        to_target(x, t);
+    else
+        no_route(x, "the route has no target");
+}
+
+void exchange_begin(struct exchange *x, struct message *m)
+{
+    uint64_t most = exchange_config(x)->limits.body_bytes;
+
+    x->request = m;
+    x->recording = x->generation->recording;
+    exchange_span_begin(x, x->client->began);
+    join_trace(x, m);
+    set_facts(x, m);
+    find_route(x);
+    exchange_span_request(x);
+    if (refuse_method(x, m) || answer_max_forwards(x, m))
+        return;
+    if (most && m->body == BODY_LENGTH && m->length > most) {
+        static const struct refusal too_large = {"body-too-large", 413,
+                                                 "send less, or raise limits { body-bytes }"};
+
+        exchange_refuse(x, &too_large);
+        return;
+    }
+    if (x->deadline || x->idle_limit)
+        exchange_rearm(x);
+    if (!inject_faults(x))
+        exchange_go_on(x);
+}

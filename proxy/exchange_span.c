@@ -1,0 +1,132 @@
+/*
+ * The span of an exchange: SERVER inbound, CLIENT outbound; one more for each
+ * further attempt of an outbound one.
+ */
+#include "proxy/exchange_private.h"
+
+void exchange_span_begin(struct exchange *x, nsec_t began)
+{
+    bool inbound = x->front->direction == DIRECTION_INBOUND;
+
+    span_init(&x->span, inbound ? SPAN_SERVER : SPAN_CLIENT, SPAN_HTTP);
+    x->span.start = began + x->worker->wall_offset;
+    x->span_open = true;
+    x->began = began;
+    exchange_phase(x, PHASE_HEAD);
+}
+
+static struct str value_of(const struct headers *f, enum header_id id)
+{
+    const struct header *h = headers_find(f, id);
+
+    return h ? h->value : (struct str){0};
+}
+
+static struct str leftmost(struct str list)
+{
+    struct str member = {0};
+
+    return list.n && str_next_member(&list, &member) ? member : (struct str){0};
+}
+
+static void add_attributes(struct exchange *x)
+{
+    const struct route *r = x->route;
+
+    for (size_t i = 0; r && i < r->n_attributes; i++)
+        span_add_extra(&x->span, EXTRA_ATTRIBUTE, r->attributes[i].key, r->attributes[i].value);
+}
+
+void exchange_capture(struct exchange *x, const struct message *m, bool response)
+{
+    const struct trace_config *t = &exchange_config(x)->trace;
+    const struct str *names = response ? t->capture_response : t->capture_request;
+    size_t n = response ? t->n_capture_response : t->n_capture_request;
+
+    for (size_t i = 0; i < n && x->sampled; i++) {
+        const struct header *h = headers_find_name(&m->fields, names[i]);
+
+        if (h)
+            span_add_extra(&x->span, response ? EXTRA_RESPONSE_HEADER : EXTRA_REQUEST_HEADER,
+                           names[i], h->value);
+    }
+}
+
+void exchange_span_request(struct exchange *x)
+{
+    const struct message *m = x->request;
+    struct span *s = &x->span;
+
+    s->trace_id = x->context.trace_id;
+    s->span_id = x->context.span_id;
+    s->flags = x->context.flags;
+    s->text[SPAN_METHOD] = m->method;
+    s->text[SPAN_SCHEME] = m->scheme;
+    s->text[SPAN_AUTHORITY] = m->authority;
+    s->text[SPAN_PATH] = m->path;
+    s->text[SPAN_QUERY] = m->query;
+    s->http_version = m->version;
+    if (!m->version && !m->method.n) { /* refused before anything was understood */
+        if (span_id_is_zero(&s->span_id)) {
+            trace_context_start(&x->context, &x->worker->random);
+            x->recording = x->generation->recording;
+            x->sampled = x->recording &&
+                         sampler_decide(&x->generation->sampler, NULL, &x->context.trace_id);
+            s->trace_id = x->context.trace_id;
+            s->span_id = x->context.span_id;
+            s->flags = (uint8_t)(x->context.flags | (x->sampled ? TRACE_FLAG_SAMPLED : 0));
+        }
+    }
+    if (x->has_parent) {
+        s->parent_span_id = x->parent.span_id;
+        s->parent_remote = true;
+        s->text[SPAN_TRACESTATE] = x->parent.tracestate;
+    }
+    s->text[SPAN_USER_AGENT] = value_of(&m->fields, HEADER_USER_AGENT);
+    if (s->kind == SPAN_SERVER) {
+        s->peer = s->client = x->front->peer;
+        s->text[SPAN_FORWARDED_FOR] = leftmost(value_of(&m->fields, HEADER_X_FORWARDED_FOR));
+        s->text[SPAN_FORWARDED_PROTO] = leftmost(value_of(&m->fields, HEADER_X_FORWARDED_PROTO));
+    }
+    if (x->route) {
+        s->text[SPAN_ROUTE] = x->route->template;
+        add_attributes(x);
+    }
+    if (x->sampled)
+        exchange_capture(x, m, false);
+}
+
+void exchange_span_report(struct exchange *x)
+{
+    struct span *s = &x->span;
+    nsec_t now = worker_now(x->worker);
+
+    if (!x->span_open)
+        return;
+    x->span_open = false;
+    s->duration = now - x->began;
+    if (x->series)
+        series_record(x->series, s->status, now - x->started, s->request_bytes, s->response_bytes);
+    if (x->sampled)
+        span_feed_push(x->worker->spans, s);
+}
+
+/* An attempt is over and another begins: outbound, each that reached the network has its span. */
+void exchange_span_again(struct exchange *x)
+{
+    struct span *s = &x->span;
+    nsec_t now = worker_now(x->worker);
+
+    if (s->kind == SPAN_CLIENT) {
+        s->duration = now - x->began;
+        if (x->sampled)
+            span_feed_push(x->worker->spans, s);
+        s->span_id = span_id_new(&x->worker->random);
+        s->resend_count++;
+        s->start = now + x->worker->wall_offset;
+        x->began = now;
+        s->fault_delay = 0;
+    }
+    s->error = SPAN_ERROR_NONE;
+    s->phase[PHASE_CONNECTED] = s->phase[PHASE_REQUEST] = s->phase[PHASE_FIRST_BYTE] = -1;
+}

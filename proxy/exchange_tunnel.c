@@ -1,0 +1,117 @@
+/*
+ * When an exchange becomes a tunnel: after 101 Switching Protocols, and for
+ * CONNECT.
+ */
+#include "proxy/exchange_private.h"
+#include "proxy/http1.h"
+#include "proxy/tunnel.h"
+
+/* The exchange is over; the tunnel has its span. */
+static void leave(struct exchange *x)
+{
+    x->tunnelled = true;
+    x->response_ended = x->request_ended = true;
+    exchange_end(x);
+}
+
+static struct tunnel_setup setup_of(struct exchange *x)
+{
+    return (struct tunnel_setup){
+        .worker = x->worker,
+        .direction = x->front->direction,
+        .idle = exchange_config(x)->timeouts.tunnel_idle,
+        .span = &x->span,
+        .sampled = x->sampled,
+        .series = x->series,
+    };
+}
+
+/* The connections are the tunnel's now, and still open. */
+static void keep_counts(struct exchange *x, bool upstream)
+{
+    front_count(x->worker, x->front->direction, 1);
+    if (upstream)
+        metrics_add(x->worker->metrics, COUNT_UPSTREAM_OPEN, 1);
+}
+
+void exchange_upgrade(struct exchange *x, struct message *m)
+{
+    struct stream *client = x->client, *upstream = x->upstream;
+    struct tunnel_setup setup;
+
+    x->span.upgraded = true;
+    exchange_capture(x, m, true);
+    if (!exchange_edit_response(x, m)) {
+        exchange_fail(x, SPAN_ERROR_OVERLOAD, "the response's headers are too large to rewrite");
+        return;
+    }
+    m->close = false;
+    m->body = BODY_NONE;
+    x->response_begun = true;
+    client->codec->send_head(client, m, true);
+    conn_flush(http1_conn(http1_of(client)));
+    setup = setup_of(x);
+    setup.client = client->codec->detach(client, &setup.from_client);
+    setup.upstream = upstream->codec->detach(upstream, &setup.from_upstream);
+    x->client = x->upstream = NULL;
+    keep_counts(x, true);
+    tunnel_start(&setup);
+    leave(x);
+}
+
+/* ---- CONNECT (RFC 9110 section 9.3.6) ---- */
+
+static void connected(struct conn *client)
+{
+    conn_write(client, STR("HTTP/1.1 200 Connection established\r\n\r\n"));
+}
+
+static void failed(struct conn *client, enum span_error why)
+{
+    unsigned status = status_of_error(why);
+    char *line = worker_scratch(client->worker, 256);
+    struct str phrase = reason_phrase(status);
+    int n;
+
+    if (!line)
+        return;
+    n = snprintf(line, 256,
+                 "HTTP/1.1 %u %.*s\r\nsidespan-reason: %s\r\nContent-Length: 0\r\n"
+                 "Connection: close\r\n\r\n",
+                 status, STR_ARG(phrase), span_error_text(why));
+    conn_write(client, str_of(line, (size_t)n));
+    conn_flush(client);
+}
+
+static const struct tunnel_answer connect_answer = {connected, failed};
+
+void exchange_connect_method(struct exchange *x)
+{
+    static const struct refusal forbidden = {
+        "unmatched-reject", 403, "name the host in a host block, or say: unmatched pass"};
+    const struct direction *d = front_rules(x->front, exchange_config(x));
+
+    if (d->unmatched == UNMATCHED_REJECT && !host_table_find(d->table, x->request->authority)) {
+        exchange_refuse(x, &forbidden);
+        return;
+    }
+    exchange_to_original(x);
+}
+
+void exchange_dial_tunnel(struct exchange *x, const struct address *to)
+{
+    struct stream *client = x->client;
+    struct tunnel_setup setup = setup_of(x);
+
+    x->span.peer = *to;
+    setup.span = &x->span;
+    setup.to = *to;
+    setup.connect_timeout = SECONDS(5);
+    setup.answer = &connect_answer;
+    setup.client = client->codec->detach(client, &setup.from_client);
+    x->client = NULL;
+    keep_counts(x, false);
+    exchange_enter(x, EXCHANGE_ANSWERING);
+    tunnel_start(&setup);
+    leave(x);
+}

@@ -1,0 +1,187 @@
+/*
+ * A client's connection around its exchanges.
+ */
+#include "proxy/front.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/exchange.h"
+#include "proxy/front_private.h"
+#include "proxy/http1.h"
+#include "proxy/original_dst.h"
+
+/* ---- counting ---- */
+
+static enum counter open_counter(unsigned direction)
+{
+    return direction == DIRECTION_INBOUND ? COUNT_OPEN_INBOUND : COUNT_OPEN_OUTBOUND;
+}
+
+/* A worker takes its share of the limit, so that no counter is shared. */
+static bool over_limit(const struct worker *w)
+{
+    size_t limit = worker_config(w)->limits.connections;
+
+    return limit && w->open >= (limit + w->n_workers - 1) / w->n_workers;
+}
+
+void front_count(struct worker *w, unsigned direction, int n)
+{
+    w->open += (unsigned)n;
+    metrics_add(w->metrics, open_counter(direction), n);
+    if (n < 0 && w->accept_paused && !over_limit(w) && w->listeners) {
+        w->accept_paused = false;
+        listeners_pause(w->listeners, false);
+    }
+}
+
+static void pause_when_full(struct worker *w)
+{
+    if (!over_limit(w) || w->accept_paused || !w->listeners)
+        return;
+    metrics_add(w->metrics, COUNT_CONNECTION_LIMIT, 1);
+    w->accept_paused = true;
+    listeners_pause(w->listeners, true); /* the kernel's queue holds the rest */
+}
+
+/* ---- rules ---- */
+
+const struct direction *front_rules(const struct front *f, const struct config *c)
+{
+    return f->direction == DIRECTION_INBOUND ? &c->inbound : &c->outbound;
+}
+
+bool front_is_loop(const struct front *f, const struct config *c, const struct address *to)
+{
+    const struct direction *d = front_rules(f, c);
+
+    for (size_t i = 0; i < d->n_listens; i++) {
+        const struct listen_config *l = &d->listens[i];
+
+        if (l->location.address.port != to->port || to->family == AF_UNIX)
+            continue;
+        if (l->any_address ? address_is_loopback(to) : address_eq(to, &l->location.address))
+            return true;
+    }
+    return false;
+}
+
+/* ---- HTTP ---- */
+
+static bool keeper_open(void *keeper, struct stream *s)
+{
+    struct front *f = keeper;
+
+    list_remove(http1_link(f->http));
+    return exchange_open(f, s);
+}
+
+static void keeper_on_idle(void *keeper, struct http1 *h)
+{
+    struct front *f = keeper;
+
+    list_push_back(&f->worker->idle, http1_link(h));
+}
+
+static void free_front(struct burial *b)
+{
+    free(container_of(b, struct front, burial));
+}
+
+void front_end(struct front *f)
+{
+    front_count(f->worker, f->direction, -1);
+    worker_bury(f->worker, &f->burial, free_front);
+}
+
+static void keeper_on_gone(void *keeper, struct http1 *h)
+{
+    front_end(keeper);
+}
+
+static const struct http1_keeper front_keeper = {keeper_open, keeper_on_idle, keeper_on_gone};
+
+void front_http(struct front *f, char *data, size_t n)
+{
+    struct http1 *h = http1_server(f->conn, &front_keeper, f);
+
+    if (!h) {
+        front_end(f);
+        return;
+    }
+    f->http = h;
+    list_push_back(&f->worker->idle, http1_link(h));
+    http1_feed(h, data, n);
+}
+
+/* ---- accepting ---- */
+
+static void refuse_loop(struct worker *w, int fd, const struct address *peer)
+{
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    char text[ADDRESS_TEXT_MAX];
+    unsigned held;
+
+    metrics_add(w->metrics, COUNT_LOOPS, 1);
+    if (log_limit_allow(&w->refused_log, 10, worker_now(w), &held)) {
+        address_format(peer, text);
+        log_write(LOG_WARN, "front",
+                  "refused a connection of %s addressed to the transparent listener itself: it "
+                  "would come back here for ever; connect to the service's own port",
+                  text);
+    }
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(fd);
+}
+
+void front_accepted(struct worker *w, const struct listener *l, int fd, const struct address *peer)
+{
+    struct address original = {0};
+    struct front *f;
+
+    metrics_add(w->metrics, l->direction == DIRECTION_INBOUND ? COUNT_ACCEPTED_INBOUND
+                                                              : COUNT_ACCEPTED_OUTBOUND, 1);
+    if (l->config->mode == LISTEN_TRANSPARENT &&
+        original_dst_get(fd, l->port, &original) == ORIGINAL_DST_ITSELF) {
+        refuse_loop(w, fd, peer);
+        return;
+    }
+    if (!(f = calloc(1, sizeof *f))) {
+        close(fd);
+        return;
+    }
+    f->worker = w;
+    f->direction = (uint8_t)l->direction;
+    f->mode = (uint8_t)l->config->mode;
+    f->port = l->port;
+    f->peer = *peer;
+    f->original = original;
+    front_sniff(f, fd);
+    if (!f->conn) {
+        free(f);
+        return;
+    }
+    front_count(w, f->direction, 1);
+    pause_when_full(w);
+    conn_read_now(f->conn); /* a client that speaks first has often spoken already */
+}
+
+/* ---- a drain ---- */
+
+void fronts_close_idle(struct worker *w)
+{
+    while (!list_empty(&w->idle)) {
+        struct http1 *h = http1_from_link(w->idle.next);
+
+        http1_close_gone(h);
+    }
+}
+
+void fronts_close_all(struct worker *w)
+{
+    fronts_close_idle(w);
+    while (!list_empty(&w->sniffing))
+        front_sniff_cut(w->sniffing.next);
+}

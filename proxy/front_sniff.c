@@ -1,0 +1,401 @@
+/*
+ * Finding out what a connection speaks. Whoever speaks first decides: the
+ * client, and then its first bytes tell; or the server, where the destination
+ * is known without a request and was dialled. What a destination spoke is
+ * remembered, so that the next connection need not be guessed at.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "mesh/split.h"
+#include "proxy/connect_error.h"
+#include "proxy/front_private.h"
+#include "proxy/sniff.h"
+#include "proxy/tunnel.h"
+#include "proxy/upstream.h"
+
+/* How long a client may be silent before its destination is dialled, where that was not done at once. */
+#define SILENCE MILLISECONDS(20)
+/* How long it may stay silent when that failed: a request may still get an answer that says why. */
+#define LAST_WORD MILLISECONDS(200)
+
+struct sniffing {
+    struct list link; /* in worker->sniffing */
+    struct front *front;
+    struct timer timer;
+    struct burial burial;
+    struct conn *upstream;     /* dialled; NULL: not */
+    struct upstream *endpoint; /* a reference; NULL: no destination is known without a request */
+    struct cluster_state *cluster;
+    bool connected;
+    int dial_error; /* errno; 0: none */
+    size_t n;
+    char *bytes; /* owned: the first bytes while they do not tell */
+};
+
+static const struct conn_owner client_owner, upstream_owner;
+
+/* ---- the destination that needs no request ---- */
+
+static void find_destination(struct sniffing *s)
+{
+    struct front *f = s->front;
+    const struct direction *d = front_rules(f, worker_config(f->worker));
+    size_t index;
+
+    if (f->original.family) {
+        if (d->unmatched == UNMATCHED_PASS || d->n_routes == 0)
+            s->endpoint = upstream_original(f->worker->upstreams, &f->original);
+        return;
+    }
+    if (f->mode == LISTEN_FORWARD_PROXY || d->n_routes == 0)
+        return;
+    /* A listener with a port of its own: the last route, if it takes everything. */
+    const struct route *r = d->routes[d->n_routes - 1];
+
+    if (r->action == ACTION_FORWARD && r->n_matches == 0 && r->n_targets == 1 &&
+        r->targets[0].kind == TARGET_CLUSTER && str_eq(r->text, STR("/"))) {
+        s->cluster = f->worker->generation->clusters[r->targets[0].cluster->index];
+        s->endpoint = cluster_choose(s->cluster, NULL, &index);
+        if (s->endpoint)
+            upstream_ref(s->endpoint);
+    }
+}
+
+/* ---- the end of it ---- */
+
+static void free_sniffing(struct burial *b)
+{
+    struct sniffing *s = container_of(b, struct sniffing, burial);
+
+    free(s->bytes);
+    free(s);
+}
+
+static void sniffing_end(struct sniffing *s)
+{
+    s->front->sniffing = NULL;
+    list_remove(&s->link);
+    timer_release(&s->timer);
+    upstream_unref(s->endpoint);
+    worker_bury(s->front->worker, &s->burial, free_sniffing);
+}
+
+static void close_upstream(struct sniffing *s)
+{
+    if (!s->upstream)
+        return;
+    conn_close(s->upstream);
+    s->upstream = NULL;
+    metrics_add(s->front->worker->metrics, COUNT_UPSTREAM_OPEN, -1);
+}
+
+static void close_both(struct sniffing *s, bool reset)
+{
+    struct front *f = s->front;
+
+    close_upstream(s);
+    if (reset)
+        conn_reset(f->conn);
+    else
+        conn_close(f->conn);
+    sniffing_end(s);
+    front_end(f);
+}
+
+void front_sniff_cut(struct list *link)
+{
+    close_both(container_of(link, struct sniffing, link), true);
+}
+
+/* ---- a tunnel ---- */
+
+static bool begin_span(struct sniffing *s, struct span *span)
+{
+    struct front *f = s->front;
+    struct worker *w = f->worker;
+    struct trace_context context;
+    bool inbound = f->direction == DIRECTION_INBOUND;
+    bool sampled;
+
+    span_init(span, inbound ? SPAN_SERVER : SPAN_CLIENT, SPAN_TCP);
+    trace_context_start(&context, &w->random);
+    sampled = w->generation->recording &&
+              sampler_decide(&w->generation->sampler, NULL, &context.trace_id);
+    span->trace_id = context.trace_id;
+    span->span_id = context.span_id;
+    span->flags = (uint8_t)(context.flags | (sampled ? TRACE_FLAG_SAMPLED : 0));
+    span->start = worker_wall(w);
+    span->peer = inbound || !s->endpoint ? f->peer : s->endpoint->address;
+    span->client = f->peer;
+    span->text[SPAN_CLUSTER] = s->endpoint ? s->endpoint->cluster : (struct str){0};
+    return sampled;
+}
+
+/* It goes nowhere: there is a span that says why. */
+static void fail(struct sniffing *s, enum span_error why)
+{
+    struct worker *w = s->front->worker;
+    struct span span;
+
+    if (begin_span(s, &span)) {
+        span.error = (uint8_t)why;
+        span_feed_push(w->spans, &span);
+    }
+    close_both(s, true);
+}
+
+static struct series *series_of(struct sniffing *s)
+{
+    if (s->cluster)
+        return s->cluster->series[s->front->direction];
+    return metrics_series(s->front->worker->metrics, s->front->direction, s->endpoint->cluster);
+}
+
+static void to_tunnel(struct sniffing *s, struct str from_client, struct str from_upstream)
+{
+    struct front *f = s->front;
+    struct worker *w = f->worker;
+    struct tunnel_setup setup = {
+        .worker = w,
+        .direction = f->direction,
+        .client = f->conn,
+        .upstream = s->upstream,
+        .idle = worker_config(w)->timeouts.tunnel_idle,
+        .from_client = from_client,
+        .from_upstream = from_upstream,
+    };
+    struct span span;
+
+    if (!s->endpoint) {
+        fail(s, SPAN_ERROR_NO_ROUTE);
+        return;
+    }
+    if (s->upstream && !s->connected) /* the tunnel dials itself: it knows how to wait and to fail */
+        close_upstream(s);
+    setup.upstream = s->upstream;
+    setup.to = s->endpoint->address;
+    setup.connect_timeout = s->endpoint->connect_timeout;
+    setup.sampled = begin_span(s, &span);
+    setup.span = &span;
+    setup.series = series_of(s);
+    front_count(w, f->direction, 1); /* the tunnel takes the connection's place */
+    tunnel_start(&setup);
+    sniffing_end(s);
+    front_end(f);
+}
+
+/* ---- what the client says ---- */
+
+static void to_http(struct sniffing *s, char *data, size_t n)
+{
+    struct front *f = s->front;
+
+    if (s->endpoint)
+        s->endpoint->speaks = SPEAKS_CLIENT_FIRST;
+    if (s->upstream && s->connected) {
+        metrics_add(f->worker->metrics, COUNT_UPSTREAM_OPEN, -1); /* the pool counts its own */
+        upstream_donate(s->endpoint, s->upstream);
+        s->upstream = NULL;
+    }
+    close_upstream(s);
+    sniffing_end(s);
+    front_http(f, data, n);
+}
+
+static void decide(struct sniffing *s, char *data, size_t n)
+{
+    enum sniffed what = sniff(str_of(data, n));
+
+    switch (what) {
+    case SNIFF_MORE:
+        if (data != s->bytes) {
+            free(s->bytes);
+            s->bytes = malloc(n);
+            if (!s->bytes) {
+                close_both(s, true);
+                return;
+            }
+            memcpy(s->bytes, data, n);
+            s->n = n;
+        }
+        return;
+    case SNIFF_HTTP1:
+        to_http(s, data, n);
+        return;
+    case SNIFF_HTTP2:
+        if (!s->endpoint) { /* it is answered in a way that says what is spoken here */
+            to_http(s, data, n);
+            return;
+        }
+        /* fall through */
+    case SNIFF_TLS:
+    case SNIFF_OTHER:
+        if (s->endpoint)
+            s->endpoint->speaks = SPEAKS_CLIENT_FIRST;
+        to_tunnel(s, str_of(data, n), (struct str){0});
+        return;
+    }
+}
+
+static void client_on_read(struct conn *c, char *data, size_t n)
+{
+    struct sniffing *s = c->owner_data;
+    char *more;
+
+    if (!s->n) {
+        decide(s, data, n);
+        return;
+    }
+    more = realloc(s->bytes, s->n + n);
+    if (!more) {
+        close_both(s, true);
+        return;
+    }
+    memcpy(more + s->n, data, n);
+    s->bytes = more;
+    s->n += n;
+    decide(s, s->bytes, s->n);
+}
+
+static void client_on_eof(struct conn *c)
+{
+    struct sniffing *s = c->owner_data;
+
+    /* Silent, or a word nobody knows: the destination may know what to make of it. */
+    if (s->endpoint && s->n)
+        to_tunnel(s, str_of(s->bytes, s->n), (struct str){0});
+    else
+        close_both(s, false);
+}
+
+static void client_on_error(struct conn *c, int error)
+{
+    close_both(c->owner_data, false);
+}
+
+static void nothing(struct conn *c)
+{
+}
+
+static const struct conn_owner client_owner = {client_on_read, client_on_eof, nothing, nothing,
+                                               client_on_error};
+
+/* ---- what the destination says ---- */
+
+static void dial_failed(struct sniffing *s, int error)
+{
+    struct worker *w = s->front->worker;
+
+    s->dial_error = error;
+    metrics_add(w->metrics, COUNT_UPSTREAM_CONNECT_FAILED, 1);
+    timer_arm(w->timers, &s->timer, worker_now(w) + LAST_WORD);
+}
+
+static void dial(struct sniffing *s)
+{
+    struct worker *w = s->front->worker;
+    int error;
+
+    if (front_is_loop(s->front, worker_config(w), &s->endpoint->address)) {
+        metrics_add(w->metrics, COUNT_LOOPS, 1);
+        fail(s, SPAN_ERROR_LOOP);
+        return;
+    }
+    s->upstream = conn_connect(w, &s->endpoint->address, &upstream_owner, s, &error);
+    if (!s->upstream) {
+        dial_failed(s, error);
+        return;
+    }
+    metrics_add(w->metrics, COUNT_UPSTREAM_OPEN, 1);
+    timer_arm(w->timers, &s->timer, worker_now(w) + s->endpoint->connect_timeout);
+}
+
+static void upstream_on_read(struct conn *c, char *data, size_t n)
+{
+    struct sniffing *s = c->owner_data;
+
+    s->endpoint->speaks = SPEAKS_SERVER_FIRST;
+    to_tunnel(s, str_of(s->bytes, s->n), str_of(data, n));
+}
+
+static void upstream_on_eof(struct conn *c)
+{
+    struct sniffing *s = c->owner_data;
+
+    to_tunnel(s, str_of(s->bytes, s->n), (struct str){0});
+}
+
+static void upstream_on_connected(struct conn *c)
+{
+    struct sniffing *s = c->owner_data;
+
+    s->connected = true;
+    metrics_add(c->worker->metrics, COUNT_UPSTREAM_CONNECTS, 1);
+    timer_disarm(&s->timer);
+    conn_read(c, true);
+}
+
+static void upstream_on_error(struct conn *c, int error)
+{
+    struct sniffing *s = c->owner_data;
+
+    close_upstream(s);
+    s->connected = false;
+    dial_failed(s, error);
+}
+
+static const struct conn_owner upstream_owner = {upstream_on_read, upstream_on_eof, nothing,
+                                                 upstream_on_connected, upstream_on_error};
+
+/* ---- silence ---- */
+
+static void on_timer(struct timer *t)
+{
+    struct sniffing *s = container_of(t, struct sniffing, timer);
+    struct worker *w = s->front->worker;
+
+    if (s->dial_error) {
+        fail(s, connect_error(s->dial_error));
+    } else if (s->upstream && !s->connected) {
+        close_upstream(s);
+        dial_failed(s, ETIMEDOUT);
+    } else if (s->endpoint && !s->upstream) {
+        dial(s);
+    } else if (!s->upstream) {
+        metrics_add(w->metrics, COUNT_HEADER_TIMEOUTS, 1);
+        close_both(s, false);
+    }
+}
+
+void front_sniff(struct front *f, int fd)
+{
+    struct worker *w = f->worker;
+    struct sniffing *s = calloc(1, sizeof *s);
+    bool at_once;
+
+    f->conn = conn_accepted(w, fd, &f->peer, &client_owner, s);
+    if (!s || !f->conn) {
+        if (f->conn)
+            conn_close(f->conn);
+        f->conn = NULL;
+        free(s);
+        return;
+    }
+    s->front = f;
+    f->sniffing = s;
+    list_init(&s->link);
+    list_push_back(&w->sniffing, &s->link);
+    timer_init(&s->timer, on_timer);
+    find_destination(s);
+    conn_read(f->conn, true);
+    at_once = s->endpoint && (s->endpoint->speaks == SPEAKS_SERVER_FIRST ||
+                              (s->endpoint->speaks == SPEAKS_UNKNOWN &&
+                               !front_rules(f, worker_config(w))->needs_request));
+    if (at_once)
+        timer_arm(w->timers, &s->timer, worker_now(w)); /* after a look at what is there */
+    else if (s->endpoint)
+        timer_arm(w->timers, &s->timer, worker_now(w) + SILENCE);
+    else
+        timer_arm(w->timers, &s->timer, worker_now(w) + worker_config(w)->timeouts.header);
+}

@@ -1,0 +1,54 @@
+/*
+ * HTTP/1.1 on one connection (RFC 9112), as a server to a client or as a client
+ * to an upstream. Strict in what it takes: llhttp without leniency, and rules of
+ * our own where it has none.
+ */
+#ifndef SIDESPAN_PROXY_HTTP1_H
+#define SIDESPAN_PROXY_HTTP1_H
+
+#include "proxy/codec.h"
+#include "proxy/conn.h"
+#include "proxy/worker.h"
+
+struct http1;
+
+/* Who keeps the connection between messages: the front, or an upstream's pool. */
+struct http1_keeper {
+    /* Server: a request has come, or was refused; sets events, owner and arena of the stream. False: no
+     * memory. Client: not called. */
+    bool (*open)(void *keeper, struct stream *s);
+    /* The exchange is over and the connection may be used for the next. */
+    void (*on_idle)(void *keeper, struct http1 *h);
+    /* The connection is closed, or somebody else's: forget it. */
+    void (*on_gone)(void *keeper, struct http1 *h);
+};
+
+/* Both take the conn. NULL: no memory; the conn is closed. */
+struct http1 *http1_server(struct conn *c, const struct http1_keeper *keeper, void *data);
+struct http1 *http1_client(struct conn *c, const struct http1_keeper *keeper, void *data);
+
+/* Bytes that were read before the codec had the conn. */
+void http1_feed(struct http1 *h, char *data, size_t n);
+
+/* Client: the stream to send the next request on; whoever takes it sets events, owner and arena. The
+ * method decides whether the response has a body. */
+struct stream *http1_take(struct http1 *h, struct str method);
+/* Client, idle: when the peer has said (Keep-Alive: timeout) how long it keeps the connection; 0: not. */
+nsec_t http1_idle_limit(const struct http1 *h);
+/* Client, idle: closed at that time (monotonic). */
+void http1_expire(struct http1 *h, nsec_t when);
+/* In on_gone(): no request was on it. */
+bool http1_was_idle(const struct http1 *h);
+uint64_t http1_messages(const struct http1 *h);
+struct conn *http1_conn(const struct http1 *h);
+/* Client: what this stream's connection is. */
+struct http1 *http1_of(struct stream *s);
+/* Between messages: closes it. on_gone() is not called. */
+void http1_close_idle(struct http1 *h);
+/* The same, and on_gone() is called. */
+void http1_close_gone(struct http1 *h);
+/* A link for the keeper's list of idle ones. */
+struct list *http1_link(struct http1 *h);
+struct http1 *http1_from_link(struct list *link);
+
+#endif

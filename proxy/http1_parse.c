@@ -1,0 +1,417 @@
+/*
+ * From llhttp's callbacks to messages. The callbacks only note where things
+ * are; when a head is complete its bytes are copied once into the exchange's
+ * arena and the slices made.
+ */
+#include <stdlib.h>
+
+#include "proxy/http1_private.h"
+
+enum { CHUNK_EXTENSION_MAX = 256, HEAD_FIELDS_START = 32 };
+
+/* ---- the notes of a head ---- */
+
+bool http1_head_take(struct http1 *h)
+{
+    struct worker *w = h->worker;
+    struct http1_head *head = w->spare_head;
+
+    if (head) {
+        w->spare_head = NULL;
+    } else {
+        head = malloc(sizeof *head + HEAD_FIELDS_START * sizeof head->v[0]);
+        if (!head)
+            return false;
+        head->cap = HEAD_FIELDS_START;
+    }
+    head->n = 0;
+    head->url = head->url_end = head->reason = head->reason_end = 0;
+    head->bytes = 0;
+    h->head = head;
+    return true;
+}
+
+void http1_head_drop(struct http1 *h)
+{
+    struct worker *w = h->worker;
+
+    if (!w->spare_head)
+        w->spare_head = h->head;
+    else
+        free(h->head);
+    h->head = NULL;
+}
+
+static int refuse(struct http1 *h, const struct refusal *why)
+{
+    h->refusal = why;
+    return -1;
+}
+
+static uint32_t offset(const struct http1 *h, const char *at)
+{
+    return (uint32_t)(at - h->head->origin);
+}
+
+static const struct limits *limits_of(const struct http1 *h)
+{
+    return &worker_config(h->worker)->limits;
+}
+
+static int on_url(llhttp_t *p, const char *at, size_t n)
+{
+    struct http1 *h = p->data;
+    struct http1_head *head = h->head;
+
+    if (head->url_end == 0)
+        head->url = offset(h, at);
+    head->url_end = offset(h, at) + (uint32_t)n;
+    head->bytes = head->url_end;
+    if (head->url_end - head->url > limits_of(h)->url_bytes)
+        return refuse(h, &refusal_url);
+    return 0;
+}
+
+static int on_status(llhttp_t *p, const char *at, size_t n)
+{
+    struct http1 *h = p->data;
+    struct http1_head *head = h->head;
+
+    if (head->reason_end == 0)
+        head->reason = offset(h, at);
+    head->reason_end = head->bytes = offset(h, at) + (uint32_t)n;
+    return 0;
+}
+
+static struct http1_field *new_field(struct http1 *h)
+{
+    struct http1_head *head = h->head;
+
+    if (head->n == head->cap) {
+        unsigned cap = head->cap * 2;
+        struct http1_head *more = realloc(head, sizeof *head + cap * sizeof head->v[0]);
+
+        if (!more)
+            return NULL;
+        more->cap = cap;
+        h->head = head = more;
+    }
+    return &head->v[head->n++];
+}
+
+static int trailer_piece(struct http1 *h, const char *at, size_t n)
+{
+    if (!h->trailers) {
+        if (!(h->trailers = malloc(sizeof *h->trailers)))
+            return refuse(h, &refusal_trailer);
+        buffer_init(h->trailers, limits_of(h)->header_bytes);
+    }
+    return buffer_add(h->trailers, at, n) ? 0 : refuse(h, &refusal_trailer);
+}
+
+static int on_header_field(llhttp_t *p, const char *at, size_t n)
+{
+    struct http1 *h = p->data;
+    struct http1_head *head = h->head;
+    struct http1_field *f;
+    uint32_t off;
+
+    if (h->input == INPUT_BODY)
+        return trailer_piece(h, at, n);
+    off = offset(h, at);
+    f = head->n ? &head->v[head->n - 1] : NULL;
+    if (!f || off != f->name_end) {
+        if (head->n >= limits_of(h)->headers)
+            return refuse(h, &refusal_headers);
+        if (!(f = new_field(h)))
+            return refuse(h, &refusal_headers);
+        f->name = off;
+        f->value = f->value_end = 0;
+    }
+    f->name_end = off + (uint32_t)n;
+    if (f->name_end > limits_of(h)->header_bytes)
+        return refuse(h, &refusal_head_bytes);
+    return 0;
+}
+
+static int on_header_value(llhttp_t *p, const char *at, size_t n)
+{
+    struct http1 *h = p->data;
+    struct http1_field *f;
+    uint32_t off;
+
+    if (h->input == INPUT_BODY)
+        return trailer_piece(h, at, n);
+    off = offset(h, at);
+    f = &h->head->v[h->head->n - 1];
+    if (f->value_end == 0)
+        f->value = off;
+    f->value_end = h->head->bytes = off + (uint32_t)n;
+    if (f->value_end > limits_of(h)->header_bytes)
+        return refuse(h, &refusal_head_bytes);
+    return 0;
+}
+
+/* A name or a value of a trailer is over. */
+static int on_piece_complete(llhttp_t *p)
+{
+    struct http1 *h = p->data;
+
+    return h->input == INPUT_BODY ? trailer_piece(h, "", 1) : 0;
+}
+
+/* ---- a message of the notes ---- */
+
+/* The bytes of the head go to the arena once; 2 more, so that the CR LF of the last field is there. */
+static bool build(struct http1 *h, struct message *m)
+{
+    struct http1_head *head = h->head;
+    struct arena *arena = h->stream.arena;
+    size_t bytes = head->bytes + 2;
+    char *copy = arena_alloc(arena, bytes);
+    struct header *v = arena_alloc(arena, (head->n + 8) * sizeof *v);
+
+    if (!copy || !v)
+        return false;
+    memcpy(copy, head->origin, bytes);
+    m->target = str_of(copy + head->url, head->url_end - head->url);
+    m->reason = str_of(copy + head->reason, head->reason_end - head->reason);
+    m->fields = (struct headers){v, head->n, head->n + 8};
+    for (unsigned i = 0; i < head->n; i++) {
+        const struct http1_field *f = &head->v[i];
+
+        v[i].name = str_of(copy + f->name, f->name_end - f->name);
+        v[i].value = f->value_end ? str_of(copy + f->value, f->value_end - f->value)
+                                  : str_of(copy + f->name_end, 0);
+        if (v[i].value.n && (v[i].value.p[v[i].value.n - 1] == ' ' ||
+                             v[i].value.p[v[i].value.n - 1] == '\t'))
+            v[i].value = str_trim_ows(v[i].value);
+        v[i].id = header_id_of(v[i].name);
+    }
+    m->version = (uint8_t)(llhttp_get_http_major(&h->parser) * 10 +
+                           llhttp_get_http_minor(&h->parser));
+    return true;
+}
+
+static struct str method_of(const llhttp_t *p)
+{
+    return str_from(llhttp_method_name((llhttp_method_t)p->method));
+}
+
+static int request_complete(struct http1 *h)
+{
+    struct message *m;
+    const struct refusal *why;
+    static const struct refusal no_memory = {"no-memory", 503, "try again later"};
+
+    if (!h->keeper->open(h->keeper_data, &h->stream))
+        return refuse(h, &no_memory);
+    if (!(m = arena_zalloc(h->stream.arena, sizeof *m)) || !build(h, m))
+        return refuse(h, &refusal_head_bytes);
+    m->method = method_of(&h->parser);
+    m->close = !llhttp_should_keep_alive(&h->parser) || m->version < 11;
+    http1_head_drop(h);
+    why = http1_check_request(m, limits_of(h));
+    if (why) {
+        http1_refuse(h, why, m);
+        return -1;
+    }
+    h->input = INPUT_BODY;
+    h->http10 = m->version == 10;
+    h->upgrade_asked = m->upgrade;
+    timer_disarm(&h->timer);
+    h->stream.events->on_head(h->stream.owner, m);
+    return h->gone || h->input == INPUT_REFUSED ? -1 : 0;
+}
+
+static void learn_idle_limit(struct http1 *h, const struct message *m)
+{
+    const struct header *k = headers_find(&m->fields, HEADER_KEEP_ALIVE);
+    struct str rest, member;
+    uint64_t seconds;
+
+    if (!k)
+        return;
+    rest = k->value;
+    while (str_next_member(&rest, &member))
+        if (str_starts(member, STR("timeout=")) &&
+            str_to_u64(str_slice(member, 8, member.n), &seconds) && seconds < 86400)
+            h->idle_limit = SECONDS(seconds);
+}
+
+static int response_complete(struct http1 *h)
+{
+    struct message *m = arena_zalloc(h->stream.arena, sizeof *m);
+    bool no_body;
+
+    if (!m || !build(h, m))
+        return refuse(h, &refusal_head_bytes);
+    m->status = (uint16_t)llhttp_get_status_code(&h->parser);
+    http1_head_drop(h);
+    if ((h->refusal = http1_check_response(m)))
+        return -1;
+    if (m->status < 200 && m->status != 101) {
+        m->body = BODY_NONE;
+        h->stream.events->on_head(h->stream.owner, m);
+        return h->gone ? -1 : 1;
+    }
+    no_body = h->no_body || m->status == 204 || m->status == 304 || m->status == 101;
+    if (no_body)
+        m->body = BODY_NONE;
+    else if (m->body == BODY_NONE && !headers_find(&m->fields, HEADER_CONTENT_LENGTH))
+        m->body = BODY_UNTIL_CLOSE;
+    m->upgrade = m->status == 101;
+    m->close = m->body == BODY_UNTIL_CLOSE || headers_have_member(&m->fields, HEADER_CONNECTION,
+                                                                  STR("close")) ||
+               (m->version < 11 &&
+                !headers_have_member(&m->fields, HEADER_CONNECTION, STR("keep-alive")));
+    if (m->close)
+        h->close = true;
+    learn_idle_limit(h, m);
+    h->input = INPUT_BODY;
+    h->stream.events->on_head(h->stream.owner, m);
+    if (h->gone)
+        return -1;
+    return m->upgrade ? 2 : no_body ? 1 : 0;
+}
+
+static int on_headers_complete(llhttp_t *p)
+{
+    struct http1 *h = p->data;
+
+    if (h->input != INPUT_HEAD)
+        return 0;
+    return h->server ? request_complete(h) : response_complete(h);
+}
+
+/* ---- the body ---- */
+
+static int on_body(llhttp_t *p, const char *at, size_t n)
+{
+    struct http1 *h = p->data;
+
+    h->stream.events->on_body(h->stream.owner, str_of(at, n));
+    return h->gone || h->input != INPUT_BODY ? -1 : 0;
+}
+
+static int on_chunk_header(llhttp_t *p)
+{
+    struct http1 *h = p->data;
+
+    h->extension_bytes = 0;
+    if (p->content_length)
+        h->stream.events->on_chunk(h->stream.owner, p->content_length);
+    return h->gone || h->input != INPUT_BODY ? -1 : 0;
+}
+
+static int on_chunk_extension(llhttp_t *p, const char *at, size_t n)
+{
+    struct http1 *h = p->data;
+
+    if (n > CHUNK_EXTENSION_MAX || (h->extension_bytes += (uint16_t)n) > CHUNK_EXTENSION_MAX)
+        return refuse(h, &refusal_extension);
+    return 0;
+}
+
+/* Pairs of name NUL value NUL. */
+static const struct headers *trailers_of(struct http1 *h, struct headers *out)
+{
+    struct str rest, name, value, all;
+
+    if (!h->trailers)
+        return NULL;
+    all = arena_dup(h->stream.arena, buffer_str(h->trailers));
+    buffer_release(h->trailers);
+    free(h->trailers);
+    h->trailers = NULL;
+    if (!all.p)
+        return NULL;
+    rest = all;
+    while (rest.n && str_split(&rest, '\0', &name) && str_split(&rest, '\0', &value))
+        if (!headers_add(out, h->stream.arena, name, str_trim_ows(value)))
+            return NULL;
+    return out;
+}
+
+static int on_message_complete(llhttp_t *p)
+{
+    struct http1 *h = p->data;
+    struct headers trailers = {0};
+
+    if (h->input == INPUT_HEAD) { /* an interim response is over: the next head follows */
+        h->input = INPUT_IDLE;
+        return HPE_PAUSED;
+    }
+    h->input = INPUT_OVER;
+    h->stream.events->on_end(h->stream.owner, trailers_of(h, &trailers));
+    return HPE_PAUSED;
+}
+
+static llhttp_settings_t settings;
+
+/* Before main(): it is read by every worker and never changes. */
+__attribute__((constructor)) static void make_settings(void)
+{
+    llhttp_settings_init(&settings);
+    settings.on_url = on_url;
+    settings.on_status = on_status;
+    settings.on_header_field = on_header_field;
+    settings.on_header_field_complete = on_piece_complete;
+    settings.on_header_value = on_header_value;
+    settings.on_header_value_complete = on_piece_complete;
+    settings.on_headers_complete = on_headers_complete;
+    settings.on_body = on_body;
+    settings.on_chunk_header = on_chunk_header;
+    settings.on_chunk_extension_name = on_chunk_extension;
+    settings.on_chunk_extension_value = on_chunk_extension;
+    settings.on_message_complete = on_message_complete;
+}
+
+const llhttp_settings_t *http1_settings(void)
+{
+    return &settings;
+}
+
+/* ---- refusing ---- */
+
+static struct message *partial_message(struct http1 *h)
+{
+    struct message *m = arena_zalloc(h->stream.arena, sizeof *m);
+
+    if (!m || !h->head)
+        return m;
+    if (h->head->url_end) {
+        size_t cut = h->head->url_end - h->head->url;
+
+        if (cut > SPAN_TEXT_BYTES_MAX)
+            cut = SPAN_TEXT_BYTES_MAX;
+        m->method = method_of(&h->parser);
+        m->target = m->path =
+            arena_dup(h->stream.arena, str_of(h->head->origin + h->head->url, cut));
+        m->path = str_slice(m->path, 0, str_index(m->path, '?', 0));
+    }
+    return m;
+}
+
+void http1_parse_failed(struct http1 *h, llhttp_errno_t e)
+{
+    struct message *partial;
+
+    if (!h->refusal) {
+        h->refusal_made = http1_refusal_of(e, llhttp_get_error_reason(&h->parser));
+        h->refusal = &h->refusal_made;
+    }
+    if (!h->server) {
+        if (h->stream.events)
+            h->stream.events->on_failed(h->stream.owner, SPAN_ERROR_PROTOCOL);
+        return;
+    }
+    if (!h->stream.events && !h->keeper->open(h->keeper_data, &h->stream)) {
+        h->input = INPUT_REFUSED;
+        conn_close(h->conn);
+        http1_gone(h);
+        return;
+    }
+    partial = partial_message(h);
+    http1_refuse(h, h->refusal, partial);
+}

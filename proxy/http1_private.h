@@ -1,0 +1,106 @@
+/*
+ * What the files of the HTTP/1 codec share.
+ */
+#ifndef SIDESPAN_PROXY_HTTP1_PRIVATE_H
+#define SIDESPAN_PROXY_HTTP1_PRIVATE_H
+
+#include <llhttp.h>
+
+#include "base/buffer.h"
+#include "proxy/http1.h"
+#include "proxy/timer.h"
+
+enum http1_input {
+    INPUT_IDLE,     /* the first byte of a message */
+    INPUT_HEAD,     /* the rest of the head */
+    INPUT_BODY,     /* body and trailers */
+    INPUT_OVER,     /* nothing: the message was whole; what comes is kept for the next */
+    INPUT_REFUSED,  /* nothing: what comes is thrown away */
+};
+
+enum http1_output {
+    OUTPUT_HEAD, /* a (final) head is to be sent */
+    OUTPUT_BODY,
+    OUTPUT_OVER,
+};
+
+/* Where the fields of a head are, as offsets from its first byte: the bytes may move. */
+struct http1_field {
+    uint32_t name, name_end, value, value_end;
+};
+
+/* What is known of a head while it comes. Taken from the worker's scratch where the head comes in one
+ * piece, so an idle connection has none. */
+struct http1_head {
+    uint32_t url, url_end, reason, reason_end;
+    unsigned n, cap;
+    uint32_t bytes;       /* up to the end of the last field */
+    bool after_value;     /* the last callback was of a value: a name begins a new field */
+    const char *origin;   /* what the offsets count from, now */
+    struct http1_field v[];
+};
+
+struct http1 {
+    struct stream stream;
+    struct conn *conn;
+    struct worker *worker;
+    const struct http1_keeper *keeper;
+    void *keeper_data;
+    llhttp_t parser;
+    struct http1_head *head; /* owned; NULL unless a head is coming */
+    char *held;              /* owned: bytes of an incomplete head, or of the next message */
+    uint32_t held_n, held_cap;
+    uint32_t held_parsed;    /* of an incomplete head: how many the parser has seen */
+    struct buffer *trailers; /* owned; NULL: none so far */
+    struct timer timer;      /* server: head and idle; client: none */
+    struct list link;        /* in the keeper's list of idle ones */
+    struct burial burial;
+    uint64_t messages;
+    uint64_t left;           /* output: of the body, or of the chunk */
+    nsec_t idle_limit;
+    uint8_t input, output;
+    uint8_t out_body;        /* enum body_kind */
+    bool server;
+    bool close;              /* after this exchange */
+    bool parsing;            /* http1_feed() is on the stack */
+    bool gone;               /* the conn is closed or given away */
+    bool no_body;            /* client: the response to HEAD, or 2xx to CONNECT, has none */
+    bool upgrade_asked;      /* a 101 may come */
+    bool http10;             /* server: the client speaks HTTP/1.0 */
+    bool paused;
+    bool in_pool;            /* when it went: it was in the keeper's list */
+    uint16_t extension_bytes;
+    const struct refusal *refusal; /* why parsing stopped; NULL: llhttp says */
+    struct refusal refusal_made;
+};
+
+extern const struct codec_ops http1_ops;
+extern const llhttp_settings_t *http1_settings(void);
+
+/* http1_parse.c */
+void http1_message_start(struct http1 *h);
+bool http1_head_take(struct http1 *h);
+void http1_head_drop(struct http1 *h);
+/* The parser stopped with an error: refuses the request, or fails the response. */
+void http1_parse_failed(struct http1 *h, llhttp_errno_t e);
+
+/* http1_rules.c: what llhttp does not check. NULL: the head is fine. Sets what is derived in m. */
+const struct refusal *http1_check_request(struct message *m, const struct limits *limits);
+const struct refusal *http1_check_response(struct message *m);
+/* What an error of llhttp is called. */
+struct refusal http1_refusal_of(llhttp_errno_t e, const char *reason);
+extern const struct refusal refusal_head_bytes, refusal_headers, refusal_url, refusal_extension,
+    refusal_head_timeout, refusal_trailer;
+
+/* http1.c */
+void http1_gone(struct http1 *h);
+/* Refuses what is coming; partial has what is known. */
+void http1_refuse(struct http1 *h, const struct refusal *why, struct message *partial);
+
+/* http1_write.c */
+void http1_send_head(struct stream *s, const struct message *m, bool end);
+void http1_send_chunk(struct stream *s, uint64_t size);
+void http1_send_body(struct stream *s, struct str data);
+void http1_send_end(struct stream *s, const struct headers *trailers);
+
+#endif

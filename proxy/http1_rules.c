@@ -1,0 +1,285 @@
+/*
+ * The rules of RFC 9112 and RFC 9110 that llhttp leaves to its user. A message
+ * that two parsers could read differently is refused, never repaired.
+ */
+#include <stdlib.h>
+
+#include "proxy/http1_private.h"
+
+const struct refusal refusal_head_bytes = {
+    "head-too-large", 431, "send smaller headers, or raise limits { header-bytes }"};
+const struct refusal refusal_headers = {"too-many-headers", 431,
+                                        "send fewer headers, or raise limits { headers }"};
+const struct refusal refusal_url = {"target-too-long", 414,
+                                    "send a shorter URL, or raise limits { url-bytes }"};
+const struct refusal refusal_extension = {"chunk-extension-too-long", 400,
+                                          "send no chunk extensions"};
+const struct refusal refusal_head_timeout = {
+    "head-timeout", 408, "send the whole head in time, or raise timeouts { header }"};
+const struct refusal refusal_trailer = {"trailers-too-large", 431,
+                                        "send fewer trailers, or raise limits { header-bytes }"};
+
+static const struct refusal version = {"version-unknown", 505, "send HTTP/1.1"};
+static const struct refusal target_form = {
+    "target-form", 400, "the target must be a path, an absolute http URL, or * for OPTIONS"};
+static const struct refusal target_fragment = {"target-fragment", 400,
+                                               "a request target has no fragment (#...)"};
+static const struct refusal target_character = {"target-character", 400,
+                                                "percent-encode what is not a URL character"};
+static const struct refusal host_missing = {"host-missing", 400, "send one Host header"};
+static const struct refusal host_repeated = {"host-repeated", 400, "send exactly one Host header"};
+static const struct refusal host_invalid = {"host-invalid", 400,
+                                            "Host is a name or an address, perhaps with a port"};
+static const struct refusal length_repeated = {"content-length-repeated", 400,
+                                               "send one Content-Length"};
+static const struct refusal length_invalid = {"content-length-invalid", 400,
+                                              "Content-Length is decimal digits, nothing else"};
+static const struct refusal length_and_coding = {
+    "content-length-with-transfer-encoding", 400,
+    "send either Content-Length or Transfer-Encoding, not both"};
+static const struct refusal coding_unknown = {"transfer-encoding-unknown", 501,
+                                              "the only transfer coding is chunked"};
+static const struct refusal coding_repeated = {"transfer-encoding-repeated", 400,
+                                               "send one Transfer-Encoding: chunked"};
+static const struct refusal coding_in_10 = {"transfer-encoding-in-http-1.0", 400,
+                                            "HTTP/1.0 has no transfer codings"};
+static const struct refusal scheme_unknown = {"target-scheme", 400,
+                                              "only http:// targets can be forwarded"};
+
+/* ---- what llhttp finds ---- */
+
+struct refusal http1_refusal_of(llhttp_errno_t e, const char *reason)
+{
+    static const struct {
+        llhttp_errno_t error;
+        struct refusal refusal;
+    } rows[] = {
+        {HPE_INVALID_METHOD, {"method-unknown", 501, "send a method of the HTTP method registry"}},
+        {HPE_INVALID_URL, {"target-character", 400, "percent-encode what is not a URL character"}},
+        {HPE_INVALID_VERSION, {"version-unknown", 505, "send HTTP/1.1"}},
+        {HPE_INVALID_CONSTANT, {"request-line", 400, "the request line is METHOD TARGET HTTP/1.1"}},
+        {HPE_CR_EXPECTED, {"line-end", 400, "end each line with CR LF"}},
+        {HPE_LF_EXPECTED, {"bare-cr", 400, "end each line with CR LF; CR stands nowhere else"}},
+        {HPE_UNEXPECTED_SPACE,
+         {"obs-fold", 400, "do not continue a header on the next line (obs-fold)"}},
+        {HPE_INVALID_CONTENT_LENGTH,
+         {"content-length-invalid", 400, "Content-Length is decimal digits, nothing else"}},
+        {HPE_UNEXPECTED_CONTENT_LENGTH,
+         {"content-length-repeated", 400,
+          "send one Content-Length, and none with Transfer-Encoding"}},
+        {HPE_INVALID_TRANSFER_ENCODING,
+         {"transfer-encoding-invalid", 400,
+          "send either one Transfer-Encoding: chunked or a Content-Length"}},
+        {HPE_INVALID_CHUNK_SIZE, {"chunk-size", 400, "a chunk size is hexadecimal digits"}},
+        {HPE_STRICT, {"chunk-end", 400, "a chunk's data ends with CR LF"}},
+        {HPE_INVALID_HEADER_TOKEN,
+         {"header-character", 400,
+          "a header name is a token followed by a colon, and no control character is in a value"}},
+        {HPE_INVALID_EOF_STATE, {"incomplete", 400, "send the whole message"}},
+        {HPE_PAUSED_H2_UPGRADE, {"http2-preface", 505, "send HTTP/1.1"}},
+    };
+    struct refusal r = {"malformed", 400, reason && *reason ? reason : "send HTTP/1.1"};
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i].error == e)
+            r = rows[i].refusal;
+    /* llhttp tells these two by its words alone. */
+    if (e == HPE_INVALID_TRANSFER_ENCODING && reason && strstr(reason, "Content-Length"))
+        r.rule = "content-length-with-transfer-encoding";
+    if (e == HPE_UNEXPECTED_CONTENT_LENGTH && reason && strstr(reason, "Transfer-Encoding"))
+        r.rule = "content-length-with-transfer-encoding";
+    return r;
+}
+
+/* ---- the target and the host ---- */
+
+static bool host_char(unsigned char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           (c && strchr("-._~!$&'()*+,;=%:[]", c));
+}
+
+/* uri-host [":" port], RFC 9110 section 7.2; no userinfo. */
+static bool host_valid(struct str host)
+{
+    size_t colon;
+
+    if (host.n == 0)
+        return false;
+    for (size_t i = 0; i < host.n; i++)
+        if (!host_char((unsigned char)host.p[i]))
+            return false;
+    if (host.p[0] == '[') {
+        size_t close = str_index(host, ']', 0);
+
+        if (close == host.n)
+            return false;
+        colon = close + 1;
+        if (colon < host.n && host.p[colon] != ':')
+            return false;
+    } else {
+        colon = str_index(host, ':', 0);
+        if (colon == 0)
+            return false;
+    }
+    for (size_t i = colon + 1; i < host.n; i++)
+        if (host.p[i] < '0' || host.p[i] > '9')
+            return false;
+    return host.n <= 255 + 6;
+}
+
+static bool target_chars(struct str target)
+{
+    for (size_t i = 0; i < target.n; i++) {
+        unsigned char c = (unsigned char)target.p[i];
+
+        if (c <= 0x20 || c >= 0x7f)
+            return false;
+    }
+    return true;
+}
+
+static void split_query(struct message *m, struct str path)
+{
+    size_t mark = str_index(path, '?', 0);
+
+    m->path = str_slice(path, 0, mark);
+    m->query = mark < path.n ? str_slice(path, mark + 1, path.n) : (struct str){0};
+    if (m->path.n == 0)
+        m->path = str_eq(m->method, STR("OPTIONS")) && mark == path.n ? STR("*") : STR("/");
+}
+
+static const struct refusal *absolute_form(struct message *m)
+{
+    struct str rest = str_slice(m->target, sizeof "http://" - 1, m->target.n);
+    size_t end = 0;
+
+    while (end < rest.n && rest.p[end] != '/' && rest.p[end] != '?')
+        end++;
+    /* Overrides Host (RFC 9112 section 3.2.2). */
+    m->authority = str_slice(rest, 0, end);
+    split_query(m, str_slice(rest, end, rest.n));
+    return host_valid(m->authority) ? NULL : &host_invalid;
+}
+
+static const struct refusal *check_target(struct message *m)
+{
+    if (!target_chars(m->target))
+        return &target_character;
+    if (str_index(m->target, '#', 0) < m->target.n)
+        return &target_fragment;
+    if (str_eq(m->method, STR("CONNECT"))) {
+        size_t colon = m->target.n;
+
+        m->authority = m->target;
+        while (colon && m->target.p[colon - 1] != ':')
+            colon--;
+        /* The port must be there (RFC 9110 section 9.3.6). */
+        return host_valid(m->target) && colon && colon < m->target.n &&
+                       m->target.p[m->target.n - 1] != ']'
+                   ? NULL
+                   : &target_form;
+    }
+    if (m->target.n && m->target.p[0] == '/') {
+        split_query(m, m->target);
+        return NULL;
+    }
+    if (str_eq(m->target, STR("*")) && str_eq(m->method, STR("OPTIONS"))) {
+        m->path = m->target;
+        return NULL;
+    }
+    if (m->target.n > 7 && str_eq_nocase(str_slice(m->target, 0, 7), STR("http://")))
+        return absolute_form(m);
+    if (m->target.n > 8 && str_eq_nocase(str_slice(m->target, 0, 8), STR("https://")))
+        return &scheme_unknown;
+    return &target_form;
+}
+
+static const struct refusal *check_host(struct message *m)
+{
+    const struct header *host = NULL;
+    size_t n = 0;
+
+    for (size_t i = 0; i < m->fields.n; i++) {
+        if (m->fields.v[i].id == HEADER_HOST) {
+            host = &m->fields.v[i];
+            n++;
+        }
+    }
+    if (n > 1)
+        return &host_repeated;
+    if (n == 0)
+        return m->version >= 11 ? &host_missing : NULL;
+    if (!host_valid(host->value))
+        return &host_invalid;
+    if (m->authority.n == 0)
+        m->authority = host->value;
+    return NULL;
+}
+
+/* ---- framing ---- */
+
+static const struct refusal *check_framing(struct message *m, bool request)
+{
+    const struct header *length = NULL, *coding = NULL;
+    size_t lengths = 0, codings = 0;
+
+    for (size_t i = 0; i < m->fields.n; i++) {
+        if (m->fields.v[i].id == HEADER_CONTENT_LENGTH) {
+            length = &m->fields.v[i];
+            lengths++;
+        } else if (m->fields.v[i].id == HEADER_TRANSFER_ENCODING) {
+            coding = &m->fields.v[i];
+            codings++;
+        }
+    }
+    m->body = BODY_NONE;
+    if (lengths && codings)
+        return &length_and_coding;
+    if (lengths > 1)
+        return &length_repeated;
+    if (length) {
+        if (!str_to_u64(length->value, &m->length))
+            return &length_invalid;
+        m->body = m->length ? BODY_LENGTH : BODY_NONE;
+    }
+    if (!coding)
+        return NULL;
+    if (m->version < 11)
+        return &coding_in_10;
+    if (codings > 1)
+        return &coding_repeated;
+    if (!str_eq_nocase(coding->value, STR("chunked")))
+        return request ? &coding_unknown : &length_and_coding;
+    m->body = BODY_CHUNKED;
+    return NULL;
+}
+
+const struct refusal *http1_check_request(struct message *m, const struct limits *limits)
+{
+    const struct refusal *why;
+
+    if (m->version != 10 && m->version != 11)
+        return &version;
+    if (m->target.n > limits->url_bytes)
+        return &refusal_url;
+    if (m->fields.n > limits->headers)
+        return &refusal_headers;
+    m->scheme = STR("http");
+    if ((why = check_target(m)) || (why = check_host(m)) || (why = check_framing(m, true)))
+        return why;
+    m->upgrade = headers_find(&m->fields, HEADER_UPGRADE) &&
+                 headers_have_member(&m->fields, HEADER_CONNECTION, STR("upgrade"));
+    return NULL;
+}
+
+const struct refusal *http1_check_response(struct message *m)
+{
+    const struct refusal *why;
+
+    if ((m->version != 10 && m->version != 11) || m->status < 100 || m->status > 599)
+        return &version;
+    if ((why = check_framing(m, false)))
+        return why;
+    return NULL;
+}

@@ -1,0 +1,16 @@
+/*
+ * A turn is one callback from the loop and all that follows from it. What is
+ * freed in a turn is buried: its memory goes when the turn is over, since
+ * callbacks under way may still hold it.
+ */
+#ifndef SIDESPAN_PROXY_TURN_H
+#define SIDESPAN_PROXY_TURN_H
+
+#include "base/list.h"
+
+struct burial {
+    struct burial *next;
+    void (*free)(struct burial *b); /* not NULL: it is buried already */
+};
+
+#endif

@@ -1,0 +1,289 @@
+/*
+ * Connections to one endpoint: taken, made, waited for and kept.
+ */
+#include "proxy/upstream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "proxy/connect_error.h"
+#include "proxy/http1.h"
+#include "proxy/upstream_private.h"
+
+enum { WAITING_MAX = 1024 };
+
+/* ---- a connection that is kept ---- */
+
+static void on_pool_idle(void *keeper, struct http1 *h);
+static void on_pool_gone(void *keeper, struct http1 *h);
+
+static const struct http1_keeper pool_keeper = {.on_idle = on_pool_idle, .on_gone = on_pool_gone};
+
+static void closed(struct upstream *u)
+{
+    u->n_open--;
+    metrics_add(u->worker->metrics, COUNT_UPSTREAM_OPEN, -1);
+    upstream_unref(u); /* each connection holds one */
+}
+
+static void drop_idle(struct upstream *u, struct list *link)
+{
+    struct http1 *h = http1_from_link(link);
+
+    list_remove(link);
+    u->n_idle--;
+    http1_close_idle(h);
+    closed(u);
+}
+
+static void opened(struct upstream *u)
+{
+    u->n_open++;
+    metrics_add(u->worker->metrics, COUNT_UPSTREAM_OPEN, 1);
+    upstream_ref(u);
+}
+
+static void give(struct upstream *u, struct upstream_ask *a, struct http1 *h, bool reused)
+{
+    struct stream *s = http1_take(h, a->method);
+
+    if (reused)
+        metrics_add(u->worker->metrics, COUNT_UPSTREAM_REUSED, 1);
+    a->ready(a, s, reused);
+}
+
+static struct upstream_ask *next_waiting(struct upstream *u)
+{
+    struct upstream_ask *a;
+
+    if (list_empty(&u->waiting))
+        return NULL;
+    a = container_of(u->waiting.next, struct upstream_ask, link);
+    list_remove(&a->link);
+    u->n_waiting--;
+    a->upstream = NULL;
+    return a;
+}
+
+static bool may_be_kept(const struct upstream *u, const struct http1 *h)
+{
+    return !u->retired && (!u->pool_requests || http1_messages(h) < u->pool_requests) &&
+           !u->worker->draining;
+}
+
+static void on_pool_idle(void *keeper, struct http1 *h)
+{
+    struct upstream *u = keeper;
+    struct upstream_ask *a;
+    nsec_t limit = http1_idle_limit(h);
+
+    /* A peer that tells how long it waits is left a second before it does. */
+    if (limit && limit <= SECONDS(1))
+        limit = 1;
+    else if (limit)
+        limit -= SECONDS(1);
+    if (!limit || limit > u->pool_idle)
+        limit = u->pool_idle;
+    if (!may_be_kept(u, h) || limit <= 1) {
+        http1_close_idle(h);
+        closed(u);
+        return;
+    }
+    if ((a = next_waiting(u))) {
+        give(u, a, h, true);
+        return;
+    }
+    list_push_front(&u->idle, http1_link(h));
+    u->n_idle++;
+    http1_expire(h, worker_now(u->worker) + limit);
+    if (u->pool_idle_max && u->n_idle > u->pool_idle_max)
+        drop_idle(u, u->idle.prev);
+}
+
+static void on_pool_gone(void *keeper, struct http1 *h)
+{
+    struct upstream *u = keeper;
+
+    if (http1_was_idle(h))
+        u->n_idle--;
+    closed(u);
+}
+
+/* ---- one that is made ---- */
+
+struct dialling {
+    struct timer timer;
+    struct upstream *upstream; /* a reference */
+    struct conn *conn;
+    struct burial burial;
+};
+
+static void free_dialling(struct burial *b)
+{
+    free(container_of(b, struct dialling, burial));
+}
+
+static void dialling_end(struct dialling *d)
+{
+    timer_release(&d->timer);
+    d->upstream->n_connecting--;
+    worker_bury(d->upstream->worker, &d->burial, free_dialling);
+}
+
+/* One attempt to connect failed: one of those who wait is told. The others have their own under way. */
+static void connect_failed(struct upstream *u, int error)
+{
+    struct upstream_ask *a;
+
+    metrics_add(u->worker->metrics, COUNT_UPSTREAM_CONNECT_FAILED, 1);
+    if (u->n_waiting > u->n_connecting && (a = next_waiting(u)))
+        a->failed(a, connect_error(error), error);
+}
+
+static void on_dialled(struct conn *c)
+{
+    struct dialling *d = c->owner_data;
+    struct upstream *u = d->upstream;
+    struct http1 *h;
+    struct upstream_ask *a;
+
+    metrics_add(u->worker->metrics, COUNT_UPSTREAM_CONNECTS, 1);
+    dialling_end(d);
+    opened(u);
+    h = http1_client(c, &pool_keeper, u);
+    if (!h) {
+        closed(u);
+        connect_failed(u, ENOMEM);
+    } else if ((a = next_waiting(u))) {
+        give(u, a, h, false);
+    } else {
+        on_pool_idle(u, h);
+    }
+    upstream_unref(u);
+}
+
+static void on_dial_error(struct conn *c, int error)
+{
+    struct dialling *d = c->owner_data;
+    struct upstream *u = d->upstream;
+
+    dialling_end(d);
+    conn_close(c);
+    connect_failed(u, error);
+    upstream_unref(u);
+}
+
+static void on_dial_timer(struct timer *t)
+{
+    on_dial_error(container_of(t, struct dialling, timer)->conn, ETIMEDOUT);
+}
+
+static void on_dial_read(struct conn *c, char *data, size_t n)
+{
+}
+
+static void on_dial_eof(struct conn *c)
+{
+}
+
+static const struct conn_owner dial_owner = {on_dial_read, on_dial_eof, on_dial_eof, on_dialled,
+                                             on_dial_error};
+
+/* 0, or the errno. */
+static int dial(struct upstream *u)
+{
+    struct dialling *d = calloc(1, sizeof *d);
+    int error = ENOMEM;
+
+    if (!d)
+        return error;
+    timer_init(&d->timer, on_dial_timer);
+    d->conn = conn_connect(u->worker, &u->address, &dial_owner, d, &error);
+    if (!d->conn) {
+        free(d);
+        return error;
+    }
+    d->upstream = upstream_ref(u);
+    u->n_connecting++;
+    if (u->connect_timeout)
+        timer_arm(u->worker->timers, &d->timer, worker_now(u->worker) + u->connect_timeout);
+    return 0;
+}
+
+/* ---- asking ---- */
+
+void upstream_ask(struct upstream *u, struct upstream_ask *a)
+{
+    int error;
+
+    a->upstream = NULL;
+    if (!a->fresh && !list_empty(&u->idle)) {
+        struct list *link = u->idle.next;
+
+        list_remove(link);
+        u->n_idle--;
+        give(u, a, http1_from_link(link), true);
+        return;
+    }
+    if (u->n_waiting >= WAITING_MAX) {
+        a->failed(a, SPAN_ERROR_OVERLOAD, 0);
+        return;
+    }
+    if (!u->pool_max || u->n_open + u->n_connecting < u->pool_max) {
+        if ((error = dial(u))) {
+            metrics_add(u->worker->metrics, COUNT_UPSTREAM_CONNECT_FAILED, 1);
+            a->failed(a, connect_error(error), error);
+            return;
+        }
+    }
+    a->upstream = u;
+    list_push_back(&u->waiting, &a->link);
+    u->n_waiting++;
+}
+
+void upstream_cancel(struct upstream_ask *a)
+{
+    if (!a->upstream)
+        return;
+    list_remove(&a->link);
+    a->upstream->n_waiting--;
+    a->upstream = NULL;
+}
+
+void upstream_donate(struct upstream *u, struct conn *c)
+{
+    struct http1 *h;
+
+    opened(u);
+    h = http1_client(c, &pool_keeper, u);
+    if (h)
+        on_pool_idle(u, h);
+    else
+        closed(u);
+}
+
+/* ---- life ---- */
+
+struct upstream *upstream_ref(struct upstream *u)
+{
+    u->refs++;
+    return u;
+}
+
+void upstream_unref(struct upstream *u)
+{
+    if (!u || --u->refs)
+        return;
+    list_remove(&u->link);
+    free((char *)(uintptr_t)u->cluster.p);
+    free(u);
+}
+
+void upstream_retire(struct upstream *u)
+{
+    upstream_ref(u);
+    u->retired = true;
+    while (!list_empty(&u->idle))
+        drop_idle(u, u->idle.next);
+    upstream_unref(u);
+}

@@ -1,0 +1,81 @@
+/*
+ * The other side: for each cluster its endpoints as they are now, and for each
+ * endpoint the connections kept for the next request, last in first out. One
+ * worker's; nothing is shared.
+ */
+#ifndef SIDESPAN_PROXY_UPSTREAM_H
+#define SIDESPAN_PROXY_UPSTREAM_H
+
+#include "mesh/balance.h"
+#include "proxy/codec.h"
+#include "proxy/worker.h"
+
+/* What an endpoint was heard to speak, so that the next connection to it need not be guessed at. */
+enum speaks { SPEAKS_UNKNOWN, SPEAKS_CLIENT_FIRST, SPEAKS_SERVER_FIRST };
+
+/* One address, reached on behalf of one cluster. Counted: by the cluster's set and by who waits. */
+struct upstream {
+    struct list link; /* of an original destination: in the list of these */
+    unsigned refs;
+    unsigned refs_of_sets; /* how many lists of endpoints it stands in */
+    bool retired;          /* nobody will ask again, nothing is kept */
+    struct worker *worker;
+    struct address address;
+    struct str cluster; /* its name; owned */
+    struct list idle;   /* kept connections, the latest first */
+    struct list waiting;
+    unsigned n_idle, n_open, n_connecting, n_waiting;
+    unsigned in_flight;
+    uint8_t speaks; /* enum speaks */
+    nsec_t connect_timeout, pool_idle;
+    unsigned pool_max, pool_idle_max;
+    uint64_t pool_requests;
+};
+
+/* A cluster as this worker knows it. Counted: by each generation that has it. */
+struct cluster_state {
+    struct list link;
+    unsigned refs;
+    struct str name; /* owned */
+    struct endpoint_set *set; /* a reference; NULL: nothing was published yet */
+    struct upstream **upstreams; /* owned array, of the set's order; each counted */
+    struct balance_entry *entries;
+    size_t n;
+    struct series *series[2]; /* by direction */
+    const struct cluster *config; /* of the newest generation */
+};
+
+struct upstreams *upstreams_new(struct worker *w);
+void upstreams_free(struct upstreams *u); /* NULL is fine */
+
+/* For a generation: an array by cluster->index, each with a reference. Aborts without memory. */
+struct cluster_state **upstreams_adopt(struct upstreams *u, const struct config *c);
+void upstreams_abandon(struct upstreams *u, struct cluster_state **v, size_t n);
+/* Takes the reference. Connections to addresses that stay are kept. */
+void upstreams_set_endpoints(struct upstreams *u, struct endpoint_set *set);
+
+/* The endpoint for the next request, or NULL when there is none. skip: endpoints not to use again, by
+ * index; *index: the one chosen. */
+struct upstream *cluster_choose(struct cluster_state *c, const uint64_t *skip, size_t *index);
+/* The one for an address that no cluster names: the original destination. Counted for the caller. */
+struct upstream *upstream_original(struct upstreams *u, const struct address *address);
+struct upstream *upstream_ref(struct upstream *u);
+void upstream_unref(struct upstream *u); /* NULL is fine */
+
+/* Asks for a stream. Exactly one of the two is called, perhaps before upstream_ask() returns, unless it
+ * is cancelled. */
+struct upstream_ask {
+    struct list link;
+    struct upstream *upstream; /* set while waiting */
+    /* Whoever is told sets the stream's events, owner and arena. */
+    void (*ready)(struct upstream_ask *a, struct stream *s, bool reused);
+    void (*failed)(struct upstream_ask *a, enum span_error why, int error);
+    struct str method;
+    bool fresh; /* not a kept connection */
+};
+void upstream_ask(struct upstream *u, struct upstream_ask *a);
+void upstream_cancel(struct upstream_ask *a);
+/* A connection that was dialled on accept and turned out to be for HTTP: kept like any other. */
+void upstream_donate(struct upstream *u, struct conn *c);
+
+#endif

@@ -1,0 +1,237 @@
+/*
+ * The life of a worker, and the end of its turns.
+ */
+#include "proxy/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/conn_private.h"
+#include "proxy/exchange.h"
+#include "proxy/front.h"
+#include "proxy/tunnel.h"
+#include "proxy/upstream.h"
+
+/* ---- turns ---- */
+
+void worker_begin_turn(struct worker *w)
+{
+    w->now = clock_monotonic();
+    if (w->now >= w->wall_due) {
+        w->wall_offset = clock_wall() - w->now;
+        w->wall_due = w->now + SECONDS(1);
+    }
+}
+
+void worker_end_turn(struct worker *w)
+{
+    while (!list_empty(&w->dirty) || w->buried) {
+        struct burial *b;
+
+        conns_flush(w);
+        b = w->buried;
+        w->buried = NULL;
+        while (b) {
+            struct burial *next = b->next;
+
+            b->free(b);
+            b = next;
+        }
+    }
+    if (w->scratch.used_bytes)
+        arena_reset(&w->scratch);
+}
+
+void worker_bury(struct worker *w, struct burial *b, void (*fn)(struct burial *b))
+{
+    b->free = fn;
+    b->next = w->buried;
+    w->buried = b;
+}
+
+void worker_busy_add(struct worker *w, int n)
+{
+    unsigned was = atomic_load_explicit(&w->busy, memory_order_relaxed);
+
+    atomic_store_explicit(&w->busy, was + (unsigned)n, memory_order_relaxed);
+}
+
+unsigned worker_busy(struct worker *w)
+{
+    return atomic_load_explicit(&w->busy, memory_order_relaxed);
+}
+
+/* ---- generations ---- */
+
+static struct generation *generation_new(struct worker *w, const struct worker_setup *setup)
+{
+    struct generation *g = calloc(1, sizeof *g);
+
+    if (!g)
+        return NULL;
+    g->refs = 1;
+    g->worker = w;
+    g->config = config_ref(setup->config);
+    g->sampler = setup->sampler;
+    g->propagators = setup->propagators;
+    g->recording = setup->recording;
+    g->clusters = upstreams_adopt(w->upstreams, g->config);
+    return g;
+}
+
+struct generation *generation_ref(struct generation *g)
+{
+    g->refs++;
+    return g;
+}
+
+void generation_unref(struct generation *g)
+{
+    if (!g || --g->refs)
+        return;
+    upstreams_abandon(g->worker->upstreams, g->clusters, g->config->n_clusters);
+    config_unref(g->config);
+    free(g);
+}
+
+void worker_adopt(struct worker *w, const struct worker_setup *setup)
+{
+    struct generation *g = generation_new(w, setup), *old = w->generation;
+
+    if (!g) {
+        log_write(LOG_ERROR, "worker", "no memory: worker %u stays with its config", w->index);
+        return;
+    }
+    w->generation = g;
+    generation_unref(old);
+}
+
+/* ---- making and unmaking ---- */
+
+static void begin_hook(void *arg)
+{
+    worker_begin_turn(arg);
+}
+
+static void end_hook(void *arg)
+{
+    worker_end_turn(arg);
+}
+
+static struct event_base *loop_new(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *base = NULL;
+
+    if (!config)
+        return NULL;
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);
+    base = event_base_new_with_config(config);
+    event_config_free(config);
+    return base;
+}
+
+struct worker *worker_new(const struct worker_setup *setup, struct error *err)
+{
+    struct worker *w = calloc(1, sizeof *w);
+
+    if (!w)
+        goto fail;
+    w->index = setup->index;
+    w->spans = setup->spans;
+    list_init(&w->dirty);
+    list_init(&w->idle);
+    list_init(&w->tunnels);
+    list_init(&w->active);
+    list_init(&w->sniffing);
+    w->n_workers = setup->n_workers ? setup->n_workers : 1;
+    arena_init(&w->scratch, 16384, 0);
+    random_init(&w->random);
+    worker_begin_turn(w);
+    if (!(w->base = loop_new()) || !(w->timers = timers_new(w->base)) ||
+        !(w->mailbox = mailbox_new(w->base)) || !(w->metrics = metrics_new()) ||
+        !(w->receive = malloc(WORKER_RECEIVE_BYTES)) || !(w->upstreams = upstreams_new(w)) ||
+        !(w->pool = exchange_pool_new(w)) || !(w->generation = generation_new(w, setup)))
+        goto fail;
+    timers_set_turn(w->timers, begin_hook, end_hook, w);
+    return w;
+fail:
+    error_set(err, "a worker could not be made: %s", strerror(errno ? errno : ENOMEM));
+    worker_free(w);
+    return NULL;
+}
+
+static void *run(void *arg)
+{
+    struct worker *w = arg;
+
+    event_base_loop(w->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    return NULL;
+}
+
+bool worker_start(struct worker *w, struct error *err)
+{
+    sigset_t all, was;
+    int failed;
+
+    /* Signals are the main thread's. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &was);
+    failed = pthread_create(&w->thread, NULL, run, w);
+    pthread_sigmask(SIG_SETMASK, &was, NULL);
+    if (failed)
+        return error_set(err, "a worker's thread could not be started: %s", strerror(failed));
+    w->started = true;
+    return true;
+}
+
+static void leave(void *arg)
+{
+    struct worker *w = arg;
+
+    event_base_loopbreak(w->base);
+}
+
+void worker_free(struct worker *w)
+{
+    if (!w)
+        return;
+    if (w->started) {
+        mailbox_post(w->mailbox, leave, w);
+        pthread_join(w->thread, NULL);
+    }
+    if (w->listeners)
+        listeners_stop(w->listeners);
+    if (w->pool) {
+        worker_begin_turn(w);
+        fronts_close_all(w);
+        exchanges_cut_all(w, SPAN_ERROR_DRAINING);
+        tunnels_cut_all(w, SPAN_ERROR_DRAINING);
+        worker_end_turn(w);
+    }
+    generation_unref(w->generation);
+    upstreams_free(w->upstreams);
+    worker_end_turn(w);
+    exchange_pool_free(w->pool);
+    resolver_free(w->resolver);
+    mailbox_free(w->mailbox);
+    timers_free(w->timers);
+    out_turns_free(w);
+    metrics_free(w->metrics);
+    arena_release(&w->scratch);
+    free(w->spare_head);
+    free(w->receive);
+    if (w->base)
+        event_base_free(w->base);
+    free(w);
+}
+
+struct resolver *worker_resolver(struct worker *w, struct error *err)
+{
+    if (!w->resolver)
+        w->resolver = resolver_new(w->base, err);
+    return w->resolver;
+}

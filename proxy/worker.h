@@ -1,0 +1,150 @@
+/*
+ * A worker is one thread with one loop and all that its connections need: timers,
+ * buffers to lend, upstream pools, counters, a feed of spans, and the config in
+ * force. A connection lives and dies on one worker; nothing here is locked.
+ */
+#ifndef SIDESPAN_PROXY_WORKER_H
+#define SIDESPAN_PROXY_WORKER_H
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/list.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "mesh/config.h"
+#include "otlp/sampler.h"
+#include "otlp/span.h"
+#include "proxy/conn.h"
+#include "proxy/endpoints.h"
+#include "proxy/listener.h"
+#include "proxy/mailbox.h"
+#include "proxy/metrics.h"
+#include "proxy/resolver.h"
+#include "proxy/telemetry.h"
+#include "proxy/timer.h"
+
+enum { WORKER_RECEIVE_BYTES = 128 * 1024 };
+
+struct cluster_state;
+
+/* One config as this worker uses it. References are counted without atomics: only this worker's
+ * exchanges hold them; the worker holds one of the config itself. */
+struct generation {
+    unsigned refs;
+    struct config *config; /* a reference */
+    struct sampler sampler;
+    struct propagators propagators;
+    bool recording;                  /* false: contexts are passed on, no span is made */
+    struct cluster_state **clusters; /* owned array, by cluster->index; each counted */
+    struct worker *worker;
+};
+
+struct upstreams;
+struct exchange_pool;
+struct http1_head;
+
+struct worker {
+    unsigned index;
+    struct event_base *base;
+    struct timers *timers;
+    struct mailbox *mailbox;
+    struct metrics *metrics;
+    struct span_feed *spans;
+    struct resolver *resolver; /* NULL until a name of a request must be resolved */
+    struct random random;
+    nsec_t now;                /* monotonic, of this turn */
+    nsec_t wall_offset;        /* wall clock - monotonic, refreshed each second */
+    nsec_t wall_due;
+    struct generation *generation; /* in force; a reference */
+    struct listeners *listeners;
+    struct upstreams *upstreams;   /* owned */
+    struct exchange_pool *pool;      /* owned: exchanges to use again */
+    struct list idle;          /* client connections between exchanges: closed in a drain */
+    struct list tunnels;       /* all tunnels: ended when the drain's time is up */
+    struct list active;        /* all exchanges under way, likewise */
+    atomic_uint busy;          /* exchanges and tunnels under way; read by the main thread */
+    struct list sniffing;      /* client connections whose protocol is not known yet */
+    unsigned open;             /* client connections open */
+    unsigned n_workers;
+    bool accept_paused;        /* limits.connections was met */
+    bool draining;
+    char *receive;             /* WORKER_RECEIVE_BYTES, lent to whoever reads */
+    /* The end of a turn: conns with something to send, and things to free. */
+    struct list dirty;
+    struct burial *buried;
+    struct out_turn *free_turns;
+    struct arena scratch;      /* of this turn: what is written and need not live longer */
+    struct http1_head *spare_head;
+    struct log_limit refused_log, upstream_log;
+    pthread_t thread;
+    bool started;
+};
+
+/* What the main thread gives a worker. */
+struct worker_setup {
+    unsigned index, n_workers;
+    struct config *config;         /* a reference is taken of it */
+    struct sampler sampler;
+    struct propagators propagators;
+    bool recording;                /* false: OTEL_SDK_DISABLED */
+    struct span_feed *spans;       /* borrowed: outlives the worker */
+};
+/* NULL: err says why. */
+struct worker *worker_new(const struct worker_setup *setup, struct error *err);
+/* Starts its thread. False: err says why. */
+bool worker_start(struct worker *w, struct error *err);
+/* Ends the loop, joins the thread, frees all: connections still open are closed. */
+void worker_free(struct worker *w);
+
+/* From the main thread; each is carried out on the worker's thread, in this order. */
+void worker_listen(struct worker *w, struct listen_sockets *sockets); /* takes a reference */
+void worker_configure(struct worker *w, const struct worker_setup *setup);
+void worker_set_endpoints(struct worker *w, struct endpoint_set *set); /* takes a reference */
+/* Readiness is off: responses say Connection: close, idle connections are closed, but listening goes on. */
+void worker_drain(struct worker *w);
+/* Stops listening: what waits in the queues is accepted first. */
+void worker_stop_listening(struct worker *w);
+/* Ends what is still under way: responses are cut, tunnels reset, each with its span. */
+void worker_cut(struct worker *w);
+/* From any thread: exchanges and tunnels under way. */
+unsigned worker_busy(struct worker *w);
+
+/* ---- for what runs on the worker ---- */
+
+/* Monotonic, refreshed at the start of each callback. */
+static inline nsec_t worker_now(const struct worker *w)
+{
+    return w->now;
+}
+void worker_begin_turn(struct worker *w);
+static inline nsec_t worker_wall(const struct worker *w)
+{
+    return w->now + w->wall_offset;
+}
+/* Sends what was written, frees what was buried. Called at the end of every callback from the loop. */
+void worker_end_turn(struct worker *w);
+
+void worker_bury(struct worker *w, struct burial *b, void (*fn)(struct burial *b));
+/* Memory until the end of the turn. NULL: no memory. */
+static inline char *worker_scratch(struct worker *w, size_t n)
+{
+    return arena_alloc(&w->scratch, n);
+}
+
+/* Takes a new config into use; exchanges under way keep theirs. */
+void worker_adopt(struct worker *w, const struct worker_setup *setup);
+struct generation *generation_ref(struct generation *g);
+void generation_unref(struct generation *g);
+static inline const struct config *worker_config(const struct worker *w)
+{
+    return w->generation->config;
+}
+/* NULL: err says why. Made at the first call. */
+struct resolver *worker_resolver(struct worker *w, struct error *err);
+/* An exchange or a tunnel begins or ends: the drain waits for these. */
+void worker_busy_add(struct worker *w, int n);
+
+#endif

@@ -1,0 +1,134 @@
+/*
+ * What the main thread asks of a worker: each a message, carried out on the
+ * worker's thread.
+ */
+#include <stdlib.h>
+
+#include "proxy/exchange.h"
+#include "proxy/front.h"
+#include "proxy/tunnel.h"
+#include "proxy/upstream.h"
+#include "proxy/worker.h"
+
+struct order {
+    struct worker *worker;
+    struct worker_setup setup;
+    struct listen_sockets *sockets;
+    struct endpoint_set *endpoints;
+};
+
+static void post(struct worker *w, void (*fn)(void *arg), const struct order *m)
+{
+    struct order *copy = malloc(sizeof *copy);
+
+    if (!copy)
+        abort(); /* a few bytes at a reload: there is nothing better to do */
+    *copy = *m;
+    copy->worker = w;
+    mailbox_post(w->mailbox, fn, copy);
+}
+
+static void on_listen(void *arg)
+{
+    struct order *m = arg;
+    struct worker *w = m->worker;
+    struct listeners *old = w->listeners;
+
+    worker_begin_turn(w);
+    w->listeners = listeners_start(w, w->base, m->sockets, w->index, front_accepted);
+    if (!w->listeners)
+        log_write(LOG_ERROR, "worker", "no memory to listen: worker %u accepts nothing", w->index);
+    if (old)
+        listeners_stop(old);
+    listen_sockets_unref(m->sockets);
+    worker_end_turn(w);
+    free(m);
+}
+
+void worker_listen(struct worker *w, struct listen_sockets *sockets)
+{
+    post(w, on_listen, &(struct order){.sockets = sockets});
+}
+
+static void on_configure(void *arg)
+{
+    struct order *m = arg;
+    struct worker *w = m->worker;
+
+    worker_begin_turn(w);
+    worker_adopt(w, &m->setup);
+    config_unref(m->setup.config);
+    worker_end_turn(w);
+    free(m);
+}
+
+void worker_configure(struct worker *w, const struct worker_setup *setup)
+{
+    struct order m = {.setup = *setup};
+
+    config_ref(setup->config);
+    post(w, on_configure, &m);
+}
+
+static void on_endpoints(void *arg)
+{
+    struct order *m = arg;
+    struct worker *w = m->worker;
+
+    worker_begin_turn(w);
+    upstreams_set_endpoints(w->upstreams, m->endpoints);
+    worker_end_turn(w);
+    free(m);
+}
+
+void worker_set_endpoints(struct worker *w, struct endpoint_set *set)
+{
+    post(w, on_endpoints, &(struct order){.endpoints = set});
+}
+
+static void on_drain(void *arg)
+{
+    struct worker *w = arg;
+
+    worker_begin_turn(w);
+    w->draining = true;
+    fronts_close_idle(w);
+    worker_end_turn(w);
+}
+
+void worker_drain(struct worker *w)
+{
+    mailbox_post(w->mailbox, on_drain, w);
+}
+
+static void on_stop_listening(void *arg)
+{
+    struct worker *w = arg;
+    struct listeners *l = w->listeners;
+
+    worker_begin_turn(w);
+    w->listeners = NULL;
+    if (l)
+        listeners_stop(l);
+    worker_end_turn(w);
+}
+
+void worker_stop_listening(struct worker *w)
+{
+    mailbox_post(w->mailbox, on_stop_listening, w);
+}
+
+static void on_cut(void *arg)
+{
+    struct worker *w = arg;
+
+    worker_begin_turn(w);
+    exchanges_cut_all(w, SPAN_ERROR_DRAINING);
+    tunnels_cut_all(w, SPAN_ERROR_DRAINING);
+    worker_end_turn(w);
+}
+
+void worker_cut(struct worker *w)
+{
+    mailbox_post(w->mailbox, on_cut, w);
+}
