@@ -1,0 +1,74 @@
+#include "mesh/fault.h"
+
+#include "mesh/route.h"
+
+struct siphash_key fault_salt(struct str route_text, size_t n, enum fault_kind kind)
+{
+    /* "sidespan" and "fault v1", the fault's number and kind in the last bytes. */
+    struct siphash_key first = {0x736964657370616e ^ (uint64_t)n, 0x6661756c74207631};
+    struct siphash_key second = {0x6661756c74207631, 0x736964657370616e ^ (uint64_t)n};
+
+    first.k1 ^= (uint64_t)kind << 56;
+    second.k0 ^= (uint64_t)kind << 56;
+    return (struct siphash_key){siphash(&first, route_text.p, route_text.n),
+                                siphash(&second, route_text.p, route_text.n)};
+}
+
+uint64_t fault_draw(const struct fault *f, const struct trace_id *trace_id)
+{
+    return siphash(&f->salt, trace_id->bytes, sizeof(trace_id->bytes));
+}
+
+bool fault_strikes(const struct fault *f, const struct request *r)
+{
+    if (f->share == 0)
+        return false;
+    if (f->share != SHARE_ALWAYS && fault_draw(f, &r->trace_id) >= f->share)
+        return false;
+    return !f->when || match_rule_holds(f->when, r);
+}
+
+nsec_t fault_delay_of(const struct fault *f, const struct trace_id *trace_id)
+{
+    if (f->jitter <= 0)
+        return f->delay;
+    /* A draw of its own: those that strike are alike in theirs. */
+    struct siphash_key salt = {f->salt.k0, ~f->salt.k1};
+    uint64_t draw = siphash(&salt, trace_id->bytes, sizeof(trace_id->bytes));
+    /* draw / 2^64 of the jitter: the upper half of a product of 128 bits. */
+    __extension__ unsigned __int128 product = (unsigned __int128)draw * ((uint64_t)f->jitter + 1);
+    return f->delay + (nsec_t)(product >> 64);
+}
+
+/* Takes one of `first N`; false when all are taken. Once they are, it only reads. */
+static bool take_one(const struct fault *f)
+{
+    uint_fast64_t struck = atomic_load_explicit(f->struck, memory_order_relaxed);
+
+    while (struck < f->first)
+        if (atomic_compare_exchange_weak_explicit(f->struck, &struck, struck + 1,
+                                                  memory_order_relaxed, memory_order_relaxed))
+            return true;
+    return false;
+}
+
+struct fault_decision fault_decide(const struct route *route, const struct request *r)
+{
+    struct fault_decision d = {0};
+
+    for (size_t i = 0; i < route->n_faults; i++) {
+        const struct fault *f = &route->faults[i];
+        if (f->kind != FAULT_DELAY && d.aborted)
+            continue; /* it will not be reached, and keeps its count */
+        if (!fault_strikes(f, r) || (f->first && !take_one(f)))
+            continue;
+        if (f->kind != FAULT_DELAY) {
+            d.aborted = f;
+            continue;
+        }
+        d.delay += fault_delay_of(f, &r->trace_id);
+        if (!d.delayed)
+            d.delayed = f;
+    }
+    return d;
+}

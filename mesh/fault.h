@@ -1,0 +1,31 @@
+/*
+ * Which faults of a route strike a request. Whether one strikes is decided by
+ * SipHash of the trace id with a salt of the fault's own.
+ */
+#ifndef SIDESPAN_MESH_FAULT_H
+#define SIDESPAN_MESH_FAULT_H
+
+#include "mesh/config.h"
+#include "mesh/request.h"
+
+struct fault_decision {
+    nsec_t delay;                /* 0: none */
+    const struct fault *delayed; /* the first fault that delays; NULL: none */
+    const struct fault *aborted; /* abort or reset, after the delay; NULL: none */
+};
+
+/* salt of the n-th fault of a route. It never changes: two releases strike alike. */
+struct siphash_key fault_salt(struct str route_text, size_t n, enum fault_kind kind);
+
+/* What decides: the fault strikes a trace whose draw is below its share. */
+uint64_t fault_draw(const struct fault *f, const struct trace_id *trace_id);
+/* Would this fault strike the request, `first` aside? */
+bool fault_strikes(const struct fault *f, const struct request *r);
+/* How long it delays: delay plus a part of jitter that the trace id draws, the ends included. */
+nsec_t fault_delay_of(const struct fault *f, const struct trace_id *trace_id);
+
+/* Several delays add up; the first abort or reset that strikes counts. Takes one of the N of each
+ * `first N` that strikes. */
+struct fault_decision fault_decide(const struct route *route, const struct request *r);
+
+#endif

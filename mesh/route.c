@@ -1,0 +1,42 @@
+#include "mesh/route.h"
+
+static const struct route *find_among(const struct route_index *index, struct route *const *routes,
+                                      size_t n, const struct request *r)
+{
+    if (n == 0)
+        return NULL;
+    return index ? route_index_find(index, r) : route_find_in_turn(routes, n, r);
+}
+
+bool route_find(const struct direction *d, const struct request *r, struct route_choice *out)
+{
+    out->host = d->n_hosts && d->table ? host_table_find(d->table, r->authority) : NULL;
+    out->route = NULL;
+    if (out->host)
+        out->route = find_among(out->host->index, out->host->routes, out->host->n_routes, r);
+    if (!out->route) {
+        out->host = NULL;
+        out->route = find_among(d->index, d->routes, d->n_routes, r);
+    }
+    if (!out->route)
+        return false;
+    out->params.n = 0;
+    if (pattern_names(out->route->pattern, NULL))
+        pattern_match(out->route->pattern, r->path, &out->params);
+    return true;
+}
+
+bool route_covers(const struct route *earlier, const struct route *later)
+{
+    if (!pattern_covers(earlier->pattern, later->pattern))
+        return false;
+    for (size_t i = 0; i < earlier->n_matches; i++) {
+        size_t j = 0;
+        while (j < later->n_matches &&
+               !match_rule_implies(&later->matches[j], &earlier->matches[i]))
+            j++;
+        if (j == later->n_matches)
+            return false;
+    }
+    return true;
+}

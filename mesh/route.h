@@ -1,0 +1,84 @@
+/*
+ * Which route takes a request: hosts first (exact beats *.suffix, the longest
+ * suffix first, beats *), then the first route of that host that matches, then
+ * the first of those outside any host. Only one host is asked: the others may
+ * not take what it leaves.
+ */
+#ifndef SIDESPAN_MESH_ROUTE_H
+#define SIDESPAN_MESH_ROUTE_H
+
+#include "mesh/config.h"
+#include "mesh/request.h"
+
+struct route_choice {
+    const struct route *route;
+    const struct host *host; /* NULL: a route outside of any host */
+    struct path_params params;
+};
+
+/* False: no route takes it; *out is then undefined. */
+bool route_find(const struct direction *d, const struct request *r, struct route_choice *out);
+
+/*
+ * True when every request that later takes, earlier takes too, so that after it
+ * in the same list later would never be reached. Never wrongly, though there
+ * are pairs it does not see.
+ */
+bool route_covers(const struct route *earlier, const struct route *later);
+
+/* ---- the order of routes (route_index.c) ---- */
+
+/*
+ * The routes' paths in a tree, a segment a level, so that a request looks at
+ * the few that could take it. It narrows and never decides: the answer is that
+ * of trying the routes in turn. Everything in the arena; routes is borrowed,
+ * and so are their patterns. NULL: no memory.
+ */
+struct route_index *route_index_new(struct arena *arena, struct route *const *routes, size_t n);
+/* The first of the routes that takes the request; NULL: none. */
+const struct route *route_index_find(const struct route_index *index, const struct request *r);
+/* The same without an index. */
+const struct route *route_find_in_turn(struct route *const *routes, size_t n,
+                                       const struct request *r);
+
+/* ---- match (match.c) ---- */
+
+/*
+ * Whether one `match` line (or a `when`) holds.
+ *
+ * header NAME = VALUE, ~ REGEX: any field of that name fulfils it, each value
+ * taken whole and as it came. query NAME: names and values are compared decoded
+ * (%XX, and + for a space); any parameter of that name fulfils it. A decoded
+ * value of more than MATCH_QUERY_BYTES_MAX bytes fulfils no regular expression.
+ */
+enum { MATCH_QUERY_BYTES_MAX = 8192 };
+bool match_rule_holds(const struct match_rule *m, const struct request *r);
+/* Whether all `match` lines of the route hold; if not, *failed (may be NULL) is the first that does
+ * not. */
+bool match_rules_hold(const struct route *route, const struct request *r,
+                      const struct match_rule **failed);
+/* True when a request that fulfils given fulfils wanted too; never wrongly. */
+bool match_rule_implies(const struct match_rule *given, const struct match_rule *wanted);
+/* The first query parameter of that (decoded) name, its value as it came; p NULL: there is none. */
+struct str query_value(struct str query, struct str name);
+
+/* ---- hosts (host_table.c) ---- */
+
+/*
+ * Case does not matter, and neither does one dot at the end. A port in the name
+ * must match, an authority without one standing for 80; a name without a port
+ * takes any, but of two that fit otherwise alike the one with the port wins.
+ *
+ * NULL: a name stands twice, or is none; err says where. Called by the loader.
+ */
+struct host_table *host_table_new(struct arena *arena, struct host *const *hosts, size_t n,
+                                  struct error *err);
+void host_table_release(struct host_table *t); /* NULL is fine */
+/* NULL: none takes it. */
+const struct host *host_table_find(const struct host_table *t, struct str authority);
+/* The name of the host that took it, as it was written, for explain; p NULL: none takes it. */
+struct str host_table_name_for(const struct host_table *t, struct str authority);
+/* The host of an authority, without port and brackets kept. */
+struct str authority_host(struct str authority);
+
+#endif
