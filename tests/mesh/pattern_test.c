@@ -315,17 +315,15 @@ START_TEST(never_claims_to_cover_a_path_it_does_not_take)
 }
 END_TEST
 
+/* It would match in the end, after some millions of steps. */
 START_TEST(gives_up_on_an_expression_that_explodes)
 {
     struct error err = {0};
-    struct regex *r = regex_new(STR("^(a+)+$"), &err);
-    char subject[5001];
+    struct regex *r = regex_new(STR("^(?:(a+)+x|a+b)$"), &err);
 
     ck_assert_ptr_nonnull(r);
-    memset(subject, 'a', sizeof(subject));
-    subject[sizeof(subject) - 1] = 'b';
-    ck_assert(!regex_match(r, str_of(subject, sizeof(subject))));
-    ck_assert(regex_match(r, str_of(subject, 20)));
+    ck_assert(regex_match(r, STR("aaaaab")));
+    ck_assert(!regex_match(r, STR("aaaaaaaaaaaaaaaaaaaab")));
     regex_free(r);
     regex_free(NULL);
 }
