@@ -1,0 +1,105 @@
+/*
+ * The pages about the sidecar itself: is it alive, is it ready, what is its
+ * config, how much has it done.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "proxy/admin_private.h"
+#include "proxy/prometheus.h"
+
+static json_t *json_of(struct str s)
+{
+    json_t *text = json_stringn(s.p ? s.p : "", s.n);
+    return text ? text : json_string("(not UTF-8)");
+}
+
+void admin_healthz(struct admin *a, struct evhttp_request *req)
+{
+    (void)a;
+    admin_answer_text(req, 200, "alive");
+}
+
+static json_t *lines_to_json(struct str lines)
+{
+    json_t *list = json_array();
+    struct str line;
+
+    while (str_split(&lines, '\n', &line))
+        if (line.n > 0)
+            json_array_append_new(list, json_of(line));
+    return list;
+}
+
+void admin_readyz(struct admin *a, struct evhttp_request *req)
+{
+    struct buffer reasons;
+
+    buffer_init(&reasons, ADMIN_ANSWER_BYTES_MAX);
+    bool ready = a->ops->ready(a->arg, &reasons);
+    json_t *answer = json_pack("{s:b}", "ready", ready);
+    if (!ready)
+        json_object_set_new(answer, "reasons", lines_to_json(buffer_str(&reasons)));
+    buffer_release(&reasons);
+    admin_answer_json(req, ready ? 200 : 503, answer);
+}
+
+static void answer_config_json(struct evhttp_request *req, const struct config *c)
+{
+    json_t *answer = json_object();
+
+    json_object_set_new(answer, "hash", json_string(c->hash));
+    json_object_set_new(answer, "path", json_of(c->path));
+    json_object_set_new(answer, "text", json_of(c->text));
+    admin_answer_json(req, 200, answer);
+}
+
+void admin_config(struct admin *a, struct evhttp_request *req)
+{
+    static const char *const names[] = {"format", NULL};
+    const struct config *c = a->ops->config(a->arg);
+    struct evkeyvalq query;
+
+    if (!admin_query(req, names, &query))
+        return;
+    const char *format = evhttp_find_header(&query, "format");
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
+    evhttp_add_header(headers, "sidespan-config-hash", c->hash);
+    if (!format || strcmp(format, "text") == 0) {
+        struct buffer out;
+        buffer_init(&out, 0);
+        buffer_add_str(&out, c->text);
+        admin_answer(req, 200, "text/plain; charset=utf-8", &out);
+    } else if (strcmp(format, "json") == 0) {
+        answer_config_json(req, c);
+    } else {
+        admin_answer_text(req, 400, "The format is text or json");
+    }
+    evhttp_clear_headers(&query);
+}
+
+void admin_reload(struct admin *a, struct evhttp_request *req)
+{
+    struct buffer errors;
+    bool changed = false;
+
+    buffer_init(&errors, ADMIN_ANSWER_BYTES_MAX);
+    if (a->ops->reload(a->arg, &changed, &errors)) {
+        admin_answer_json(
+            req, 200,
+            json_pack("{s:s,s:b}", "hash", a->ops->config(a->arg)->hash, "changed", changed));
+        buffer_release(&errors);
+        return;
+    }
+    buffer_add_str(&errors, STR("The configuration that was in force stays in force.\n"));
+    admin_answer(req, 400, "text/plain; charset=utf-8", &errors);
+}
+
+void admin_metrics(struct admin *a, struct evhttp_request *req)
+{
+    struct buffer out;
+
+    buffer_init(&out, ADMIN_ANSWER_BYTES_MAX);
+    a->ops->metrics(a->arg, &out);
+    admin_answer(req, 200, PROMETHEUS_CONTENT_TYPE, &out);
+}

@@ -1,0 +1,146 @@
+#include "proxy/fleet.h"
+
+#include <stdlib.h>
+
+struct fleet {
+    unsigned n;
+    struct worker **workers;  /* owned */
+    struct span_feed **feeds; /* the telemetry's; one a worker */
+};
+
+static struct worker_setup setup_of(const struct fleet *f, unsigned i, struct config *config,
+                                    const struct sampler *sampler)
+{
+    const struct trace_config *t = &config->trace;
+
+    /* A span that nobody will ever see must not become a parent. */
+    return (struct worker_setup){.index = i,
+                                 .config = config,
+                                 .sampler = *sampler,
+                                 .propagators = t->propagators,
+                                 .recording = !t->disabled && t->n_exports > 0,
+                                 .spans = f->feeds[i]};
+}
+
+static bool add_worker(struct fleet *f, struct config *config, const struct sampler *sampler,
+                       struct telemetry *telemetry, struct error *err)
+{
+    f->feeds[f->n] = span_feed_new(telemetry);
+    if (!f->feeds[f->n])
+        return error_set(err, "no memory for a worker's spans");
+    struct worker_setup setup = setup_of(f, f->n, config, sampler);
+    f->workers[f->n] = worker_new(&setup, err);
+    if (!f->workers[f->n])
+        return false;
+    f->n++;
+    return true;
+}
+
+struct fleet *fleet_new(unsigned n, struct config *config, const struct sampler *sampler,
+                        struct telemetry *telemetry, struct error *err)
+{
+    struct fleet *f = calloc(1, sizeof(*f));
+
+    if (f) {
+        f->workers = calloc(n, sizeof(struct worker *));
+        f->feeds = calloc(n, sizeof(struct span_feed *));
+    }
+    if (!f || !f->workers || !f->feeds) {
+        error_set(err, "no memory for %u workers", n);
+        fleet_free(f);
+        return NULL;
+    }
+    while (f->n < n) {
+        if (!add_worker(f, config, sampler, telemetry, err)) {
+            fleet_free(f);
+            return NULL;
+        }
+    }
+    return f;
+}
+
+bool fleet_start(struct fleet *f, struct error *err)
+{
+    for (unsigned i = 0; i < f->n; i++)
+        if (!worker_start(f->workers[i], err))
+            return false;
+    return true;
+}
+
+void fleet_free(struct fleet *f)
+{
+    if (!f)
+        return;
+    for (unsigned i = 0; i < f->n; i++)
+        worker_free(f->workers[i]);
+    free(f->workers);
+    free(f->feeds);
+    free(f);
+}
+
+unsigned fleet_size(const struct fleet *f)
+{
+    return f->n;
+}
+
+void fleet_configure(struct fleet *f, struct config *config, const struct sampler *sampler)
+{
+    for (unsigned i = 0; i < f->n; i++) {
+        struct worker_setup setup = setup_of(f, i, config, sampler);
+        worker_configure(f->workers[i], &setup);
+    }
+}
+
+void fleet_set_endpoints(struct fleet *f, struct endpoint_set *set)
+{
+    for (unsigned i = 0; i < f->n; i++)
+        worker_set_endpoints(f->workers[i], endpoint_set_ref(set));
+    endpoint_set_unref(set);
+}
+
+void fleet_listen(struct fleet *f, struct listen_sockets *sockets)
+{
+    for (unsigned i = 0; i < f->n; i++)
+        worker_listen(f->workers[i], listen_sockets_ref(sockets));
+}
+
+void fleet_drain(struct fleet *f)
+{
+    for (unsigned i = 0; i < f->n; i++)
+        worker_drain(f->workers[i]);
+}
+
+void fleet_stop_listening(struct fleet *f)
+{
+    for (unsigned i = 0; i < f->n; i++)
+        worker_stop_listening(f->workers[i]);
+}
+
+void fleet_cut(struct fleet *f)
+{
+    for (unsigned i = 0; i < f->n; i++)
+        worker_cut(f->workers[i]);
+}
+
+unsigned fleet_busy(const struct fleet *f)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < f->n; i++)
+        n += worker_busy(f->workers[i]);
+    return n;
+}
+
+void fleet_metrics_print(const struct fleet *f, struct buffer *out)
+{
+    struct metrics **v = calloc(f->n, sizeof(struct metrics *));
+
+    if (!v) {
+        out->failed = true;
+        return;
+    }
+    for (unsigned i = 0; i < f->n; i++)
+        v[i] = f->workers[i]->metrics;
+    metrics_print(v, f->n, out);
+    free(v);
+}

@@ -1,0 +1,143 @@
+#include "proxy/metrics.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/siphash.h"
+#include "proxy/metrics_tables.h"
+
+const nsec_t duration_bounds[DURATION_BUCKETS] = {
+    MILLISECONDS(5),    MILLISECONDS(10),  MILLISECONDS(25),   MILLISECONDS(50),  MILLISECONDS(75),
+    MILLISECONDS(100),  MILLISECONDS(250), MILLISECONDS(500),  MILLISECONDS(750), SECONDS(1),
+    MILLISECONDS(2500), SECONDS(5),        MILLISECONDS(7500), SECONDS(10),
+};
+
+static void add(atomic_uint_fast64_t *v, uint64_t n)
+{
+    uint64_t was = atomic_load_explicit(v, memory_order_relaxed);
+    atomic_store_explicit(v, was + n, memory_order_relaxed);
+}
+
+static void publish_series(struct metrics_tables *t, struct series *s)
+{
+    s->next = atomic_load_explicit(&t->newest, memory_order_relaxed);
+    atomic_store_explicit(&t->newest, s, memory_order_release);
+}
+
+struct metrics *metrics_new(void)
+{
+    struct metrics *m = calloc(1, sizeof(*m));
+    struct metrics_tables *t = calloc(1, sizeof(*t));
+
+    if (!m || !t) {
+        free(m);
+        free(t);
+        return NULL;
+    }
+    m->tables = t;
+    for (unsigned d = 0; d < 2; d++)
+        t->other[d] = (struct series){.direction = d, .cluster = STR_INIT("other")};
+    return m;
+}
+
+void metrics_free(struct metrics *m)
+{
+    if (!m)
+        return;
+    for (size_t i = 0; i < SERIES_SLOTS; i++)
+        free(m->tables->slots[i]);
+    free(m->tables);
+    free(m);
+}
+
+/* ---- what a worker writes ---- */
+
+void metrics_refused(struct metrics *m, const char *rule)
+{
+    struct metrics_tables *t = m->tables;
+    size_t n = atomic_load_explicit(&t->n_refusals, memory_order_relaxed);
+
+    for (size_t i = 0; i < n; i++) {
+        if (t->refusals[i].rule == rule || strcmp(t->refusals[i].rule, rule) == 0) {
+            add(&t->refusals[i].count, 1);
+            return;
+        }
+    }
+    if (n > REFUSAL_RULES_MAX) {
+        add(&t->refusals[REFUSAL_RULES_MAX].count, 1);
+        return;
+    }
+    t->refusals[n].rule = n < REFUSAL_RULES_MAX ? rule : "other";
+    add(&t->refusals[n].count, 1);
+    atomic_store_explicit(&t->n_refusals, n + 1, memory_order_release);
+}
+
+/* The name lies behind the struct, in the same piece of memory. */
+static struct series *series_new(unsigned direction, struct str cluster)
+{
+    struct series *s = calloc(1, sizeof(*s) + cluster.n + 1);
+
+    if (!s)
+        return NULL;
+    char *name = (char *)(s + 1);
+    if (cluster.n > 0)
+        memcpy(name, cluster.p, cluster.n);
+    s->direction = direction;
+    s->cluster = str_of(name, cluster.n);
+    return s;
+}
+
+/* The one all share for whom there is no place; seen by others from its first use. */
+static struct series *series_other(struct metrics_tables *t, unsigned direction)
+{
+    struct series *s = &t->other[direction];
+
+    if (!t->other_shown[direction]) {
+        t->other_shown[direction] = true;
+        publish_series(t, s);
+    }
+    return s;
+}
+
+struct series *metrics_series(struct metrics *m, unsigned direction, struct str cluster)
+{
+    struct metrics_tables *t = m->tables;
+    struct siphash_key key = {direction, 0};
+    size_t at = siphash(&key, cluster.p, cluster.n) & (SERIES_SLOTS - 1);
+
+    for (; t->slots[at]; at = (at + 1) & (SERIES_SLOTS - 1))
+        if (t->slots[at]->direction == direction && str_eq(t->slots[at]->cluster, cluster))
+            return t->slots[at];
+    if (t->n_series == SERIES_MAX)
+        return series_other(t, direction);
+    struct series *s = series_new(direction, cluster);
+    if (!s)
+        return series_other(t, direction);
+    t->slots[at] = s;
+    t->n_series++;
+    publish_series(t, s);
+    return s;
+}
+
+void series_record(struct series *s, unsigned status, nsec_t duration, uint64_t request_bytes,
+                   uint64_t response_bytes)
+{
+    unsigned bucket = 0;
+
+    while (bucket < DURATION_BUCKETS && duration > duration_bounds[bucket])
+        bucket++;
+    add(&s->buckets[bucket], 1);
+    add(&s->sum_us, (uint64_t)(duration > 0 ? duration / 1000 : 0));
+    add(&s->by_class[status < 600 ? status / 100 : 0], 1);
+    add(&s->request_bytes, request_bytes);
+    add(&s->response_bytes, response_bytes);
+}
+
+int64_t metrics_total(struct metrics *const *v, size_t n, enum counter c)
+{
+    int64_t total = 0;
+
+    for (size_t i = 0; i < n; i++)
+        total += atomic_load_explicit(&v[i]->v[c], memory_order_relaxed);
+    return total;
+}

@@ -1,0 +1,114 @@
+/*
+ * Counters and histograms. Each worker writes its own, plainly; the admin
+ * thread adds them up. Names follow the semantic conventions as Prometheus
+ * writes them.
+ */
+#ifndef SIDESPAN_PROXY_METRICS_H
+#define SIDESPAN_PROXY_METRICS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/str.h"
+
+/* X(id, prometheus name, labels, type, help). One group shares name, type and help. */
+#define COUNTERS(X)                                                                                \
+    X(COUNT_ACCEPTED_INBOUND, "sidespan_connections_total", "direction=\"inbound\"", "counter",    \
+      "Connections accepted")                                                                      \
+    X(COUNT_ACCEPTED_OUTBOUND, "sidespan_connections_total", "direction=\"outbound\"", "counter",  \
+      "Connections accepted")                                                                      \
+    X(COUNT_OPEN_INBOUND, "sidespan_connections_open", "direction=\"inbound\"", "gauge",           \
+      "Connections from clients that are open")                                                    \
+    X(COUNT_OPEN_OUTBOUND, "sidespan_connections_open", "direction=\"outbound\"", "gauge",         \
+      "Connections from clients that are open")                                                    \
+    X(COUNT_TUNNELS_INBOUND, "sidespan_tunnels_total", "direction=\"inbound\"", "counter",         \
+      "Connections passed through as opaque bytes")                                                \
+    X(COUNT_TUNNELS_OUTBOUND, "sidespan_tunnels_total", "direction=\"outbound\"", "counter",       \
+      "Connections passed through as opaque bytes")                                                \
+    X(COUNT_ACTIVE_INBOUND, "sidespan_requests_active", "direction=\"inbound\"", "gauge",          \
+      "Exchanges under way")                                                                       \
+    X(COUNT_ACTIVE_OUTBOUND, "sidespan_requests_active", "direction=\"outbound\"", "gauge",        \
+      "Exchanges under way")                                                                       \
+    X(COUNT_UPSTREAM_CONNECTS, "sidespan_upstream_connects_total", "result=\"connected\"",         \
+      "counter", "Connections to upstreams tried")                                                 \
+    X(COUNT_UPSTREAM_CONNECT_FAILED, "sidespan_upstream_connects_total", "result=\"failed\"",      \
+      "counter", "Connections to upstreams tried")                                                 \
+    X(COUNT_UPSTREAM_OPEN, "sidespan_upstream_connections_open", "", "gauge",                      \
+      "Connections to upstreams that are open, idle ones included")                                \
+    X(COUNT_UPSTREAM_REUSED, "sidespan_upstream_reuses_total", "", "counter",                      \
+      "Requests sent on a kept connection")                                                        \
+    X(COUNT_STALE_RETRIES, "sidespan_stale_retries_total", "", "counter",                          \
+      "Requests sent again because a kept connection had been closed")                             \
+    X(COUNT_FAULT_DELAYS, "sidespan_faults_total", "kind=\"delay\"", "counter", "Faults injected") \
+    X(COUNT_FAULT_ABORTS, "sidespan_faults_total", "kind=\"abort\"", "counter", "Faults injected") \
+    X(COUNT_FAULT_RESETS, "sidespan_faults_total", "kind=\"reset\"", "counter", "Faults injected") \
+    X(COUNT_INVALID_CONTEXTS, "sidespan_trace_contexts_invalid_total", "", "counter",              \
+      "Requests whose trace context could not be used")                                            \
+    X(COUNT_UNSAMPLED, "sidespan_spans_unsampled_total", "", "counter",                            \
+      "Hops whose trace was not sampled")                                                          \
+    X(COUNT_LOOPS, "sidespan_loops_refused_total", "", "counter",                                  \
+      "Connections addressed to the sidecar itself")                                               \
+    X(COUNT_CONNECTION_LIMIT, "sidespan_limit_hits_total", "limit=\"connections\"", "counter",     \
+      "Times a limit was met")                                                                     \
+    X(COUNT_HEADER_TIMEOUTS, "sidespan_timeouts_total", "timeout=\"header\"", "counter",           \
+      "Times a timeout ended something")                                                           \
+    X(COUNT_IDLE_TIMEOUTS, "sidespan_timeouts_total", "timeout=\"idle\"", "counter",               \
+      "Times a timeout ended something")                                                           \
+    X(COUNT_ROUTE_TIMEOUTS, "sidespan_timeouts_total", "timeout=\"route\"", "counter",             \
+      "Times a timeout ended something")
+
+#define COUNTER_ROW(id, name, labels, type, help) id,
+enum counter { COUNTERS(COUNTER_ROW) COUNTER_COUNT };
+#undef COUNTER_ROW
+
+/* Bounds of http.*.request.duration in the semantic conventions, and one for the rest. */
+enum { DURATION_BUCKETS = 14 };
+
+/* Requests of one direction to one cluster. It lives as long as its metrics; past SERIES_MAX the
+ * rest share one a direction, named "other". */
+enum { SERIES_MAX = 512 };
+struct series {
+    struct series *next;              /* fixed before others can see it */
+    unsigned direction;               /* enum direction_kind */
+    struct str cluster;               /* owned */
+    atomic_uint_fast64_t by_class[6]; /* status / 100; 0: no response */
+    atomic_uint_fast64_t
+        buckets[DURATION_BUCKETS + 1]; /* each counts its own; the last is the rest */
+    atomic_uint_fast64_t sum_us;
+    atomic_uint_fast64_t request_bytes, response_bytes;
+};
+
+/* One worker's. */
+struct metrics_tables;
+struct metrics {
+    atomic_int_fast64_t v[COUNTER_COUNT]; /* written by the worker alone */
+    struct metrics_tables *tables;        /* owned: refusals, series */
+};
+/* NULL: no memory. */
+struct metrics *metrics_new(void);
+void metrics_free(struct metrics *m);
+
+/* On the worker's thread: one writer, so a plain add that others may read. */
+static inline void metrics_add(struct metrics *m, enum counter c, int64_t n)
+{
+    int64_t was = atomic_load_explicit(&m->v[c], memory_order_relaxed);
+    atomic_store_explicit(&m->v[c], was + n, memory_order_relaxed);
+}
+/* A message that was refused, by the name of the rule (a literal); past REFUSAL_RULES_MAX names the
+ * rest are counted as "other". */
+enum { REFUSAL_RULES_MAX = 128 };
+void metrics_refused(struct metrics *m, const char *rule);
+/* Made at the first call; never NULL: without memory the request is counted in the shared one. */
+struct series *metrics_series(struct metrics *m, unsigned direction, struct str cluster);
+/* status 0: no response was had. */
+void series_record(struct series *s, unsigned status, nsec_t duration, uint64_t request_bytes,
+                   uint64_t response_bytes);
+
+/* From any thread: the value over all. */
+int64_t metrics_total(struct metrics *const *v, size_t n, enum counter c);
+/* Prometheus text format 0.0.4 of all workers together. */
+void metrics_print(struct metrics *const *v, size_t n, struct buffer *out);
+
+#endif

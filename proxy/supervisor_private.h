@@ -1,0 +1,52 @@
+/*
+ * What the supervisor's files share. All of it is of the main thread.
+ */
+#ifndef SIDESPAN_PROXY_SUPERVISOR_PRIVATE_H
+#define SIDESPAN_PROXY_SUPERVISOR_PRIVATE_H
+
+#include "proxy/admin.h"
+#include "proxy/config_watch.h"
+#include "proxy/drain.h"
+#include "proxy/fleet.h"
+#include "proxy/signals.h"
+#include "proxy/supervisor.h"
+
+/* What became of the attempts to bring a new configuration into force. */
+struct reloads {
+    uint64_t changed, unchanged, refused;
+    bool last_ok;
+    nsec_t last_good; /* wall clock */
+};
+
+struct supervisor {
+    struct supervisor_options options;
+    struct event_base *base;
+    struct config *config; /* in force; a reference */
+    struct sampler sampler;
+    struct telemetry *telemetry;
+    struct resolver *resolver;
+    struct endpoints *endpoints;
+    struct listen_sockets *sockets; /* a reference */
+    struct fleet *fleet;
+    struct admin *admin; /* NULL: the file has none */
+    struct config_watch *watch;
+    struct signals *signals;
+    struct drain *drain; /* NULL: not yet */
+    struct reloads reloads;
+};
+
+/* supervisor_reload.c */
+
+/* A new configuration comes into force, or all stays as it is: false, with *text saying why, and
+ * the log as well. */
+bool supervisor_reload(struct supervisor *s, bool *changed, struct buffer *text);
+/* From now on changes of the files of s->config are seen. */
+void supervisor_watch(struct supervisor *s);
+
+/* supervisor_admin.c */
+
+/* On where the config says; NULL without an error where it says none. */
+struct admin *supervisor_open_admin(struct supervisor *s, const struct config *config,
+                                    struct error *err);
+
+#endif

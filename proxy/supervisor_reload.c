@@ -1,0 +1,158 @@
+/*
+ * From one configuration to the next: checked whole before anything changes,
+ * then swapped under what is running. No socket is touched whose address stays.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "proxy/environment.h"
+#include "proxy/supervisor_private.h"
+
+struct config *supervisor_load(const char *path, struct sampler *sampler, struct errors *errors,
+                               struct errors *warnings)
+{
+    struct config *config = config_load(path, NULL, errors);
+
+    if (config)
+        environment_apply(config, NULL, sampler, warnings);
+    return config;
+}
+
+void supervisor_watch(struct supervisor *s)
+{
+    const struct config *c = s->config;
+    bool seen = c->n_files > 0 ? config_watch_follow(s->watch, c->files, c->n_files)
+                               : config_watch_follow(s->watch, &c->path, 1);
+
+    if (!seen)
+        log_write(LOG_WARN, "reload",
+                  "changes of the configuration will not all be seen: %s; SIGHUP reads it again",
+                  strerror(errno));
+}
+
+static void log_errors(const struct errors *errors)
+{
+    for (size_t i = 0; i < errors->n; i++) {
+        const struct error *e = &errors->v[i];
+        if (e->at.file && e->at.line > 0)
+            log_write(LOG_ERROR, "reload", "%s:%u:%u: %s", e->at.file, e->at.line, e->at.column,
+                      e->text);
+        else
+            log_write(LOG_ERROR, "reload", "%s%s%s", e->at.file ? e->at.file : "",
+                      e->at.file ? ": " : "", e->text);
+    }
+}
+
+/* Everything of the new configuration that can fail. */
+struct prepared {
+    struct config *config;
+    struct sampler sampler;
+    struct listen_sockets *sockets;
+    struct admin *admin;
+    bool admin_moved; /* admin is to be put in the place of the old one */
+};
+
+static void prepared_release(struct prepared *p)
+{
+    if (p->admin_moved)
+        admin_free(p->admin);
+    listen_sockets_unref(p->sockets);
+    config_unref(p->config);
+}
+
+static bool same_admin(const struct admin_config *a, const struct admin_config *b)
+{
+    return a->on == b->on && (!a->on || address_eq(&a->location.address, &b->location.address));
+}
+
+static bool prepare(struct supervisor *s, struct prepared *p, struct error *err)
+{
+    p->sockets = listen_sockets_open(p->config, s->sockets, fleet_size(s->fleet), err);
+    if (!p->sockets)
+        return false;
+    if (same_admin(&p->config->admin, &s->config->admin))
+        return true;
+    p->admin = supervisor_open_admin(s, p->config, err);
+    p->admin_moved = p->admin || !p->config->admin.on;
+    return p->admin_moved;
+}
+
+static void commit(struct supervisor *s, struct prepared *p)
+{
+    struct prepared old = {.config = s->config, .sockets = s->sockets, .admin = s->admin};
+
+    if (p->config->workers != s->config->workers && s->options.workers == 0)
+        log_write(LOG_WARN, "reload", "another number of workers counts from the next start");
+    s->config = p->config;
+    s->sampler = p->sampler;
+    s->sockets = p->sockets;
+    old.admin_moved = p->admin_moved;
+    if (p->admin_moved)
+        s->admin = p->admin;
+    log_set_level(s->config->log_level);
+    log_set_json(s->config->log_json);
+    telemetry_reload(s->telemetry, s->config);
+    fleet_configure(s->fleet, s->config, &s->sampler);
+    endpoints_follow(s->endpoints, s->config);
+    fleet_listen(s->fleet, s->sockets);
+    prepared_release(&old);
+    supervisor_watch(s);
+}
+
+static bool refuse(struct supervisor *s, struct errors *errors, struct error *err,
+                   struct buffer *text)
+{
+    if (err->text[0] != '\0')
+        errors_add(errors, err->at, "%s", err->text);
+    log_errors(errors);
+    log_write(LOG_ERROR, "reload", "%.*s was not taken: %s stays in force",
+              STR_ARG(s->config->path), s->config->hash);
+    config_print_errors(errors, text);
+    s->reloads.refused++;
+    s->reloads.last_ok = false;
+    return false;
+}
+
+static void accept_unchanged(struct supervisor *s)
+{
+    s->reloads.unchanged++;
+    s->reloads.last_ok = true;
+    log_write(LOG_INFO, "reload", "the configuration is the same: %s", s->config->hash);
+}
+
+static void accept_changed(struct supervisor *s, struct prepared *p)
+{
+    commit(s, p);
+    s->reloads.changed++;
+    s->reloads.last_ok = true;
+    s->reloads.last_good = clock_wall();
+    log_write(LOG_INFO, "reload", "a new configuration is in force: %s", s->config->hash);
+}
+
+bool supervisor_reload(struct supervisor *s, bool *changed, struct buffer *text)
+{
+    struct prepared p = {0};
+    struct errors errors = {0};
+    struct error err = {0};
+    bool ok = false;
+
+    *changed = false;
+    if (s->drain)
+        error_set(&err, "the sidecar is draining: it takes no new configuration");
+    else
+        p.config = supervisor_load(s->options.config_path, &p.sampler, &errors, NULL);
+    if (p.config && strcmp(p.config->hash, s->config->hash) == 0) {
+        accept_unchanged(s);
+        config_unref(p.config);
+        ok = true;
+    } else if (p.config && prepare(s, &p, &err)) {
+        accept_changed(s, &p);
+        *changed = ok = true;
+    } else {
+        refuse(s, &errors, &err, text);
+        prepared_release(&p);
+    }
+    errors_release(&errors);
+    return ok;
+}

@@ -1,0 +1,200 @@
+#include "proxy/metrics.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mesh/config.h"
+
+static struct metrics *a, *b;
+static struct buffer text;
+
+static void setup(void)
+{
+    a = metrics_new();
+    b = metrics_new();
+    buffer_init(&text, 0);
+}
+
+static void teardown(void)
+{
+    metrics_free(a);
+    metrics_free(b);
+    buffer_release(&text);
+}
+
+static const char *print(void)
+{
+    struct metrics *both[] = {a, b};
+
+    metrics_print(both, 2, &text);
+    buffer_add_char(&text, '\0');
+    ck_assert(!text.failed);
+    return text.p;
+}
+
+static unsigned occurrences(const char *in, const char *what)
+{
+    unsigned n = 0;
+
+    for (const char *at = strstr(in, what); at; at = strstr(at + 1, what))
+        n++;
+    return n;
+}
+
+#define ck_assert_has(text, what) ck_assert_msg(strstr(text, what), "no %s in\n%s", what, text)
+
+START_TEST(adds_up_the_workers)
+{
+    struct metrics *both[] = {a, b};
+
+    metrics_add(a, COUNT_OPEN_INBOUND, 3);
+    metrics_add(a, COUNT_OPEN_INBOUND, -1);
+    metrics_add(b, COUNT_OPEN_INBOUND, 5);
+    ck_assert_int_eq(metrics_total(both, 2, COUNT_OPEN_INBOUND), 7);
+    ck_assert_has(print(), "\nsidespan_connections_open{direction=\"inbound\"} 7\n");
+}
+END_TEST
+
+START_TEST(says_what_a_family_is_once)
+{
+    series_record(metrics_series(a, DIRECTION_INBOUND, STR("x")), 200, 0, 0, 0);
+    series_record(metrics_series(b, DIRECTION_OUTBOUND, STR("y")), 200, 0, 0, 0);
+    const char *out = print();
+
+    for (const char *at = strstr(out, "# TYPE "); at; at = strstr(at + 1, "# TYPE ")) {
+        char line[100];
+        snprintf(line, sizeof(line), "%.*s ", (int)strcspn(at + 7, " "), at + 7);
+        char type[120], help[120];
+        snprintf(type, sizeof(type), "# TYPE %s", line);
+        snprintf(help, sizeof(help), "# HELP %s", line);
+        ck_assert_msg(occurrences(out, type) == 1, "%s", type);
+        ck_assert_msg(occurrences(out, help) == 1, "%s", help);
+    }
+}
+END_TEST
+
+START_TEST(counts_requests_of_a_cluster_by_class)
+{
+    static const unsigned statuses[] = {200, 204, 301, 503, 0, 700};
+
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
+        series_record(metrics_series(i % 2 ? a : b, DIRECTION_OUTBOUND, STR("users")), statuses[i],
+                      0, 10, 100);
+    const char *out = print();
+    ck_assert_has(out, "sidespan_requests_total{direction=\"outbound\",cluster=\"users\","
+                       "status_class=\"2xx\"} 2\n");
+    ck_assert_has(out, "status_class=\"3xx\"} 1\n");
+    ck_assert_has(out, "status_class=\"5xx\"} 1\n");
+    ck_assert_has(out, "status_class=\"none\"} 2\n");
+    ck_assert_has(out, "sidespan_request_body_bytes_total{direction=\"outbound\","
+                       "cluster=\"users\"} 60\n");
+    ck_assert_has(out, "sidespan_response_body_bytes_total{direction=\"outbound\","
+                       "cluster=\"users\"} 600\n");
+}
+END_TEST
+
+START_TEST(keeps_directions_apart)
+{
+    struct series *in = metrics_series(a, DIRECTION_INBOUND, STR("users"));
+    struct series *out = metrics_series(a, DIRECTION_OUTBOUND, STR("users"));
+
+    ck_assert_ptr_ne(in, out);
+    ck_assert_ptr_eq(in, metrics_series(a, DIRECTION_INBOUND, STR("users")));
+}
+END_TEST
+
+START_TEST(a_histogram_is_cumulative_and_its_last_bucket_is_the_count)
+{
+    struct series *s = metrics_series(a, DIRECTION_INBOUND, STR("c"));
+
+    series_record(s, 200, MILLISECONDS(5), 0, 0); /* the bound belongs to its bucket */
+    series_record(s, 200, MILLISECONDS(6), 0, 0);
+    series_record(s, 200, SECONDS(60), 0, 0);
+    const char *out = print();
+#define BUCKET "sidespan_request_duration_seconds_bucket{direction=\"inbound\",cluster=\"c\",le="
+    ck_assert_has(out, BUCKET "\"0.005\"} 1\n");
+    ck_assert_has(out, BUCKET "\"0.01\"} 2\n");
+    ck_assert_has(out, BUCKET "\"2.5\"} 2\n");
+    ck_assert_has(out, BUCKET "\"10\"} 2\n");
+    ck_assert_has(out, BUCKET "\"+Inf\"} 3\n");
+    ck_assert_has(out, "_seconds_count{direction=\"inbound\",cluster=\"c\"} 3\n");
+    ck_assert_has(out, "_seconds_sum{direction=\"inbound\",cluster=\"c\"} 60.011000\n");
+    ck_assert_uint_eq(occurrences(out, BUCKET), DURATION_BUCKETS + 1);
+}
+END_TEST
+
+START_TEST(counts_refusals_by_rule)
+{
+    metrics_refused(a, "content-length-repeated");
+    metrics_refused(a, "bare-lf");
+    metrics_refused(b, "content-length-repeated");
+    const char *out = print();
+    ck_assert_has(out, "sidespan_refusals_total{rule=\"content-length-repeated\"} 2\n");
+    ck_assert_has(out, "sidespan_refusals_total{rule=\"bare-lf\"} 1\n");
+}
+END_TEST
+
+START_TEST(past_the_bound_of_rules_the_rest_is_other)
+{
+    static char names[REFUSAL_RULES_MAX + 10][20];
+
+    for (int i = 0; i < REFUSAL_RULES_MAX + 10; i++) {
+        snprintf(names[i], sizeof(names[i]), "rule-%d", i);
+        metrics_refused(a, names[i]);
+        metrics_refused(a, names[i]);
+    }
+    const char *out = print();
+    ck_assert_has(out, "sidespan_refusals_total{rule=\"rule-127\"} 2\n");
+    ck_assert_ptr_null(strstr(out, "rule-128"));
+    ck_assert_has(out, "sidespan_refusals_total{rule=\"other\"} 20\n");
+}
+END_TEST
+
+START_TEST(past_the_bound_of_clusters_the_rest_is_other)
+{
+    char name[16];
+
+    for (int i = 0; i < SERIES_MAX + 10; i++) {
+        snprintf(name, sizeof(name), "c%d", i);
+        series_record(metrics_series(a, DIRECTION_INBOUND, str_from(name)), 200, 0, 0, 0);
+    }
+    ck_assert_ptr_eq(metrics_series(a, DIRECTION_INBOUND, STR("new")),
+                     metrics_series(a, DIRECTION_INBOUND, STR("newer")));
+    const char *out = print();
+    ck_assert_has(out, "cluster=\"c511\",status_class=\"2xx\"} 1\n");
+    ck_assert_ptr_null(strstr(out, "cluster=\"c512\""));
+    ck_assert_has(out, "cluster=\"other\",status_class=\"2xx\"} 10\n");
+}
+END_TEST
+
+START_TEST(a_label_cannot_break_out_of_its_quotes)
+{
+    series_record(metrics_series(a, DIRECTION_INBOUND, STR("a\"b\\c\nd")), 200, 0, 0, 0);
+    ck_assert_has(print(), "{direction=\"inbound\",cluster=\"a\\\"b\\\\c\\nd\",");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("metrics");
+    TCase *t = tcase_create("metrics");
+
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, adds_up_the_workers);
+    tcase_add_test(t, says_what_a_family_is_once);
+    tcase_add_test(t, counts_requests_of_a_cluster_by_class);
+    tcase_add_test(t, keeps_directions_apart);
+    tcase_add_test(t, a_histogram_is_cumulative_and_its_last_bucket_is_the_count);
+    tcase_add_test(t, counts_refusals_by_rule);
+    tcase_add_test(t, past_the_bound_of_rules_the_rest_is_other);
+    tcase_add_test(t, past_the_bound_of_clusters_the_rest_is_other);
+    tcase_add_test(t, a_label_cannot_break_out_of_its_quotes);
+    suite_add_tcase(s, t);
+    SRunner *runner = srunner_create(s);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
