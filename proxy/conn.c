@@ -166,11 +166,12 @@ void conn_reset(struct conn *c)
 
 /* ---- a lingering close: an owner of its own ---- */
 
-enum { LINGER_SECONDS = 2 };
+enum { LINGER_SECONDS = 2, LINGER_MOST_SECONDS = 30 };
 
 struct lingering {
     struct timer timer;
     struct conn *conn;
+    nsec_t end; /* whatever still comes */
     struct burial burial;
 };
 
@@ -190,6 +191,10 @@ static void linger_end(struct lingering *l)
 
 static void linger_on_read(struct conn *c, char *data, size_t n)
 {
+    struct lingering *l = c->owner_data;
+    nsec_t until = worker_now(c->worker) + SECONDS(LINGER_SECONDS);
+
+    timer_arm(c->worker->timers, &l->timer, until < l->end ? until : l->end);
 }
 
 static void linger_on_eof(struct conn *c)
@@ -224,6 +229,7 @@ void conn_close_lingering(struct conn *c)
         return;
     }
     l->conn = c;
+    l->end = worker_now(c->worker) + SECONDS(LINGER_MOST_SECONDS);
     timer_init(&l->timer, linger_on_timer);
     timer_arm(c->worker->timers, &l->timer, worker_now(c->worker) + SECONDS(LINGER_SECONDS));
     conn_give(c, &linger_owner, l);

@@ -91,7 +91,7 @@ void conn_shut(struct conn *c);
 /* After what was written has been handed to the socket; what it does not take is lost. The memory
  * goes at the end of the turn; nothing is told any more. */
 void conn_close(struct conn *c);
-/* FIN, then reads and throws away until the peer closes or 2 s are over, so that the peer gets what
+/* FIN, then reads and throws away until the peer closes, is silent for 2 s, or 30 s are over, so that the peer gets what
  * was written even if it still sends (RFC 9112 section 9.6). The conn is no longer the caller's. */
 void conn_close_lingering(struct conn *c);
 /* RST, without what is still queued. */

@@ -155,7 +155,7 @@ static bool set_host(struct exchange *x, struct headers *f, struct str host)
 static bool set_target(struct exchange *x, struct message *m)
 {
     if (x->route && x->route->rewrite) {
-        struct str to = template_expand(x->route->rewrite, &x->facts, &x->choice.params, &x->arena);
+        struct str to = template_expand_url(x->route->rewrite, &x->facts, &x->choice.params, &x->arena);
 
         if (!to.p)
             return false;

@@ -139,7 +139,7 @@ void exchange_respond(struct exchange *x)
     }
     m->status = (uint16_t)r->status;
     if (r->action == ACTION_REDIRECT) {
-        struct str to = template_expand(r->location, &x->facts, &x->choice.params, &x->arena);
+        struct str to = template_expand_url(r->location, &x->facts, &x->choice.params, &x->arena);
 
         headers_add(&m->fields, &x->arena, STR("location"), to);
     } else if (r->body) {

@@ -310,7 +310,7 @@ void http1_refuse(struct http1 *h, const struct refusal *why, struct message *pa
         return;
     }
     if (!m)
-        m = arena_zalloc(h->stream.arena, sizeof *m);
+        m = http1_partial(h);
     h->input = INPUT_REFUSED;
     h->close = true;
     timer_disarm(&h->timer);

@@ -275,12 +275,20 @@ static int response_complete(struct http1 *h)
     return m->upgrade ? 2 : no_body ? 1 : 0;
 }
 
+/* With its line ends; what is said of the whole must not depend on how it was cut into reads. */
+static size_t head_bytes(const struct http1_head *head)
+{
+    return head->bytes + (head->n ? sizeof "\r\n\r\n" - 1 : sizeof " HTTP/1.1\r\n\r\n" - 1);
+}
+
 static int on_headers_complete(llhttp_t *p)
 {
     struct http1 *h = p->data;
 
     if (h->input != INPUT_HEAD)
         return 0;
+    if (head_bytes(h->head) > limits_of(h)->header_bytes)
+        return refuse(h, &refusal_head_bytes);
     return h->server ? request_complete(h) : response_complete(h);
 }
 
@@ -374,7 +382,7 @@ const llhttp_settings_t *http1_settings(void)
 
 /* ---- refusing ---- */
 
-static struct message *partial_message(struct http1 *h)
+struct message *http1_partial(struct http1 *h)
 {
     struct message *m = arena_zalloc(h->stream.arena, sizeof *m);
 
@@ -412,6 +420,6 @@ void http1_parse_failed(struct http1 *h, llhttp_errno_t e)
         http1_gone(h);
         return;
     }
-    partial = partial_message(h);
+    partial = http1_partial(h);
     http1_refuse(h, h->refusal, partial);
 }

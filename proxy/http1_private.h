@@ -81,6 +81,8 @@ extern const llhttp_settings_t *http1_settings(void);
 void http1_message_start(struct http1 *h);
 bool http1_head_take(struct http1 *h);
 void http1_head_drop(struct http1 *h);
+/* What is known of a head that is not whole; in the stream's arena. NULL: no memory. */
+struct message *http1_partial(struct http1 *h);
 /* The parser stopped with an error: refuses the request, or fails the response. */
 void http1_parse_failed(struct http1 *h, llhttp_errno_t e);
 
