@@ -291,7 +291,7 @@ static void explain_changes(const struct route_choice *choice, const struct requ
     }
     if (route->rewrite_host) {
         text_label(out, "rewrite-host");
-        explain_expanded(route->rewrite_host, true, r, &choice->params, out);
+        explain_expanded(route->rewrite_host, false, r, &choice->params, out);
         buffer_add_char(out, '\n');
     }
     explain_header_actions(choice, r, out);
