@@ -1,0 +1,304 @@
+#include "proxy/sniff.h"
+
+#include <stdbool.h>
+
+/* ---- TLS ---- */
+
+enum {
+    TLS_HANDSHAKE = 22,
+    TLS_CLIENT_HELLO = 1,
+    TLS_RECORD_HEAD = 5,
+    TLS_RECORD_MAX = 16384,
+    EXTENSION_SERVER_NAME = 0,
+    NAME_TYPE_HOST = 0,
+    HOST_NAME_MAX_BYTES = 255,
+};
+
+static uint8_t byte_at(struct str s, size_t i)
+{
+    return (uint8_t)s.p[i];
+}
+
+/* A handshake record (RFC 8446 section 5.1) that begins at `at`; as far as it is there. */
+static enum sniffed sniff_record(struct str s, size_t at)
+{
+    for (size_t i = at; i < s.n && i < at + TLS_RECORD_HEAD; i++) {
+        uint8_t b = byte_at(s, i);
+        bool fits = true;
+        if (i == at)
+            fits = b == TLS_HANDSHAKE;
+        else if (i == at + 1)
+            fits = b == 3;
+        else if (i == at + 2)
+            fits = b <= 4;
+        else if (i == at + 3)
+            fits = b <= TLS_RECORD_MAX >> 8;
+        else
+            fits = b > 0 || byte_at(s, i - 1) > 0;
+        if (!fits)
+            return SNIFF_OTHER;
+    }
+    return s.n - at < TLS_RECORD_HEAD ? SNIFF_MORE : SNIFF_TLS;
+}
+
+static enum sniffed sniff_tls(struct str s)
+{
+    enum sniffed record = sniff_record(s, 0);
+
+    if (record != SNIFF_TLS)
+        return record;
+    if (s.n == TLS_RECORD_HEAD)
+        return SNIFF_MORE;
+    return byte_at(s, TLS_RECORD_HEAD) == TLS_CLIENT_HELLO ? SNIFF_TLS : SNIFF_OTHER;
+}
+
+/* ---- HTTP/1 ---- */
+
+/* Methods that no other protocol begins with. Not among them: OPTIONS and CONNECT, which SIP, RTSP
+ * and NATS have too; like unknown ones they need the end of the line. */
+static const struct str unmistakable[] = {
+    STR_INIT("GET"),       STR_INIT("HEAD"),  STR_INIT("POST"),       STR_INIT("PUT"),
+    STR_INIT("DELETE"),    STR_INIT("PATCH"), STR_INIT("TRACE"),      STR_INIT("PROPFIND"),
+    STR_INIT("PROPPATCH"), STR_INIT("MKCOL"), STR_INIT("MKCALENDAR"),
+};
+
+enum { METHOD_MAX_BYTES = 32 };
+
+static bool is_letter(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+static bool is_method_char(char c)
+{
+    return is_letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '_';
+}
+
+/* What a lenient origin may take for a space (RFC 9112 section 3): such a request is to be refused,
+ * not to be passed through as something else. */
+static bool is_gap(char c)
+{
+    return c == ' ' || c == '\t' || c == '\v' || c == '\f' || c == '\r';
+}
+
+static bool is_unmistakable(struct str method)
+{
+    for (size_t i = 0; i < sizeof(unmistakable) / sizeof(unmistakable[0]); i++) {
+        if (str_eq(method, unmistakable[i]))
+            return true;
+    }
+    return false;
+}
+
+/* The line without its end: does it end in a gap and "HTTP/1.", a digit? */
+static bool ends_in_version(struct str line)
+{
+    static const struct str version = STR_INIT("HTTP/1.");
+    size_t n = version.n + 1;
+
+    while (line.n > 0 && is_gap(line.p[line.n - 1]))
+        line.n--;
+    if (line.n <= n || line.p[line.n - 1] < '0' || line.p[line.n - 1] > '9')
+        return false;
+    return is_gap(line.p[line.n - n - 1]) &&
+           str_eq(str_slice(line, line.n - n, line.n - 1), version);
+}
+
+/* The rest of a first line after its method and a gap. */
+static enum sniffed sniff_request_line(struct str rest)
+{
+    for (size_t i = 0; i < rest.n; i++) {
+        char c = rest.p[i];
+        if (c == '\n')
+            return ends_in_version(str_slice(rest, 0, i)) ? SNIFF_HTTP1 : SNIFF_OTHER;
+        if (((uint8_t)c < 0x20 && !is_gap(c)) || c == 0x7f)
+            return SNIFF_OTHER;
+    }
+    return SNIFF_MORE;
+}
+
+static enum sniffed sniff_http1(struct str s)
+{
+    size_t n = 0;
+
+    while (n < s.n && n <= METHOD_MAX_BYTES && is_method_char(s.p[n]))
+        n++;
+    if (n > METHOD_MAX_BYTES || (s.n > 0 && !is_letter(s.p[0])))
+        return SNIFF_OTHER;
+    if (n == s.n)
+        return SNIFF_MORE;
+    if (!is_gap(s.p[n]))
+        return SNIFF_OTHER;
+    if (is_unmistakable(str_slice(s, 0, n)))
+        return SNIFF_HTTP1;
+    return sniff_request_line(str_slice(s, n, s.n));
+}
+
+/* ---- all ---- */
+
+static enum sniffed sniff_text(struct str s)
+{
+    static const struct str preface = STR_INIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    static const struct str empty_line = STR_INIT("\r\n");
+
+    if (str_starts(s, preface))
+        return SNIFF_HTTP2;
+    if (str_starts(preface, s))
+        return SNIFF_MORE;
+    /* An empty line before the request is to be skipped (RFC 9112 section 2.2). */
+    if (str_starts(empty_line, s))
+        return SNIFF_MORE;
+    if (str_starts(s, empty_line))
+        s = str_slice(s, empty_line.n, s.n);
+    return sniff_http1(s);
+}
+
+enum sniffed sniff(struct str first)
+{
+    enum sniffed found = SNIFF_MORE;
+
+    if (first.n > 0)
+        found = byte_at(first, 0) == TLS_HANDSHAKE ? sniff_tls(first) : sniff_text(first);
+    if (found == SNIFF_MORE && first.n > SNIFF_BYTES_MAX)
+        return SNIFF_OTHER;
+    return found;
+}
+
+/* ---- the server's name in a ClientHello ---- */
+
+/* Reads a handshake message across the records it is cut into (RFC 8446 section 5.1). */
+struct hello {
+    struct str s;
+    size_t at;
+    size_t record_left;
+    bool more; /* the bytes ended before the message did */
+    bool bad;
+};
+
+static bool failed(const struct hello *h)
+{
+    return h->more || h->bad;
+}
+
+/* Makes sure that a byte of a record can be read. */
+static bool hello_byte_there(struct hello *h)
+{
+    if (failed(h))
+        return false;
+    if (h->record_left == 0) {
+        enum sniffed record = sniff_record(h->s, h->at);
+        h->more = record == SNIFF_MORE;
+        h->bad = record == SNIFF_OTHER;
+        if (failed(h))
+            return false;
+        h->record_left = (size_t)byte_at(h->s, h->at + 3) << 8 | byte_at(h->s, h->at + 4);
+        h->bad = h->record_left > TLS_RECORD_MAX;
+        h->at += TLS_RECORD_HEAD;
+    }
+    h->more = h->at >= h->s.n;
+    return !failed(h);
+}
+
+static size_t hello_number(struct hello *h, unsigned bytes)
+{
+    size_t value = 0;
+
+    while (bytes-- > 0 && hello_byte_there(h)) {
+        value = value << 8 | byte_at(h->s, h->at++);
+        h->record_left--;
+    }
+    return failed(h) ? 0 : value;
+}
+
+static void hello_skip(struct hello *h, size_t n)
+{
+    while (n > 0 && hello_byte_there(h)) {
+        size_t step = n < h->record_left ? n : h->record_left;
+        if (step > h->s.n - h->at)
+            step = h->s.n - h->at;
+        h->at += step;
+        h->record_left -= step;
+        n -= step;
+    }
+}
+
+/* A number of `bytes` bytes, and as many bytes as it says. */
+static void hello_skip_vector(struct hello *h, unsigned bytes)
+{
+    hello_skip(h, hello_number(h, bytes));
+}
+
+static bool is_host_name(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (!is_method_char(s.p[i]) && s.p[i] != '.')
+            return false;
+    }
+    return s.n > 0 && s.n <= HOST_NAME_MAX_BYTES;
+}
+
+/* n bytes in one piece; a name that is cut by the border of two records is not had. */
+static struct str hello_text(struct hello *h, size_t n)
+{
+    struct str none = {NULL, 0}, text;
+
+    if (n == 0 || !hello_byte_there(h) || h->record_left < n)
+        return none;
+    if (h->s.n - h->at < n) {
+        h->more = true;
+        return none;
+    }
+    text = str_slice(h->s, h->at, h->at + n);
+    return is_host_name(text) ? text : none;
+}
+
+/* ServerNameList of RFC 6066 section 3. There is at most one of each type. */
+static struct str hello_server_name(struct hello *h)
+{
+    size_t left = hello_number(h, 2);
+
+    while (left > 3 && !failed(h)) {
+        size_t type = hello_number(h, 1), n = hello_number(h, 2);
+        if (failed(h) || n > left - 3)
+            break;
+        if (type == NAME_TYPE_HOST)
+            return hello_text(h, n);
+        hello_skip(h, n);
+        left -= 3 + n;
+    }
+    return (struct str){NULL, 0};
+}
+
+static struct str hello_extensions(struct hello *h)
+{
+    size_t left = hello_number(h, 2);
+
+    while (left >= 4 && !failed(h)) {
+        size_t type = hello_number(h, 2), n = hello_number(h, 2);
+        if (failed(h) || n > left - 4)
+            break;
+        if (type == EXTENSION_SERVER_NAME)
+            return hello_server_name(h);
+        hello_skip(h, n);
+        left -= 4 + n;
+    }
+    return (struct str){NULL, 0};
+}
+
+struct str sniff_sni(struct str first, bool *more)
+{
+    struct hello h = {.s = first};
+    struct str name = {NULL, 0};
+
+    /* RFC 8446 section 4.1.2: type and length, version and random, session id, cipher suites,
+     * compression methods, extensions. */
+    if (hello_number(&h, 1) == TLS_CLIENT_HELLO) {
+        hello_skip(&h, 3 + 2 + 32);
+        hello_skip_vector(&h, 1);
+        hello_skip_vector(&h, 2);
+        hello_skip_vector(&h, 1);
+        name = hello_extensions(&h);
+    }
+    *more = h.more && !name.p && first.n <= SNIFF_BYTES_MAX;
+    return name;
+}

@@ -1,0 +1,391 @@
+#include "proxy/tunnel.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/connect_error.h"
+#include "proxy/front.h"
+#include "proxy/tunnel_record.h"
+
+/* What each state waits for: */
+enum tunnel_state {
+    TUNNEL_CONNECTING, /* the upstream; the client waits, unread */
+    TUNNEL_OPEN,       /* bytes, until both sides have ended */
+    TUNNEL_FINISHING,  /* both have; what is queued is still to be sent */
+    TUNNEL_ENDED,      /* nothing: freed when the turn ends */
+};
+
+/* The two ends are alike: what one sends, the other gets. */
+struct side {
+    struct tunnel *tunnel;
+    struct side *other;
+    struct conn *conn; /* owned; NULL: there is none yet, or it is closed */
+    bool ended;        /* its FIN came */
+    uint64_t bytes;    /* that it sent */
+};
+
+struct tunnel {
+    struct list link; /* in worker->tunnels */
+    struct burial burial;
+    struct worker *worker; /* borrowed */
+    struct timer timer;    /* the connect timeout, then the idle one */
+    struct side client, upstream;
+    struct str pending; /* owned: the client's first bytes, until there is an upstream */
+    const struct tunnel_answer *answer; /* NULL: not CONNECT */
+    struct series *series;              /* borrowed; NULL: none */
+    struct tunnel_record record;
+    nsec_t idle, began; /* began: monotonic */
+    uint16_t status;    /* of the span */
+    uint8_t state;      /* enum tunnel_state */
+    uint8_t direction;  /* enum direction_kind */
+};
+
+static const struct conn_owner tunnel_owner;
+
+/* ---- the end ---- */
+
+static void free_tunnel(struct burial *b)
+{
+    struct tunnel *t = container_of(b, struct tunnel, burial);
+
+    tunnel_record_release(&t->record);
+    free((char *)(uintptr_t)t->pending.p);
+    free(t);
+}
+
+static void tell(struct tunnel *t, enum span_error why)
+{
+    struct worker *w = t->worker;
+    struct span *s = t->record.span;
+    nsec_t duration = worker_now(w) - t->began;
+
+    if (t->series)
+        series_record(t->series, t->status, duration, t->client.bytes, t->upstream.bytes);
+    if (!s) {
+        metrics_add(w->metrics, COUNT_UNSAMPLED, 1);
+        return;
+    }
+    s->duration = duration;
+    s->request_bytes += t->client.bytes;
+    s->response_bytes += t->upstream.bytes;
+    if (why != SPAN_ERROR_NONE)
+        s->error = (uint8_t)why;
+    tunnel_record_push(&t->record, w->spans);
+}
+
+/* The one way out. The sides that are still there have been closed, or are now. */
+static void tunnel_end(struct tunnel *t, enum span_error why)
+{
+    struct worker *w = t->worker;
+
+    assert(t->state != TUNNEL_ENDED);
+    if (t->client.conn)
+        conn_close(t->client.conn);
+    if (t->upstream.conn) {
+        conn_close(t->upstream.conn);
+        if (t->state != TUNNEL_CONNECTING)
+            metrics_add(w->metrics, COUNT_UPSTREAM_OPEN, -1);
+    }
+    t->state = TUNNEL_ENDED;
+    front_count(w, t->direction, -1);
+    worker_busy_add(w, -1);
+    list_remove(&t->link);
+    timer_release(&t->timer);
+    tell(t, why);
+    worker_bury(w, &t->burial, free_tunnel);
+}
+
+void tunnel_cut(struct tunnel *t, enum span_error why)
+{
+    if (t->state == TUNNEL_ENDED)
+        return;
+    conn_reset(t->client.conn);
+    if (t->upstream.conn)
+        conn_reset(t->upstream.conn);
+    tunnel_end(t, why);
+}
+
+void tunnels_cut_all(struct worker *w, enum span_error why)
+{
+    while (!list_empty(&w->tunnels))
+        tunnel_cut(container_of(w->tunnels.next, struct tunnel, link), why);
+}
+
+/* ---- bytes ---- */
+
+static void keep_awake(struct tunnel *t)
+{
+    if (t->idle)
+        timer_arm(t->worker->timers, &t->timer, worker_now(t->worker) + t->idle);
+}
+
+static void forward(struct side *from, struct str bytes)
+{
+    struct conn *to = from->other->conn;
+
+    from->bytes += bytes.n;
+    conn_write(to, bytes);
+    if (conn_blocked(to))
+        conn_read(from->conn, false);
+}
+
+static void on_read(struct conn *c, char *data, size_t n)
+{
+    struct side *s = c->owner_data;
+    struct tunnel *t = s->tunnel;
+    struct str bytes = str_of(data, n);
+
+    keep_awake(t);
+    if (s == &t->client)
+        tunnel_record_client_bytes(&t->record, bytes);
+    forward(s, bytes);
+}
+
+/* A reset is passed on as a reset; what came before it was sent in the turn before. */
+static void side_broke(struct side *s)
+{
+    struct tunnel *t = s->tunnel;
+
+    conn_reset(s->other->conn);
+    tunnel_end(t, s == &t->client ? SPAN_ERROR_CANCELLED : SPAN_ERROR_RESET);
+}
+
+/* True: everything was handed to the socket. Else on_drained() will be called: it is owed from here
+ * on, however little is queued. */
+static bool all_sent(struct side *s)
+{
+    conn_flush(s->conn);
+    if (conn_queued(s->conn) == 0)
+        return true;
+    s->conn->blocked = true;
+    return false;
+}
+
+static void finish(struct tunnel *t)
+{
+    t->state = TUNNEL_FINISHING;
+    bool client_sent = all_sent(&t->client), upstream_sent = all_sent(&t->upstream);
+
+    if (t->client.conn->broken)
+        side_broke(&t->client);
+    else if (t->upstream.conn->broken)
+        side_broke(&t->upstream);
+    else if (client_sent && upstream_sent)
+        tunnel_end(t, SPAN_ERROR_NONE);
+}
+
+static void on_drained(struct conn *c)
+{
+    struct side *s = c->owner_data;
+    struct tunnel *t = s->tunnel;
+
+    keep_awake(t);
+    if (t->state == TUNNEL_FINISHING)
+        finish(t);
+    else if (!s->other->ended)
+        conn_read(s->other->conn, true);
+}
+
+static void on_eof(struct conn *c)
+{
+    struct side *s = c->owner_data;
+    struct tunnel *t = s->tunnel;
+
+    if (c->broken) { /* a write met the reset first, and left only this of it */
+        side_broke(s);
+        return;
+    }
+    keep_awake(t);
+    s->ended = true;
+    conn_shut(s->other->conn);
+    if (s->other->ended)
+        finish(t);
+}
+
+/* ---- connecting ---- */
+
+static void log_failed(struct worker *w, const struct address *to, int error)
+{
+    char text[ADDRESS_TEXT_MAX];
+    unsigned held;
+
+    if (!log_limit_allow(&w->upstream_log, 10, worker_now(w), &held))
+        return;
+    address_format(to, text);
+    log_write(LOG_WARN, "tunnel", "no connection to %s: %s", text, strerror(error));
+    if (held)
+        log_write(LOG_WARN, "tunnel", "%u lines like it were left out", held);
+}
+
+static void dial_failed(struct tunnel *t, const struct address *to, int error)
+{
+    struct conn *client = t->client.conn;
+    enum span_error why = connect_error(error);
+
+    metrics_add(t->worker->metrics, COUNT_UPSTREAM_CONNECT_FAILED, 1);
+    log_failed(t->worker, to, error);
+    if (t->answer) {
+        t->client.conn = NULL;
+        t->answer->failed(client, why);
+        conn_close_lingering(client);
+    } else {
+        conn_reset(client); /* what the client would have seen without us */
+    }
+    tunnel_end(t, why);
+}
+
+static void on_error(struct conn *c, int error)
+{
+    struct side *s = c->owner_data;
+    struct tunnel *t = s->tunnel;
+
+    if (t->state != TUNNEL_CONNECTING)
+        side_broke(s);
+    else if (s == &t->upstream)
+        dial_failed(t, &c->peer, error);
+    else
+        tunnel_end(t, SPAN_ERROR_CANCELLED);
+}
+
+/* Both sides are there: what came early goes first. */
+static void open_both(struct tunnel *t, struct str from_client, struct str from_upstream)
+{
+    struct span *span = t->record.span;
+
+    t->state = TUNNEL_OPEN;
+    if (span && span->phase[PHASE_CONNECTED] < 0)
+        span->phase[PHASE_CONNECTED] = worker_now(t->worker) - t->began;
+    timer_disarm(&t->timer);
+    keep_awake(t);
+    if (t->answer)
+        t->answer->connected(t->client.conn);
+    conn_read(t->client.conn, true);
+    conn_read(t->upstream.conn, true);
+    forward(&t->client, from_client);
+    forward(&t->upstream, from_upstream);
+    /* The caller's bytes need not live until the end of the turn. */
+    conn_flush(t->upstream.conn);
+    conn_flush(t->client.conn);
+}
+
+static void on_connected(struct conn *c)
+{
+    struct side *s = c->owner_data;
+    struct tunnel *t = s->tunnel;
+    bool client_ended = t->client.conn->eof;
+
+    metrics_add(t->worker->metrics, COUNT_UPSTREAM_CONNECTS, 1);
+    metrics_add(t->worker->metrics, COUNT_UPSTREAM_OPEN, 1);
+    open_both(t, t->pending, (struct str){NULL, 0});
+    free((char *)(uintptr_t)t->pending.p);
+    t->pending = (struct str){NULL, 0};
+    if (client_ended) /* before it was ours, and was told then */
+        on_eof(t->client.conn);
+}
+
+static const struct conn_owner tunnel_owner = {on_read, on_eof, on_drained, on_connected, on_error};
+
+static void on_timer(struct timer *timer)
+{
+    struct tunnel *t = container_of(timer, struct tunnel, timer);
+
+    if (t->state == TUNNEL_CONNECTING) {
+        dial_failed(t, &t->upstream.conn->peer, ETIMEDOUT);
+        return;
+    }
+    metrics_add(t->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
+    tunnel_cut(t, SPAN_ERROR_IDLE);
+}
+
+/* ---- the beginning ---- */
+
+static bool keep_pending(struct tunnel *t, struct str bytes)
+{
+    char *copy;
+
+    if (bytes.n == 0)
+        return true;
+    copy = malloc(bytes.n);
+    if (!copy)
+        return false;
+    memcpy(copy, bytes.p, bytes.n);
+    t->pending = str_of(copy, bytes.n);
+    return true;
+}
+
+static struct tunnel *tunnel_new(const struct tunnel_setup *setup)
+{
+    struct tunnel *t = calloc(1, sizeof(*t));
+
+    if (!t)
+        return NULL;
+    t->worker = setup->worker;
+    t->answer = setup->answer;
+    t->series = setup->series;
+    t->idle = setup->idle;
+    t->status = setup->span->status;
+    t->direction = (uint8_t)setup->direction;
+    t->client = (struct side){.tunnel = t, .other = &t->upstream, .conn = setup->client};
+    t->upstream = (struct side){.tunnel = t, .other = &t->client, .conn = setup->upstream};
+    timer_init(&t->timer, on_timer);
+    /* The span may have begun before its bytes became a tunnel's. */
+    nsec_t before = setup->span->start ? worker_wall(t->worker) - setup->span->start : 0;
+    t->began = worker_now(t->worker) - (before > 0 ? before : 0);
+    if (!tunnel_record_init(&t->record, setup->span, setup->sampled) ||
+        (!setup->upstream && !keep_pending(t, setup->from_client))) {
+        free_tunnel(&t->burial);
+        return NULL;
+    }
+    return t;
+}
+
+static void dial(struct tunnel *t, const struct tunnel_setup *setup)
+{
+    struct span *span = t->record.span;
+    int error;
+
+    if (span && span->kind == SPAN_CLIENT && span->peer.family == 0)
+        span->peer = setup->to;
+    t->upstream.conn = conn_connect(t->worker, &setup->to, &tunnel_owner, &t->upstream, &error);
+    if (!t->upstream.conn)
+        dial_failed(t, &setup->to, error);
+    else if (setup->connect_timeout)
+        timer_arm(t->worker->timers, &t->timer, worker_now(t->worker) + setup->connect_timeout);
+}
+
+struct tunnel *tunnel_start(const struct tunnel_setup *setup)
+{
+    struct worker *w = setup->worker;
+    struct tunnel *t = tunnel_new(setup);
+
+    if (!t) {
+        conn_close(setup->client);
+        front_count(w, setup->direction, -1);
+        if (setup->upstream) {
+            conn_close(setup->upstream);
+            metrics_add(w->metrics, COUNT_UPSTREAM_OPEN, -1);
+        }
+        return NULL;
+    }
+    list_push_back(&w->tunnels, &t->link);
+    worker_busy_add(w, 1);
+    metrics_add(w->metrics,
+                t->direction == DIRECTION_INBOUND ? COUNT_TUNNELS_INBOUND : COUNT_TUNNELS_OUTBOUND,
+                1);
+    conn_give(t->client.conn, &tunnel_owner, &t->client);
+    tunnel_record_client_bytes(&t->record, setup->from_client);
+    if (!setup->upstream) {
+        conn_read(t->client.conn, false);
+        dial(t, setup);
+        return t;
+    }
+    conn_give(t->upstream.conn, &tunnel_owner, &t->upstream);
+    open_both(t, setup->from_client, setup->from_upstream);
+    if (t->client.conn->eof)
+        on_eof(t->client.conn);
+    if (t->state == TUNNEL_OPEN && t->upstream.conn->eof)
+        on_eof(t->upstream.conn);
+    return t;
+}

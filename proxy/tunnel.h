@@ -1,0 +1,51 @@
+/*
+ * A tunnel carries opaque bytes both ways between two conns: what is not HTTP,
+ * TLS that passes through, CONNECT, and what follows a 101. It has one span,
+ * which counts the bytes and ends with it. Half-close is passed on; a slow side
+ * stops the reading of the other; a reset is passed on as a reset.
+ */
+#ifndef SIDESPAN_PROXY_TUNNEL_H
+#define SIDESPAN_PROXY_TUNNEL_H
+
+#include "otlp/span.h"
+#include "proxy/conn.h"
+#include "proxy/worker.h"
+
+struct tunnel;
+
+/* How CONNECT answers its client; all NULL for other tunnels. Called once, before any byte passes.
+ */
+struct tunnel_answer {
+    /* The upstream is there. Writes the response head to the client. */
+    void (*connected)(struct conn *client);
+    /* It could not be had: writes the response; the tunnel then closes the client lingering. */
+    void (*failed)(struct conn *client, enum span_error why);
+};
+
+struct tunnel_setup {
+    struct worker *worker;
+    enum direction_kind direction;
+    struct conn *client;      /* taken, and with it its place among the open connections: in
+                                 worker->open and the direction's COUNT_OPEN_* */
+    struct conn *upstream;    /* taken likewise (COUNT_UPSTREAM_OPEN); NULL: dial `to` */
+    struct address to;        /* when upstream is NULL */
+    nsec_t connect_timeout;   /* when upstream is NULL */
+    nsec_t idle;              /* between bytes in either direction; 0: none */
+    struct str from_client;   /* bytes that came already, to be sent first; copied */
+    struct str from_upstream; /* likewise */
+    const struct span *span;  /* copied, text included; protocol SPAN_TCP, or SPAN_HTTP after an
+                                 upgrade or CONNECT. Its start is the tunnel's. */
+    bool sampled;             /* push the span at the end */
+    const struct tunnel_answer *answer; /* NULL: not CONNECT */
+    struct series *series;              /* to record in; NULL: none */
+};
+
+/* NULL: no memory; both conns are closed then. The tunnel frees itself when it ends, which may be
+ * in this turn: only what is called before the turn is over may hold it. */
+struct tunnel *tunnel_start(const struct tunnel_setup *setup);
+/* Ends it with that error on its span and resets both sides; nothing when it has ended. */
+void tunnel_cut(struct tunnel *t, enum span_error why);
+/* Cuts every tunnel of a worker. */
+void tunnels_cut_all(struct worker *w, enum span_error why);
+
+#endif
