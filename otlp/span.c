@@ -1,0 +1,126 @@
+#include "otlp/span.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define SPAN_ERROR_TEXT(id, text) [id] = text,
+static const char *const error_texts[SPAN_ERROR_COUNT] = {SPAN_ERRORS(SPAN_ERROR_TEXT)};
+#undef SPAN_ERROR_TEXT
+
+const char *span_error_text(enum span_error e)
+{
+    assert((unsigned)e < SPAN_ERROR_COUNT);
+    return error_texts[e];
+}
+
+void span_init(struct span *s, enum span_kind kind, enum span_protocol protocol)
+{
+    memset(s, 0, offsetof(struct span, extras));
+    s->kind = (uint8_t)kind;
+    s->protocol = (uint8_t)protocol;
+    for (int i = 0; i < PHASE_COUNT; i++)
+        s->phase[i] = -1;
+}
+
+bool span_add_extra(struct span *s, enum span_extra_kind kind, struct str key, struct str value)
+{
+    if (s->n_extras == SPAN_EXTRAS_MAX) {
+        s->n_dropped_extras++;
+        return false;
+    }
+    struct span_extra *extra = &s->extras[s->n_extras++];
+    extra->kind = kind;
+    extra->key = key;
+    extra->value = value;
+    return true;
+}
+
+/* How much of a text is kept. A character of UTF-8 is kept whole or not at all. */
+static inline size_t kept_bytes(struct str text)
+{
+    if (text.n <= SPAN_TEXT_BYTES_MAX)
+        return text.n;
+    size_t n = SPAN_TEXT_BYTES_MAX;
+    for (int i = 0; i < 3 && (text.p[n] & 0xc0) == 0x80; i++)
+        n--;
+    return n;
+}
+
+/* Of a Unix socket's address, with its NUL. */
+static inline size_t path_bytes(const struct address *a)
+{
+    return a->family == AF_UNIX && a->path ? strlen(a->path) + 1 : 0;
+}
+
+static inline size_t fixed_bytes(const struct span *s)
+{
+    return offsetof(struct span, extras) + s->n_extras * sizeof(s->extras[0]);
+}
+
+size_t span_copy_bytes(const struct span *s)
+{
+    size_t n = fixed_bytes(s);
+
+    for (int i = 0; i < SPAN_TEXT_COUNT; i++)
+        n += kept_bytes(s->text[i]);
+    for (unsigned i = 0; i < s->n_extras; i++)
+        n += kept_bytes(s->extras[i].key) + kept_bytes(s->extras[i].value);
+    return n + path_bytes(&s->peer) + path_bytes(&s->client);
+}
+
+/* Puts the text at `at` and makes the slice point there; returns what is behind it. An absent text
+ * stays absent, an empty one stays empty. */
+static inline char *move_text(struct str *text, char *at)
+{
+    if (!text->p)
+        return at;
+    size_t n = kept_bytes(*text);
+    memcpy(at, text->p, n);
+    *text = str_of(at, n);
+    return at + n;
+}
+
+static inline char *move_path(struct address *a, char *at)
+{
+    size_t n = path_bytes(a);
+    if (n == 0)
+        return at;
+    memcpy(at, a->path, n);
+    a->path = at;
+    return at + n;
+}
+
+struct span *span_copy(const struct span *s, void *memory)
+{
+    struct span *copy = memory;
+    char *at = (char *)memory + fixed_bytes(s);
+
+    memcpy(memory, s, fixed_bytes(s));
+    for (int i = 0; i < SPAN_TEXT_COUNT; i++)
+        at = move_text(&copy->text[i], at);
+    for (unsigned i = 0; i < s->n_extras; i++) {
+        at = move_text(&copy->extras[i].key, at);
+        at = move_text(&copy->extras[i].value, at);
+    }
+    at = move_path(&copy->peer, at);
+    move_path(&copy->client, at);
+    return copy;
+}
+
+bool span_push(struct ring *ring, const struct span *s)
+{
+    size_t bytes = span_copy_bytes(s);
+    void *memory = ring_reserve(ring, bytes);
+
+    if (!memory)
+        return false;
+    span_copy(s, memory);
+    ring_commit(ring, bytes);
+    return true;
+}
+
+const struct span *span_peek(struct ring *ring)
+{
+    size_t size;
+    return ring_peek(ring, &size);
+}

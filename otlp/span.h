@@ -1,0 +1,160 @@
+/*
+ * A span as the request path leaves it: facts, not attributes. A fixed-size
+ * record with slices, copied whole into a worker's ring when the hop is over.
+ * What the semantic conventions make of the facts (names, attributes, status) is
+ * decided where the record is read, on the telemetry thread: conventions.h.
+ */
+#ifndef SIDESPAN_OTLP_SPAN_H
+#define SIDESPAN_OTLP_SPAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/address.h"
+#include "base/clock.h"
+#include "base/ring.h"
+#include "propagation/context.h"
+
+/* The numbers of opentelemetry.proto.trace.v1.Span.SpanKind. */
+enum span_kind { SPAN_SERVER = 2, SPAN_CLIENT = 3 };
+
+/* Which conventions say what the facts mean. */
+enum span_protocol {
+    SPAN_HTTP,
+    SPAN_TCP, /* a tunnel: bytes each way; TLS that passes through has a server name (SNI) */
+};
+
+/* When each part of the hop was over, since the start; -1: it never came to that. In the order of
+ * the life of an exchange. */
+enum span_phase {
+    PHASE_HEAD,       /* the request head was complete */
+    PHASE_FAULT,      /* an injected delay was over */
+    PHASE_QUEUE,      /* a place was had, after waiting for one in the cluster's pool */
+    PHASE_CONNECTED,  /* an upstream connection was had: pooled or new */
+    PHASE_REQUEST,    /* the request was sent whole */
+    PHASE_FIRST_BYTE, /* the response head was complete */
+    PHASE_COUNT,
+};
+
+/* Why a hop failed; the text is error.type, and what sidespan-reason says. X(id, text) */
+#define SPAN_ERRORS(X)                                                                    \
+    X(SPAN_ERROR_NONE, "")                                                                \
+    X(SPAN_ERROR_TIMEOUT, "timeout") /* the route's timeout */                            \
+    X(SPAN_ERROR_CONNECT_TIMEOUT, "connect_timeout")                                      \
+    X(SPAN_ERROR_REFUSED, "connection_refused")                                           \
+    X(SPAN_ERROR_UNREACHABLE, "host_unreachable")                                         \
+    X(SPAN_ERROR_RESET, "connection_reset")             /* the upstream's */              \
+    X(SPAN_ERROR_CLOSED_EARLY, "upstream_closed_early") /* before or amid the response */ \
+    X(SPAN_ERROR_DNS, "dns_error")                                                        \
+    X(SPAN_ERROR_TLS, "tls_error")                                                        \
+    X(SPAN_ERROR_PROTOCOL, "protocol_error") /* the upstream's response */                \
+    X(SPAN_ERROR_OVERLOAD, "overload")       /* a limit of ours */                        \
+    X(SPAN_ERROR_NO_ROUTE, "no_route")                                                    \
+    X(SPAN_ERROR_NO_ENDPOINT, "no_endpoint")                                              \
+    X(SPAN_ERROR_LOOP, "loop") /* addressed to the sidecar itself */                      \
+    X(SPAN_ERROR_FAULT, "fault_injected")                                                 \
+    X(SPAN_ERROR_CANCELLED, "client_closed") /* the caller went away */                   \
+    X(SPAN_ERROR_DRAINING, "draining")                                                    \
+    X(SPAN_ERROR_REQUEST, "bad_request") /* refused; refusal names the rule */            \
+    X(SPAN_ERROR_IDLE, "idle_timeout")
+
+#define SPAN_ERROR_ROW(id, text) id,
+enum span_error { SPAN_ERRORS(SPAN_ERROR_ROW) SPAN_ERROR_COUNT };
+#undef SPAN_ERROR_ROW
+/* "timeout", ...; "" for SPAN_ERROR_NONE. */
+const char *span_error_text(enum span_error e);
+
+/* An attribute that the configuration or a captured header puts on the span. */
+enum span_extra_kind { EXTRA_ATTRIBUTE, EXTRA_REQUEST_HEADER, EXTRA_RESPONSE_HEADER };
+struct span_extra {
+    enum span_extra_kind kind;
+    struct str key, value; /* a header's key is its lower-case name */
+};
+enum { SPAN_EXTRAS_MAX = 32 };
+
+/* The text facts, so that one loop copies them all. */
+enum span_text {
+    SPAN_TRACESTATE,
+    SPAN_METHOD,
+    SPAN_SCHEME,
+    SPAN_AUTHORITY, /* Host or :authority as received */
+    SPAN_PATH,      /* without the query */
+    SPAN_QUERY,     /* without '?'; p NULL: there was none */
+    SPAN_ROUTE,     /* http.route: the template of the route taken */
+    SPAN_USER_AGENT,
+    SPAN_FORWARDED_FOR,   /* the left-most x-forwarded-for, or empty */
+    SPAN_FORWARDED_PROTO, /* x-forwarded-proto, or empty */
+    SPAN_FORWARDED_HOST,  /* the left-most x-forwarded-host, or empty */
+    SPAN_CLUSTER,         /* sidespan.cluster: the arm chosen */
+    SPAN_FAULT,           /* sidespan.fault: "delay 2s for 10%"; several joined by "; " */
+    SPAN_REFUSAL,         /* which rule refused the message: "content-length-repeated" */
+    SPAN_SERVER_NAME,     /* tls.client.server_name of a tunnel: SNI */
+    SPAN_TEXT_COUNT,
+};
+
+struct span {
+    struct trace_id trace_id;
+    struct span_id span_id, parent_span_id; /* parent all zero: a root */
+    uint8_t flags;                          /* W3C */
+    bool parent_remote;
+    uint8_t kind;         /* enum span_kind */
+    uint8_t protocol;     /* enum span_protocol */
+    uint8_t error;        /* enum span_error */
+    uint8_t http_version; /* of the side the span speaks for: 10, 11, 20; 0: none */
+    bool invalid_parent;  /* a context came in and could not be used */
+    bool pooled;          /* CLIENT: on a kept connection */
+    bool upgraded;        /* 101: bytes after it are counted as the body's */
+    uint16_t status;      /* of the response; 0: none was sent or received */
+    uint16_t resend_count;
+    uint32_t weight, total_weight; /* of the arm chosen; 0: no choice was made */
+    nsec_t start;                  /* wall clock */
+    nsec_t duration;               /* monotonic */
+    nsec_t phase[PHASE_COUNT];
+    nsec_t fault_delay;                     /* injected, as drawn */
+    uint64_t request_bytes, response_bytes; /* of the bodies; of a tunnel: from and to the client */
+    struct address peer;   /* SERVER: who connected; CLIENT: whom we connected to */
+    struct address client; /* SERVER: the same as peer unless forwarded */
+    struct str text[SPAN_TEXT_COUNT];
+    unsigned n_dropped_extras; /* those that did not fit */
+    unsigned n_extras;
+    /* Last: a span in a ring ends after extras[n_extras - 1], so such a one is not to be copied by
+     * assignment. */
+    struct span_extra extras[SPAN_EXTRAS_MAX];
+};
+
+/* Zeroes what must be (not the extras) and sets all phases to -1. */
+void span_init(struct span *s, enum span_kind kind, enum span_protocol protocol);
+
+/* Span.flags of OTLP: bits 0 to 7 are W3C's; 0x100: it is known whether the parent is remote;
+ * 0x200: it is. */
+static inline uint32_t span_otlp_flags(const struct span *s)
+{
+    return s->flags | 0x100u | (s->parent_remote ? 0x200u : 0);
+}
+
+/* Wall clock, never before the start. */
+static inline uint64_t span_end(const struct span *s)
+{
+    return (uint64_t)s->start + (uint64_t)(s->duration > 0 ? s->duration : 0);
+}
+
+/* False: there are SPAN_EXTRAS_MAX already, and it was left out and counted. Slices are borrowed
+ * until pushed. */
+bool span_add_extra(struct span *s, enum span_extra_kind kind, struct str key, struct str value);
+
+/*
+ * Copies the span with all its text into the ring, for the telemetry thread.
+ * Each text is cut to SPAN_TEXT_BYTES_MAX. False: the ring is full, the span is lost
+ * (the caller counts it).
+ */
+enum { SPAN_TEXT_BYTES_MAX = 4096 };
+bool span_push(struct ring *ring, const struct span *s);
+/* The oldest in the ring, good until ring_pop(); NULL: none. */
+const struct span *span_peek(struct ring *ring);
+
+/* The same copy into memory of span_copy_bytes(), for who wants to keep one: the copy points into
+ * itself only, so it is one block to free. */
+size_t span_copy_bytes(const struct span *s);
+struct span *span_copy(const struct span *s, void *memory);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * UTF-8 (RFC 3629). A collector refuses a whole request for one string that is
+ * not valid, and what peers send in paths and headers need not be.
+ */
+#ifndef SIDESPAN_OTLP_UTF8_H
+#define SIDESPAN_OTLP_UTF8_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+/* No byte over 0x7f: valid UTF-8 without a closer look. */
+static inline bool utf8_is_ascii(struct str s)
+{
+    uint64_t seen = 0, word;
+    size_t i = 0;
+
+    for (; i + sizeof(word) <= s.n; i += sizeof(word)) {
+        memcpy(&word, s.p + i, sizeof(word));
+        seen |= word;
+    }
+    for (; i < s.n; i++)
+        seen |= (uint64_t)(unsigned char)s.p[i];
+    return (seen & UINT64_C(0x8080808080808080)) == 0;
+}
+
+/* No overlong form, no surrogate, nothing over U+10FFFF. */
+bool utf8_valid(struct str s);
+
+/* Each byte that belongs to no character becomes U+FFFD, into out[3 * s.n]; returns the length. */
+size_t utf8_repair(struct str s, char *out);
+
+#endif
