@@ -1,0 +1,470 @@
+#include "mesh/config_text.h"
+
+#include <stdio.h>
+
+#include "mesh/lexer.h"
+#include "mesh/value.h"
+
+/* Text is written line by line, each indented by its depth. */
+struct writer {
+    struct buffer *out;
+    unsigned depth;
+    bool masked;
+};
+
+/* ---- lines ---- */
+
+static void begin(struct writer *w, const char *name)
+{
+    for (unsigned i = 0; i < w->depth; i++)
+        buffer_add_str(w->out, STR("    "));
+    buffer_add_str(w->out, str_from(name));
+}
+
+static void word(struct writer *w, struct str text)
+{
+    buffer_add_char(w->out, ' ');
+    lexer_write_word(text, w->out);
+}
+
+/* Text of the language itself, which needs no quotes. */
+static void raw(struct writer *w, const char *text)
+{
+    buffer_printf(w->out, " %s", text);
+}
+
+static void end(struct writer *w)
+{
+    buffer_add_str(w->out, STR(";\n"));
+}
+
+static void open_block(struct writer *w)
+{
+    buffer_add_str(w->out, STR(" {\n"));
+    w->depth++;
+}
+
+static void close_block(struct writer *w)
+{
+    w->depth--;
+    begin(w, "}\n");
+}
+
+static void line(struct writer *w, const char *name, struct str value)
+{
+    begin(w, name);
+    word(w, value);
+    end(w);
+}
+
+static void number(struct writer *w, uint64_t n)
+{
+    buffer_printf(w->out, " %llu", (unsigned long long)n);
+}
+
+static void duration(struct writer *w, nsec_t t)
+{
+    buffer_add_char(w->out, ' ');
+    value_write_duration(t, w->out);
+}
+
+static void duration_or_none(struct writer *w, nsec_t t)
+{
+    if (t)
+        duration(w, t);
+    else
+        raw(w, "none");
+}
+
+static void duration_line(struct writer *w, const char *name, nsec_t t, bool none)
+{
+    begin(w, name);
+    if (none)
+        duration_or_none(w, t);
+    else
+        duration(w, t);
+    end(w);
+}
+
+static void number_line(struct writer *w, const char *name, uint64_t n, bool none)
+{
+    begin(w, name);
+    if (none && n == 0)
+        raw(w, "none");
+    else
+        number(w, n);
+    end(w);
+}
+
+static void size_line(struct writer *w, const char *name, uint64_t n, bool none)
+{
+    begin(w, name);
+    if (none && n == 0) {
+        raw(w, "none");
+    } else {
+        buffer_add_char(w->out, ' ');
+        value_write_size(n, w->out);
+    }
+    end(w);
+}
+
+static void attributes(struct writer *w, const struct key_value *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        begin(w, "attribute");
+        word(w, v[i].key);
+        word(w, v[i].value);
+        end(w);
+    }
+}
+
+/* ---- service ---- */
+
+static void write_service(struct writer *w, const struct service_config *s)
+{
+    if (!s->name.n)
+        return;
+    begin(w, "service");
+    word(w, s->name);
+    open_block(w);
+    if (s->namespace_.n)
+        line(w, "namespace", s->namespace_);
+    if (s->version.n)
+        line(w, "version", s->version);
+    if (s->instance.n)
+        line(w, "instance", s->instance);
+    attributes(w, s->attributes, s->n_attributes);
+    close_block(w);
+}
+
+/* ---- routes ---- */
+
+static void write_targets(struct writer *w, const struct route *r)
+{
+    static const char *const keys[] = {[SPLIT_BY_TRACE] = "trace",
+                                       [SPLIT_BY_HEADER] = "header",
+                                       [SPLIT_BY_COOKIE] = "cookie",
+                                       [SPLIT_BY_SOURCE] = "source"};
+
+    for (size_t i = 0; i < r->n_targets; i++) {
+        begin(w, "to");
+        word(w, r->targets[i].name);
+        raw(w, "weight");
+        number(w, r->targets[i].weight);
+        end(w);
+    }
+    if (r->n_targets > 1 || r->by != SPLIT_BY_TRACE) {
+        begin(w, "by");
+        raw(w, keys[r->by]);
+        if (r->by_name.n)
+            word(w, r->by_name);
+        end(w);
+    }
+}
+
+static void write_header_actions(struct writer *w, const struct route *r)
+{
+    static const char *const names[] = {[HEADER_SET] = "set-header",
+                                        [HEADER_ADD] = "add-header",
+                                        [HEADER_REMOVE] = "remove-header"};
+
+    for (size_t i = 0; i < r->n_header_actions; i++) {
+        const struct header_action *a = &r->header_actions[i];
+        begin(w, names[a->kind]);
+        raw(w, a->on_response ? "response" : "request");
+        word(w, a->name);
+        if (a->kind != HEADER_REMOVE)
+            word(w, a->value_text);
+        end(w);
+    }
+}
+
+static void write_answer(struct writer *w, const struct route *r)
+{
+    if (r->action == ACTION_FORWARD)
+        return;
+    begin(w, r->action == ACTION_RESPOND ? "respond" : "redirect");
+    number(w, r->status);
+    if (r->action == ACTION_REDIRECT)
+        word(w, r->location_text);
+    else if (r->body)
+        word(w, r->body_text);
+    end(w);
+}
+
+static void write_route(struct writer *w, const struct direction *d, const struct route *r)
+{
+    enum pattern_kind kind = pattern_kind(r->pattern);
+
+    begin(w, "route");
+    if (kind == PATTERN_EXACT || kind == PATTERN_REGEX)
+        raw(w, kind == PATTERN_EXACT ? "=" : "~");
+    word(w, pattern_text(r->pattern));
+    open_block(w);
+    for (size_t i = 0; i < r->n_matches; i++) {
+        begin(w, "match ");
+        buffer_add_str(w->out, r->matches[i].text);
+        end(w);
+    }
+    write_targets(w, r);
+    write_answer(w, r);
+    for (size_t i = 0; i < r->n_faults; i++) {
+        begin(w, "fault ");
+        buffer_add_str(w->out, r->faults[i].text);
+        end(w);
+    }
+    if (r->timeout != d->timeout)
+        duration_line(w, "timeout", r->timeout, true);
+    if (r->idle_timeout)
+        duration_line(w, "idle-timeout", r->idle_timeout, false);
+    write_header_actions(w, r);
+    if (r->rewrite)
+        line(w, "rewrite", r->rewrite_text);
+    if (r->rewrite_host)
+        line(w, "rewrite-host", r->rewrite_host_text);
+    if (r->named)
+        line(w, "name", r->template);
+    attributes(w, r->attributes, r->n_attributes);
+    close_block(w);
+}
+
+static void write_direction(struct writer *w, const struct direction *d)
+{
+    static const char *const modes[] = {
+        [LISTEN_TRANSPARENT] = "transparent", [LISTEN_FORWARD_PROXY] = "forward-proxy"};
+
+    if (!d->present)
+        return;
+    begin(w, d->kind == DIRECTION_INBOUND ? "inbound" : "outbound");
+    open_block(w);
+    for (size_t i = 0; i < d->n_listens; i++) {
+        begin(w, "listen");
+        word(w, d->listens[i].location.text);
+        if (d->listens[i].mode != LISTEN_PLAIN)
+            raw(w, modes[d->listens[i].mode]);
+        end(w);
+    }
+    line(w, "unmatched", d->unmatched == UNMATCHED_PASS ? STR("pass") : STR("reject"));
+    duration_line(w, "timeout", d->timeout, true);
+    if (d->kind == DIRECTION_INBOUND)
+        line(w, "x-forwarded", d->forwarded_headers ? STR("on") : STR("off"));
+    for (size_t i = 0; i < d->n_hosts; i++) {
+        begin(w, "host");
+        for (size_t j = 0; j < d->hosts[i]->n_names; j++)
+            word(w, d->hosts[i]->names[j]);
+        open_block(w);
+        for (size_t j = 0; j < d->hosts[i]->n_routes; j++)
+            write_route(w, d, d->hosts[i]->routes[j]);
+        close_block(w);
+    }
+    for (size_t i = 0; i < d->n_routes; i++)
+        write_route(w, d, d->routes[i]);
+    close_block(w);
+}
+
+/* ---- clusters ---- */
+
+static void write_cluster(struct writer *w, const struct cluster *c)
+{
+    begin(w, "cluster");
+    word(w, c->name);
+    open_block(w);
+    for (size_t i = 0; i < c->n_endpoints; i++) {
+        begin(w, "endpoint");
+        word(w, c->endpoints[i].location.text);
+        raw(w, "weight");
+        number(w, c->endpoints[i].weight);
+        end(w);
+    }
+    line(w, "balance",
+         c->balance == BALANCE_ROUND_ROBIN ? STR("round-robin") : STR("least-request"));
+    line(w, "protocol", c->protocol == PROTOCOL_AUTO ? STR("auto") : STR("h1"));
+    duration_line(w, "connect-timeout", c->connect_timeout, false);
+    begin(w, "pool max");
+    if (c->pool_max)
+        number(w, c->pool_max);
+    else
+        raw(w, "none");
+    raw(w, "idle");
+    duration(w, c->pool_idle);
+    raw(w, "idle-max");
+    number(w, c->pool_idle_max);
+    raw(w, "requests");
+    if (c->pool_requests)
+        number(w, c->pool_requests);
+    else
+        raw(w, "none");
+    end(w);
+    close_block(w);
+}
+
+/* ---- trace ---- */
+
+static void write_otlp(struct writer *w, const struct export_config *e)
+{
+    raw(w, "otlp");
+    word(w, e->url);
+    open_block(w);
+    line(w, "compression", e->gzip ? STR("gzip") : STR("none"));
+    for (size_t i = 0; i < e->n_headers; i++) {
+        begin(w, "header");
+        word(w, e->headers[i].key);
+        word(w, w->masked ? STR("***") : e->headers[i].value);
+        end(w);
+    }
+    duration_line(w, "timeout", e->timeout, false);
+    if (e->ca.n)
+        line(w, "ca", e->ca);
+    if (e->certificate.n) {
+        line(w, "certificate", e->certificate);
+        line(w, "key", e->key);
+    }
+    close_block(w);
+}
+
+static void write_export(struct writer *w, const struct export_config *e)
+{
+    begin(w, "export");
+    if (e->kind == EXPORT_OTLP_GRPC || e->kind == EXPORT_OTLP_HTTP) {
+        write_otlp(w, e);
+        return;
+    }
+    raw(w, e->kind == EXPORT_CONSOLE ? "console" : "memory");
+    if (e->kind == EXPORT_MEMORY)
+        number(w, e->memory_spans);
+    else if (e->pretty)
+        raw(w, "pretty");
+    end(w);
+}
+
+static void write_sampler(struct writer *w, const char *name, const struct sample_config *s)
+{
+    begin(w, name);
+    raw(w, s->kind == SAMPLE_ALWAYS ? "always" : s->kind == SAMPLE_NEVER ? "never" : "ratio");
+    if (s->kind == SAMPLE_RATIO) {
+        buffer_add_char(w->out, ' ');
+        value_write_ratio(s->ratio, w->out);
+    }
+    end(w);
+}
+
+static void write_sample(struct writer *w, const struct trace_config *t)
+{
+    if (!t->parent_based) {
+        write_sampler(w, "sample", &t->root);
+        return;
+    }
+    begin(w, "sample parent");
+    open_block(w);
+    write_sampler(w, "root", &t->root);
+    write_sampler(w, "remote-sampled", &t->remote_sampled);
+    write_sampler(w, "remote-not-sampled", &t->remote_not_sampled);
+    close_block(w);
+}
+
+static void write_names(struct writer *w, const char *name, const struct str *v, size_t n)
+{
+    if (n == 0)
+        return;
+    begin(w, name);
+    for (size_t i = 0; i < n; i++)
+        word(w, v[i]);
+    end(w);
+}
+
+static void write_trace(struct writer *w, const struct trace_config *t)
+{
+    begin(w, "trace");
+    open_block(w);
+    for (size_t i = 0; t->said_export && i < t->n_exports; i++)
+        write_export(w, &t->exports[i]);
+    if (!t->said_export)
+        begin(w, "# not said: export memory 1000;\n");
+    if (t->said_sample)
+        write_sample(w, t);
+    else
+        begin(w, "# not said: sample parent;\n");
+    if (!t->said_propagate) {
+        begin(w, "# not said: propagate tracecontext baggage x-trace-id;\n");
+    } else {
+        begin(w, "propagate");
+        for (unsigned i = 0; i < t->propagators.n; i++)
+            raw(w, propagator_at(t->propagators.v[i])->name);
+        end(w);
+    }
+    begin(w, "batch");
+    open_block(w);
+    number_line(w, "queue", t->batch.queue, false);
+    number_line(w, "size", t->batch.size, false);
+    duration_line(w, "delay", t->batch.delay, false);
+    duration_line(w, "timeout", t->batch.timeout, false);
+    close_block(w);
+    write_names(w, "redact query", t->redact_query, t->n_redact_query);
+    write_names(w, "capture request header", t->capture_request, t->n_capture_request);
+    write_names(w, "capture response header", t->capture_response, t->n_capture_response);
+    close_block(w);
+}
+
+/* ---- the rest ---- */
+
+static void write_limits(struct writer *w, const struct limits *l)
+{
+    begin(w, "limits");
+    open_block(w);
+    size_line(w, "header-bytes", l->header_bytes, false);
+    number_line(w, "headers", l->headers, false);
+    size_line(w, "url-bytes", l->url_bytes, false);
+    size_line(w, "body-bytes", l->body_bytes, true);
+    number_line(w, "connections", l->connections, true);
+    number_line(w, "requests-per-connection", l->requests_per_connection, true);
+    size_line(w, "buffer-bytes", l->buffer_bytes, false);
+    close_block(w);
+}
+
+static void write_timeouts(struct writer *w, const struct timeouts *t)
+{
+    begin(w, "timeouts");
+    open_block(w);
+    duration_line(w, "header", t->header, false);
+    duration_line(w, "idle", t->idle, false);
+    duration_line(w, "exchange-idle", t->exchange_idle, true);
+    duration_line(w, "tunnel-idle", t->tunnel_idle, true);
+    duration_line(w, "drain-delay", t->drain_delay, false);
+    duration_line(w, "drain", t->drain, false);
+    duration_line(w, "flush", t->flush, false);
+    close_block(w);
+}
+
+void config_write(const struct config *c, bool masked, struct buffer *out)
+{
+    static const char *const levels[] = {
+        [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
+    struct writer w = {.out = out, .masked = masked};
+
+    write_service(&w, &c->service);
+    write_direction(&w, &c->inbound);
+    write_direction(&w, &c->outbound);
+    for (size_t i = 0; i < c->n_clusters; i++)
+        if (!c->clusters[i]->implicit)
+            write_cluster(&w, c->clusters[i]);
+    write_trace(&w, &c->trace);
+    write_limits(&w, &c->limits);
+    write_timeouts(&w, &c->timeouts);
+    begin(&w, "workers");
+    if (c->workers)
+        number(&w, c->workers);
+    else
+        raw(&w, "auto");
+    end(&w);
+    line(&w, "admin", c->admin.on ? c->admin.location.text : STR("off"));
+    line(&w, "log level", str_from(levels[c->log_level]));
+    line(&w, "log format", c->log_json ? STR("json") : STR("text"));
+}
+
+void config_hash(struct str text, char out[17])
+{
+    /* No secret: the hash tells two configs apart, here and on every other machine. */
+    static const struct siphash_key key = {0x636f6e6669677572, 0x6174696f6e206f66};
+
+    snprintf(out, 17, "%016llx", (unsigned long long)siphash(&key, text.p, text.n));
+}

@@ -1,0 +1,406 @@
+/*
+ * The language, as a table. The parser dispatches from it, messages quote it,
+ * the manual is printed from it.
+ */
+#include "mesh/directives.h"
+
+#include "mesh/config.h"
+#include "mesh/directive_table.h"
+
+#define ROW(context, ...)   .in = context, .shown = {context##_NAME, __VA_ARGS__}
+#define FIELD(type, member) .offset = offsetof(type, member), .size = sizeof(((type *)0)->member)
+#define YEARS               ((uint64_t)SECONDS(1000 * 3600))
+/* min and max words */
+#define ARGS(least, most) .min_words = (least), .max_words = (most)
+
+static const struct directive rows[] = {
+    {ROW(CONTEXT_ANY, "include", "FILE",
+         "other files in its place; the name may be a pattern, its files are read in name order, "
+         "and is relative to the folder of the file it stands in",
+         NULL, "include \"conf.d/*.conf\";"),
+     ARGS(1, 1), .repeats = true},
+
+    /* ---- the top level ---- */
+    {ROW(CONTEXT_TOP, "service", "NAME { ... }",
+         "whom the sidecar stands beside: service.name of every span; without it OTEL_SERVICE_NAME "
+         "says",
+         NULL, "service shop;"),
+     .read = read_service, ARGS(1, 1), .block = BLOCK_MAY},
+    {ROW(CONTEXT_TOP, "inbound", "{ ... }", "requests to the service beside us: SERVER spans", NULL,
+         "inbound { listen :8080; route / { to 127.0.0.1:3000; } }"),
+     .read = read_direction, ARGS(0, 0), .block = BLOCK_MUST},
+    {ROW(CONTEXT_TOP, "outbound", "{ ... }", "requests from the service beside us: CLIENT spans",
+         NULL, "outbound { listen 127.0.0.1:15001 transparent; }"),
+     .read = read_direction, ARGS(0, 0), .block = BLOCK_MUST},
+    {ROW(CONTEXT_TOP, "cluster", "NAME { ... }", "servers that stand in for each other", NULL,
+         "cluster users { endpoint users.shop:8080; }"),
+     .read = read_cluster, ARGS(1, 1), .block = BLOCK_MUST, .repeats = true},
+    {ROW(CONTEXT_TOP, "trace", "{ ... }", "which traces are kept and where they go", NULL,
+         "trace { export console; }"),
+     .read = read_trace, ARGS(0, 0), .block = BLOCK_MUST},
+    {ROW(CONTEXT_TOP, "limits", "{ ... }", "how much of anything there may be", NULL,
+         "limits { headers 50; }"),
+     .read = read_limits, ARGS(0, 0), .block = BLOCK_MUST},
+    {ROW(CONTEXT_TOP, "timeouts", "{ ... }", "how long anything may take", NULL,
+         "timeouts { header 5s; }"),
+     .read = read_timeouts, ARGS(0, 0), .block = BLOCK_MUST},
+    {ROW(CONTEXT_TOP, "workers", "N | auto",
+         "threads that carry requests; auto is one for each processor", "auto", "workers 2;"),
+     .read = read_workers, ARGS(1, 1)},
+    {ROW(CONTEXT_TOP, "admin", "ADDRESS | off",
+         "where an operator sees health, config, traces and metrics", "127.0.0.1:15000",
+         "admin 127.0.0.1:15009;"),
+     .read = read_admin, ARGS(1, 1)},
+    {ROW(CONTEXT_TOP, "log", "level error | warn | info | debug", "how much is logged", "info",
+         "log level debug;"),
+     .word = "level", .read = read_log_level, ARGS(2, 2), .alone = true},
+    {ROW(CONTEXT_TOP, "log", "format text | json", "how a line of the log looks", "text",
+         "log format json;"),
+     .word = "format", .read = read_log_format, ARGS(2, 2), .alone = true},
+
+    /* ---- service ---- */
+    {ROW(CONTEXT_SERVICE, "namespace", "TEXT", "service.namespace", NULL, "namespace shop;"),
+     .read = read_text_field, .field = {FIELD(struct service_config, namespace_)}, ARGS(1, 1)},
+    {ROW(CONTEXT_SERVICE, "version", "TEXT", "service.version", NULL, "version 1.4.2;"),
+     .read = read_text_field, .field = {FIELD(struct service_config, version)}, ARGS(1, 1)},
+    {ROW(CONTEXT_SERVICE, "instance", "TEXT", "service.instance.id", "a random UUID",
+         "instance shop-7;"),
+     .read = read_text_field, .field = {FIELD(struct service_config, instance)}, ARGS(1, 1)},
+    {ROW(CONTEXT_SERVICE, "attribute", "KEY VALUE", "any other attribute of the resource", NULL,
+         "attribute deployment.environment.name production;"),
+     .read = read_attribute_of_service, ARGS(2, 2), .repeats = true, .free_words = true},
+
+    /* ---- inbound, outbound ---- */
+    {ROW(CONTEXT_DIRECTION, "listen", "ADDRESS [transparent | forward-proxy]",
+         "where connections arrive; transparent: redirected by the kernel, their original "
+         "destination is the target; forward-proxy: from clients that were told of a proxy, "
+         "CONNECT too",
+         NULL, "listen 127.0.0.1:15002 forward-proxy;"),
+     .read = read_listen, ARGS(1, 2), .repeats = true},
+    {ROW(CONTEXT_DIRECTION, "unmatched", "pass | reject",
+         "what no route takes goes to the destination the client asked for, or is refused with 404",
+         "pass where a listen knows that destination, else reject", "unmatched reject;"),
+     .read = read_unmatched, ARGS(1, 1)},
+    {ROW(CONTEXT_DIRECTION, "host", "NAME... { ... }",
+         "routes for these hosts: exact names, *.suffix or *, each perhaps with a port", NULL,
+         "host users.shop.local users { route / { to 127.0.0.1:3000; } }"),
+     .read = read_host, ARGS(1, WORDS_ANY), .block = BLOCK_MUST, .repeats = true},
+    {ROW(CONTEXT_DIRECTION, "route",
+         "/PREFIX | = /PATH | /WITH/{NAME} | /WITH/{NAME*} | ~ REGEX { ... }",
+         "what happens to requests for these paths; in a direction, for every host, after the "
+         "host's own routes",
+         NULL, "route /api/users/{id} { to 127.0.0.1:3000; }"),
+     .read = read_route, ARGS(1, 2), .block = BLOCK_MUST, .repeats = true},
+    {ROW(CONTEXT_DIRECTION, "timeout", "TIME | none", "the timeout of routes that say none", "none",
+         "timeout 30s;"),
+     .read = read_duration_field, .field = {FIELD(struct direction, timeout), 1, YEARS, true},
+     ARGS(1, 1)},
+    {ROW(CONTEXT_INBOUND, "x-forwarded", "on | off",
+         "add x-forwarded-for and x-forwarded-proto to requests", "on", "x-forwarded off;"),
+     .read = read_on_off_field, .field = {FIELD(struct direction, forwarded_headers)}, ARGS(1, 1)},
+
+    /* ---- host ---- */
+    {ROW(CONTEXT_HOST, "route",
+         "/PREFIX | = /PATH | /WITH/{NAME} | /WITH/{NAME*} | ~ REGEX { ... }",
+         "as in inbound and outbound, for this host", NULL,
+         "route /api/users/{id} { to 127.0.0.1:3000; }"),
+     .read = read_route, ARGS(1, 2), .block = BLOCK_MUST, .repeats = true},
+
+    /* ---- route ---- */
+    {ROW(CONTEXT_ROUTE, "match", "method NAME...", "only requests of these methods", NULL,
+         "match method GET HEAD;"),
+     .word = "method", .read = read_match, ARGS(2, WORDS_ANY), .repeats = true, .free_words = true},
+    {ROW(CONTEXT_ROUTE, "match", "header NAME [= VALUE | ~ REGEX | absent]",
+         "only requests with that header", NULL, "match header x-canary = yes;"),
+     .word = "header", .read = read_match, ARGS(2, 4), .repeats = true, .free_words = true},
+    {ROW(CONTEXT_ROUTE, "match", "query NAME [= VALUE | ~ REGEX]",
+         "only requests with that query parameter", NULL, "match query version ~ ^2;"),
+     .word = "query", .read = read_match, ARGS(2, 4), .repeats = true, .free_words = true},
+    {ROW(CONTEXT_ROUTE, "to", "CLUSTER | ADDRESS | original [weight N]",
+         "a cluster, an address, or the destination the client asked for; several share the "
+         "requests by weight",
+         "weight 1", "to 127.0.0.1:3000 weight 90;"),
+     .read = read_to, ARGS(1, 3), .repeats = true},
+    {ROW(CONTEXT_ROUTE, "by", "trace",
+         "the weighted choice hashes the trace id, so a trace keeps its version through all hops",
+         "by trace", "by trace;"),
+     .word = "trace", .read = read_by, ARGS(1, 1)},
+    {ROW(CONTEXT_ROUTE, "by", "header NAME",
+         "the weighted choice hashes that header; requests without it go by trace", NULL,
+         "by header x-user;"),
+     .word = "header", .read = read_by, ARGS(2, 2)},
+    {ROW(CONTEXT_ROUTE, "by", "cookie NAME",
+         "the weighted choice hashes that cookie; requests without it go by trace", NULL,
+         "by cookie session;"),
+     .word = "cookie", .read = read_by, ARGS(2, 2)},
+    {ROW(CONTEXT_ROUTE, "by", "source", "the weighted choice hashes the caller's IP address", NULL,
+         "by source;"),
+     .word = "source", .read = read_by, ARGS(1, 1)},
+    {ROW(CONTEXT_ROUTE, "fault",
+         "delay TIME [jitter TIME] [for SHARE] [when header NAME [= VALUE | ~ REGEX | absent]] "
+         "[first N]",
+         "requests wait so long before they are forwarded, and up to jitter longer; for a share of "
+         "them, drawn by trace id; only those with that header; only the first N",
+         "for 100%", "fault delay 2s jitter 100ms for 10% when header x-test first 5;"),
+     .word = "delay", .read = read_fault, ARGS(2, WORDS_ANY), .repeats = true},
+    {ROW(CONTEXT_ROUTE, "fault",
+         "abort STATUS [for SHARE] [when header NAME [= VALUE | ~ REGEX | absent]] [first N]",
+         "requests are answered so instead of being forwarded", "for 100%",
+         "fault abort 503 for 1%;"),
+     .word = "abort", .read = read_fault, ARGS(2, WORDS_ANY), .repeats = true},
+    {ROW(CONTEXT_ROUTE, "fault",
+         "reset [for SHARE] [when header NAME [= VALUE | ~ REGEX | absent]] [first N]",
+         "the client's connection is reset instead of an answer", "for 100%",
+         "fault reset first 3;"),
+     .word = "reset", .read = read_fault, ARGS(1, WORDS_ANY), .repeats = true},
+    {ROW(CONTEXT_ROUTE, "timeout", "TIME | none",
+         "for the whole exchange, faults included; then 504", "that of the direction",
+         "timeout 5s;"),
+     .read = read_duration_field, .field = {FIELD(struct route, timeout), 1, YEARS, true},
+     ARGS(1, 1)},
+    {ROW(CONTEXT_ROUTE, "idle-timeout", "TIME", "between bytes of the exchange",
+         "exchange-idle of timeouts", "idle-timeout 1m;"),
+     .read = read_duration_field, .field = {FIELD(struct route, idle_timeout), 1, YEARS, false},
+     ARGS(1, 1)},
+    {ROW(CONTEXT_ROUTE, "set-header", "request | response NAME VALUE",
+         "the header has this value and no other", NULL, "set-header request x-team \"shop\";"),
+     .read = read_header_action, ARGS(3, 3), .repeats = true},
+    {ROW(CONTEXT_ROUTE, "add-header", "request | response NAME VALUE",
+         "one more header, whatever there is", NULL, "add-header response x-trace $(trace-id);"),
+     .read = read_header_action, ARGS(3, 3), .repeats = true},
+    {ROW(CONTEXT_ROUTE, "remove-header", "request | response NAME",
+         "no header of that name goes on", NULL, "remove-header response server;"),
+     .read = read_header_action, ARGS(2, 2), .repeats = true},
+    {ROW(CONTEXT_ROUTE, "rewrite", "PATH", "the path and query that are sent on", "as received",
+         "rewrite /v2$(request-path);"),
+     .read = read_rewrite, ARGS(1, 1)},
+    {ROW(CONTEXT_ROUTE, "rewrite-host", "HOST", "the host that is sent on", "as received",
+         "rewrite-host users.internal;"),
+     .read = read_rewrite_host, ARGS(1, 1)},
+    {ROW(CONTEXT_ROUTE, "respond", "STATUS [BODY]", "answer so, and forward nothing", NULL,
+         "respond 200 \"ok\\n\";"),
+     .read = read_respond, ARGS(1, 2)},
+    {ROW(CONTEXT_ROUTE, "redirect", "STATUS URL", "send the client there", NULL,
+         "redirect 308 https://shop.example$(request-path);"),
+     .read = read_redirect, ARGS(2, 2)},
+    {ROW(CONTEXT_ROUTE, "name", "TEXT", "http.route and the name of the spans",
+         "the pattern, but of a regular expression", "name /api/orders;"),
+     .read = read_name, ARGS(1, 1)},
+    {ROW(CONTEXT_ROUTE, "attribute", "KEY VALUE", "an attribute of this route's spans", NULL,
+         "attribute team shop;"),
+     .read = read_attribute_of_route, ARGS(2, 2), .repeats = true, .free_words = true},
+
+    /* ---- cluster ---- */
+    {ROW(CONTEXT_CLUSTER, "endpoint", "ADDRESS [weight N]",
+         "a server; a name is resolved again as its TTL runs out, and each of its addresses counts",
+         "weight 1", "endpoint users.shop:8080 weight 2;"),
+     .read = read_endpoint, ARGS(1, 3), .repeats = true},
+    {ROW(CONTEXT_CLUSTER, "balance", "round-robin | least-request", "which endpoint gets a request",
+         "round-robin", "balance least-request;"),
+     .read = read_balance, ARGS(1, 1)},
+    {ROW(CONTEXT_CLUSTER, "protocol", "auto | h1", "what is spoken to the endpoints", "auto",
+         "protocol h1;"),
+     .read = read_protocol, ARGS(1, 1)},
+    {ROW(CONTEXT_CLUSTER, "connect-timeout", "TIME", "for a connection to be made", "5s",
+         "connect-timeout 1s;"),
+     .read = read_duration_field,
+     .field = {FIELD(struct cluster, connect_timeout), 1, YEARS, false}, ARGS(1, 1)},
+    {ROW(CONTEXT_CLUSTER, "pool", "[max N | none] [idle TIME] [idle-max N] [requests N | none]",
+         "connections of a worker to one endpoint: how many at most, how long an idle one is kept, "
+         "how many idle ones, requests on one",
+         "max none idle 30s idle-max 256 requests none", "pool max 100 idle 10s requests 1000;"),
+     .read = read_pool, ARGS(2, 8)},
+
+    /* ---- trace ---- */
+    {ROW(CONTEXT_TRACE, "export", "otlp URL { ... }",
+         "spans go to a collector: grpc://HOST:PORT, grpcs://, http:// or https://; ports 4317 and "
+         "4318, path /v1/traces unless said",
+         NULL, "export otlp grpc://collector:4317;"),
+     .word = "otlp", .read = read_export, ARGS(2, 2), .block = BLOCK_MAY, .repeats = true},
+    {ROW(CONTEXT_TRACE, "export", "console [pretty]",
+         "spans are written to standard output, a line of JSON each, or for people", NULL,
+         "export console pretty;"),
+     .word = "console", .read = read_export, ARGS(1, 2), .repeats = true},
+    {ROW(CONTEXT_TRACE, "export", "memory [N]",
+         "the last N spans are kept for GET /traces at the admin address",
+         "memory 1000, where no export is said", "export memory 500;"),
+     .word = "memory", .read = read_export, ARGS(1, 2), .repeats = true},
+    {ROW(CONTEXT_TRACE, "sample", "always", "every trace is kept, whatever its parent says", NULL,
+         "sample always;"),
+     .word = "always", .read = read_sample, ARGS(1, 1)},
+    {ROW(CONTEXT_TRACE, "sample", "never", "no trace is kept, whatever its parent says", NULL,
+         "sample never;"),
+     .word = "never", .read = read_sample, ARGS(1, 1)},
+    {ROW(CONTEXT_TRACE, "sample", "ratio SHARE",
+         "this share of new traces is kept; of others, those whose parent was", NULL,
+         "sample ratio 10%;"),
+     .word = "ratio", .read = read_sample, ARGS(2, 2)},
+    {ROW(CONTEXT_TRACE, "sample", "parent { ... }",
+         "as the parent says; what is said of each case stands in the block",
+         "parent { root always; remote-sampled always; remote-not-sampled never; }",
+         "sample parent { root ratio 1%; }"),
+     .word = "parent", .read = read_sample, ARGS(1, 1), .block = BLOCK_MAY},
+    {ROW(CONTEXT_TRACE, "propagate", "FORMAT...",
+         "how a trace's identity travels: the first of these that a request carries counts, all "
+         "are sent on: tracecontext, baggage, x-trace-id",
+         "tracecontext baggage x-trace-id", "propagate tracecontext baggage;"),
+     .read = read_propagate, ARGS(1, WORDS_ANY)},
+    {ROW(CONTEXT_TRACE, "batch", "{ ... }", "spans wait for each other", NULL,
+         "batch { delay 1s; }"),
+     .read = read_batch, ARGS(0, 0), .block = BLOCK_MUST},
+    {ROW(CONTEXT_TRACE, "redact", "query NAME...",
+         "values of these query parameters are not recorded, besides those the conventions name",
+         NULL, "redact query token;"),
+     .word = "query", .read = read_redact, ARGS(2, WORDS_ANY), .repeats = true, .free_words = true},
+    {ROW(CONTEXT_TRACE, "capture", "request header NAME...",
+         "these headers of requests are recorded", NULL, "capture request header x-user;"),
+     .word = "request", .read = read_capture, ARGS(3, WORDS_ANY), .repeats = true,
+     .free_words = true},
+    {ROW(CONTEXT_TRACE, "capture", "response header NAME...",
+         "these headers of responses are recorded", NULL, "capture response header x-cache;"),
+     .word = "response", .read = read_capture, ARGS(3, WORDS_ANY), .repeats = true,
+     .free_words = true},
+
+    /* ---- export otlp ---- */
+    {ROW(CONTEXT_EXPORT, "compression", "gzip | none", "of what is sent", "none",
+         "compression gzip;"),
+     .read = read_compression, ARGS(1, 1)},
+    {ROW(CONTEXT_EXPORT, "header", "NAME VALUE", "a header of every request to the collector", NULL,
+         "header authorization \"Bearer 123\";"),
+     .read = read_export_header, ARGS(2, 2), .repeats = true, .free_words = true},
+    {ROW(CONTEXT_EXPORT, "timeout", "TIME", "of one request", "10s", "timeout 3s;"),
+     .read = read_duration_field, .field = {FIELD(struct export_config, timeout), 1, YEARS, false},
+     ARGS(1, 1)},
+    {ROW(CONTEXT_EXPORT, "ca", "FILE", "who may have signed the collector's certificate",
+         "those the system trusts", "ca ca.pem;"),
+     .read = read_export_file, .field = {FIELD(struct export_config, ca)}, ARGS(1, 1)},
+    {ROW(CONTEXT_EXPORT, "certificate", "FILE", "our own certificate", NULL,
+         "certificate own.pem; key own.key;"),
+     .read = read_export_file, .field = {FIELD(struct export_config, certificate)}, ARGS(1, 1)},
+    {ROW(CONTEXT_EXPORT, "key", "FILE", "its key", NULL, "key own.key; certificate own.pem;"),
+     .read = read_export_file, .field = {FIELD(struct export_config, key)}, ARGS(1, 1)},
+
+    /* ---- sample parent ---- */
+    {ROW(CONTEXT_SAMPLE, "root", "always | never | ratio SHARE", "requests without a parent",
+         "always", "root ratio 5%;"),
+     .read = read_sample_delegate, .field = {FIELD(struct trace_config, root)}, ARGS(1, 2)},
+    {ROW(CONTEXT_SAMPLE, "remote-sampled", "always | never | ratio SHARE",
+         "requests whose parent is kept", "always", "remote-sampled ratio 50%;"),
+     .read = read_sample_delegate, .field = {FIELD(struct trace_config, remote_sampled)},
+     ARGS(1, 2)},
+    {ROW(CONTEXT_SAMPLE, "remote-not-sampled", "always | never | ratio SHARE",
+         "requests whose parent is not kept", "never", "remote-not-sampled never;"),
+     .read = read_sample_delegate, .field = {FIELD(struct trace_config, remote_not_sampled)},
+     ARGS(1, 2)},
+
+    /* ---- batch ---- */
+    {ROW(CONTEXT_BATCH, "queue", "N", "spans that may wait; more are dropped and counted", "16384",
+         "queue 1000;"),
+     .read = read_number_field,
+     .field = {FIELD(struct trace_config, batch.queue), 1, 1 << 20, false}, ARGS(1, 1)},
+    {ROW(CONTEXT_BATCH, "size", "N", "spans in one request at most",
+         "512, or queue where that is less", "size 100;"),
+     .read = read_number_field,
+     .field = {FIELD(struct trace_config, batch.size), 1, 1 << 16, false}, ARGS(1, 1)},
+    {ROW(CONTEXT_BATCH, "delay", "TIME", "the longest a span waits for others", "1s",
+         "delay 200ms;"),
+     .read = read_duration_field,
+     .field = {FIELD(struct trace_config, batch.delay), 1, YEARS, false}, ARGS(1, 1)},
+    {ROW(CONTEXT_BATCH, "timeout", "TIME", "of one batch, its retries included", "30s",
+         "timeout 10s;"),
+     .read = read_duration_field,
+     .field = {FIELD(struct trace_config, batch.timeout), 1, YEARS, false}, ARGS(1, 1)},
+
+    /* ---- limits ---- */
+    {ROW(CONTEXT_LIMITS, "header-bytes", "SIZE", "of a message's head; then 431", "64k",
+         "header-bytes 32k;"),
+     .read = read_size_field,
+     .field = {FIELD(struct limits, header_bytes), 8 << 10, 1 << 20, false}, ARGS(1, 1)},
+    {ROW(CONTEXT_LIMITS, "headers", "N", "fields of a message's head; then 431", "100",
+         "headers 200;"),
+     .read = read_number_field, .field = {FIELD(struct limits, headers), 8, 10000, false},
+     ARGS(1, 1)},
+    {ROW(CONTEXT_LIMITS, "url-bytes", "SIZE", "of a request's target; then 414", "16k",
+         "url-bytes 8k;"),
+     .read = read_size_field, .field = {FIELD(struct limits, url_bytes), 8 << 10, 1 << 20, false},
+     ARGS(1, 1)},
+    {ROW(CONTEXT_LIMITS, "body-bytes", "SIZE | none", "of a request's body; then 413", "none",
+         "body-bytes 10m;"),
+     .read = read_size_field, .field = {FIELD(struct limits, body_bytes), 1, INT64_MAX, true},
+     ARGS(1, 1)},
+    {ROW(CONTEXT_LIMITS, "connections", "N | none",
+         "of clients, all workers and both directions together", "65536", "connections 10000;"),
+     .read = read_number_field, .field = {FIELD(struct limits, connections), 1, 10000000, true},
+     ARGS(1, 1)},
+    {ROW(CONTEXT_LIMITS, "requests-per-connection", "N | none",
+         "then the client is told to make a new one", "none", "requests-per-connection 1000;"),
+     .read = read_number_field,
+     .field = {FIELD(struct limits, requests_per_connection), 1, 1000000000, true}, ARGS(1, 1)},
+    {ROW(CONTEXT_LIMITS, "buffer-bytes", "SIZE",
+         "held for one side of an exchange before its reading pauses", "64k", "buffer-bytes 128k;"),
+     .read = read_size_field,
+     .field = {FIELD(struct limits, buffer_bytes), 4 << 10, 64 << 20, false}, ARGS(1, 1)},
+
+    /* ---- timeouts ---- */
+    {ROW(CONTEXT_TIMEOUTS, "header", "TIME", "for a whole request head; then 408", "10s",
+         "header 5s;"),
+     .read = read_duration_field, .field = {FIELD(struct timeouts, header), 1, YEARS, false},
+     ARGS(1, 1)},
+    {ROW(CONTEXT_TIMEOUTS, "idle", "TIME", "a client's connection between requests", "5m",
+         "idle 1m;"),
+     .read = read_duration_field, .field = {FIELD(struct timeouts, idle), 1, YEARS, false},
+     ARGS(1, 1)},
+    {ROW(CONTEXT_TIMEOUTS, "exchange-idle", "TIME | none", "between bytes of an exchange", "none",
+         "exchange-idle 5m;"),
+     .read = read_duration_field, .field = {FIELD(struct timeouts, exchange_idle), 1, YEARS, true},
+     ARGS(1, 1)},
+    {ROW(CONTEXT_TIMEOUTS, "tunnel-idle", "TIME | none", "between bytes of what is not HTTP",
+         "none", "tunnel-idle 1h;"),
+     .read = read_duration_field, .field = {FIELD(struct timeouts, tunnel_idle), 1, YEARS, true},
+     ARGS(1, 1)},
+    {ROW(CONTEXT_TIMEOUTS, "drain-delay", "TIME",
+         "from SIGTERM, which ends readiness, to the close of the listeners", "1s",
+         "drain-delay 0s;"),
+     .read = read_duration_field, .field = {FIELD(struct timeouts, drain_delay), 0, YEARS, false},
+     ARGS(1, 1)},
+    {ROW(CONTEXT_TIMEOUTS, "drain", "TIME", "from then to the end, whatever is still open", "30s",
+         "drain 10s;"),
+     .read = read_duration_field, .field = {FIELD(struct timeouts, drain), 0, YEARS, false},
+     ARGS(1, 1)},
+    {ROW(CONTEXT_TIMEOUTS, "flush", "TIME", "for the last spans", "5s", "flush 2s;"),
+     .read = read_duration_field, .field = {FIELD(struct timeouts, flush), 0, YEARS, false},
+     ARGS(1, 1)},
+};
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+_Static_assert((int)ROWS <= (int)DIRECTIVES_MAX, "a block notes each row");
+
+const struct directive *directive_table(size_t *n)
+{
+    *n = ROWS;
+    return rows;
+}
+
+const char *const *directive_contexts(size_t *n)
+{
+    static const char *const names[CONTEXT_COUNT] = {
+        CONTEXT_ANY_NAME,     CONTEXT_TOP_NAME,      CONTEXT_SERVICE_NAME, CONTEXT_DIRECTION_NAME,
+        CONTEXT_INBOUND_NAME, CONTEXT_HOST_NAME,     CONTEXT_ROUTE_NAME,   CONTEXT_CLUSTER_NAME,
+        CONTEXT_TRACE_NAME,   CONTEXT_EXPORT_NAME,   CONTEXT_SAMPLE_NAME,  CONTEXT_BATCH_NAME,
+        CONTEXT_LIMITS_NAME,  CONTEXT_TIMEOUTS_NAME,
+    };
+
+    *n = CONTEXT_COUNT;
+    return names;
+}
+
+const struct directive_row *directive_row_at(size_t i)
+{
+    return i < ROWS ? &rows[i].shown : NULL;
+}
+
+const char *context_name(enum context c)
+{
+    size_t n;
+
+    return directive_contexts(&n)[c];
+}

@@ -1,0 +1,213 @@
+/*
+ * What a route changes on the way, or answers itself: headers, path, host,
+ * respond and redirect.
+ */
+#include "mesh/loader.h"
+
+/* ---- templates ---- */
+
+struct template *read_template(struct loader *ld, const struct word *word)
+{
+    struct error err = {0};
+    struct template *t = template_new(ld->arena, keep(ld, word->text), &err);
+    struct str names[PATTERN_PARAMS_MAX], unknown;
+
+    if (!t) {
+        wrong(ld, word, &err);
+        return NULL;
+    }
+    if (!ld->route->pattern) /* a mistake of its own */
+        return t;
+    size_t n = pattern_names(ld->route->pattern, names);
+    unknown = template_unknown_path_name(t, names, n);
+    if (unknown.p) {
+        wrongf(ld, word, "$(path %.*s): the path of this route has no {%.*s}", STR_ARG(unknown),
+               STR_ARG(unknown));
+        return NULL;
+    }
+    return t;
+}
+
+/* A template whose literal text holds what may stand in a header. */
+static struct template *read_line(struct loader *ld, const struct word *word, const char *what)
+{
+    struct template *t = read_template(ld, word);
+
+    if (t && template_has_control(t)) {
+        wrongf(ld, word, "%s cannot have control characters", what);
+        return NULL;
+    }
+    return t;
+}
+
+/* ---- headers ---- */
+
+/* Headers that are not a rule's to write, and why. */
+static const struct reserved {
+    enum header_id id;
+    const char *why;
+} reserved[] = {
+    {HEADER_CONNECTION, "belongs to one connection, not to the message"},
+    {HEADER_KEEP_ALIVE, "belongs to one connection, not to the message"},
+    {HEADER_PROXY_CONNECTION, "belongs to one connection, not to the message"},
+    {HEADER_TE, "belongs to one connection, not to the message"},
+    {HEADER_TRAILER, "belongs to one connection, not to the message"},
+    {HEADER_UPGRADE, "belongs to one connection, not to the message"},
+    {HEADER_TRANSFER_ENCODING, "says where the message ends"},
+    {HEADER_CONTENT_LENGTH, "says where the message ends"},
+    {HEADER_HOST, "is set by rewrite-host"},
+    {HEADER_TRACEPARENT, "is written by the sidecar, exactly once"},
+    {HEADER_TRACESTATE, "is written by the sidecar, exactly once"},
+};
+
+static bool check_reserved(struct loader *ld, const struct word *word,
+                           const struct header_action *a)
+{
+    char shown[80];
+
+    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
+        if (reserved[i].id == a->id)
+            return wrongf(ld, word, "\"%s\" %s; it cannot be changed here",
+                          value_shown(word->text, shown), reserved[i].why);
+    return true;
+}
+
+void read_header_action(struct loader *ld, const struct directive *row, const struct statement *s,
+                        struct block *in)
+{
+    static const char *const sides[] = {"request", "response", NULL};
+    struct words w = words_of(row, s);
+    struct route *r = in->target;
+    struct header_action a = {.kind = row->shown.name[0] == 's'   ? HEADER_SET
+                                      : row->shown.name[0] == 'a' ? HEADER_ADD
+                                                                  : HEADER_REMOVE};
+    size_t side;
+
+    ld->route = r;
+    if (!word_choice(ld, &w, words_next(&w), sides, &side) ||
+        !take_header_name(ld, &w, &a.name, &a.id) || !check_reserved(ld, &s->args[1], &a))
+        return;
+    a.on_response = side == 1;
+    const struct word *value = words_next(&w);
+    if (value) {
+        a.value = read_line(ld, value, "the value of a header");
+        if (!a.value)
+            return;
+        a.value_text = keep(ld, value->text);
+    }
+    r->header_actions =
+        array_room(ld->arena, r->header_actions, r->n_header_actions, sizeof(*r->header_actions));
+    r->header_actions[r->n_header_actions++] = a;
+}
+
+/* ---- where it goes ---- */
+
+static bool has_space(struct str s)
+{
+    return s.n && (memchr(s.p, ' ', s.n) || memchr(s.p, '#', s.n));
+}
+
+/* True for what begins with a part of the request: that only shows when there is one. */
+static bool begins_with_part(struct str s)
+{
+    return str_starts(s, STR("$("));
+}
+
+void read_rewrite(struct loader *ld, const struct directive *row, const struct statement *s,
+                  struct block *in)
+{
+    const struct word *word = &s->args[0];
+    struct route *r = in->target;
+    struct template *t;
+
+    ld->route = r;
+    t = read_line(ld, word, "a path");
+    if (!t)
+        return;
+    if (!begins_with_part(word->text) && !str_starts(word->text, STR("/")))
+        wrongf(ld, word, "a path begins with /");
+    else if (template_is_literal(t) && has_space(word->text))
+        wrongf(ld, word, "a path has no spaces and no #");
+    r->rewrite = t;
+    r->rewrite_text = keep(ld, word->text);
+}
+
+void read_rewrite_host(struct loader *ld, const struct directive *row, const struct statement *s,
+                       struct block *in)
+{
+    const struct word *word = &s->args[0];
+    struct route *r = in->target;
+    struct template *t;
+    uint64_t port;
+    char shown[80];
+
+    ld->route = r;
+    t = read_line(ld, word, "a host");
+    if (!t)
+        return;
+    if (template_is_literal(t)) {
+        size_t from = str_starts(word->text, STR("[")) ? str_index(word->text, ']', 0) : 0;
+        size_t colon = str_index(word->text, ':', from);
+        struct str host = str_slice(word->text, 0, colon);
+        struct address ip;
+        bool good = value_is_host_name(host) || (from && address_parse_ip(host, &ip));
+        if (colon < word->text.n)
+            good = good && str_to_u64(str_slice(word->text, colon + 1, word->text.n), &port) &&
+                   port > 0 && port <= UINT16_MAX;
+        if (!good)
+            wrongf(ld, word, "\"%s\" is not a host, as users.internal or users.internal:8080 are",
+                   value_shown(word->text, shown));
+    }
+    r->rewrite_host = t;
+    r->rewrite_host_text = keep(ld, word->text);
+}
+
+/* ---- answers ---- */
+
+void read_respond(struct loader *ld, const struct directive *row, const struct statement *s,
+                  struct block *in)
+{
+    struct words w = words_of(row, s);
+    struct route *r = in->target;
+    const struct word *body;
+    uint64_t status;
+
+    ld->route = r;
+    r->action = ACTION_RESPOND;
+    if (!take_number(ld, &w, 200, 599, &status))
+        return;
+    r->status = (unsigned)status;
+    body = words_next(&w);
+    if (!body)
+        return;
+    if (status == 204 || status == 304) {
+        wrongf(ld, body, "a response with status %u has no body", r->status);
+        return;
+    }
+    r->body = read_template(ld, body);
+    r->body_text = keep(ld, body->text);
+}
+
+void read_redirect(struct loader *ld, const struct directive *row, const struct statement *s,
+                   struct block *in)
+{
+    struct words w = words_of(row, s);
+    struct route *r = in->target;
+    const struct word *word;
+    struct error err = {0};
+    uint64_t status;
+
+    ld->route = r;
+    r->action = ACTION_REDIRECT;
+    word = words_next(&w);
+    if (!value_number(word->text, 301, 308, &status, &err) || (status > 303 && status < 307))
+        wrongf(ld, word, "the status of a redirect is 301, 302, 303, 307 or 308");
+    else
+        r->status = (unsigned)status;
+    word = words_next(&w);
+    r->location = read_line(ld, word, "a URL");
+    r->location_text = keep(ld, word->text);
+    if (r->location && (word->text.n == 0 || (template_is_literal(r->location) &&
+                                              memchr(word->text.p, ' ', word->text.n))))
+        wrongf(ld, word, "a URL is not empty and has no spaces");
+}

@@ -1,0 +1,218 @@
+/*
+ * inbound and outbound: where they listen, their hosts, and what only shows
+ * when the whole direction has been read.
+ */
+#include "mesh/loader.h"
+#include "mesh/route.h"
+
+static bool knows_original(const struct direction *d)
+{
+    for (size_t i = 0; i < d->n_listens; i++)
+        if (d->listens[i].mode != LISTEN_PLAIN)
+            return true;
+    return false;
+}
+
+/* ---- directives ---- */
+
+void read_listen(struct loader *ld, const struct directive *row, const struct statement *s,
+                 struct block *in)
+{
+    static const char *const choices[] = {"transparent", "forward-proxy", NULL};
+    struct words w = words_of(row, s);
+    const struct word *address = words_next(&w), *mode = words_next(&w);
+    struct direction *d = in->target;
+    struct listen_config listen = {.at = address->at};
+    struct error err = {0};
+    size_t index;
+
+    if (!value_location(address->text, ADDRESS_TO_LISTEN, ld->arena, &listen.location, &err)) {
+        ld->listen_lost = true;
+        wrong(ld, address, &err);
+        return;
+    }
+    listen.any_address = address->text.p[0] == ':';
+    if (mode) {
+        if (!word_choice(ld, &w, mode, choices, &index)) {
+            ld->listen_lost = true;
+            return;
+        }
+        listen.mode = index == 0 ? LISTEN_TRANSPARENT : LISTEN_FORWARD_PROXY;
+        if (listen.mode == LISTEN_TRANSPARENT && listen.location.address.family == AF_UNIX) {
+            wrongf(ld, mode, "nothing is redirected to a Unix socket: it cannot be transparent");
+            return;
+        }
+    }
+    d->listens = array_room(ld->arena, d->listens, d->n_listens, sizeof(*d->listens));
+    d->listens[d->n_listens++] = listen;
+}
+
+void read_unmatched(struct loader *ld, const struct directive *row, const struct statement *s,
+                    struct block *in)
+{
+    static const char *const choices[] = {"pass", "reject", NULL};
+    struct words w = words_of(row, s);
+    struct direction *d = in->target;
+    size_t index;
+
+    if (word_choice(ld, &w, words_next(&w), choices, &index))
+        d->unmatched = index == 0 ? UNMATCHED_PASS : UNMATCHED_REJECT;
+}
+
+/* "users.shop", "*.shop", "*", "[::1]", each perhaps with a port. */
+static bool is_host(struct str name)
+{
+    size_t from = name.n && name.p[0] == '[' ? str_index(name, ']', 0) : 0;
+    size_t colon = str_index(name, ':', from);
+    struct address ip;
+    uint64_t port;
+
+    if (colon < name.n &&
+        (!str_to_u64(str_slice(name, colon + 1, name.n), &port) || port == 0 || port > UINT16_MAX))
+        return false;
+    struct str host = str_slice(name, 0, colon);
+    if (str_eq(host, STR("*")))
+        return true;
+    if (str_starts(host, STR("*.")))
+        host = str_slice(host, 2, host.n);
+    return value_is_host_name(host) || (host.n && host.p[0] == '[' && address_parse_ip(host, &ip));
+}
+
+/* The form in which two names of hosts are the same. */
+static struct str host_key(struct loader *ld, struct str name)
+{
+    size_t from = name.n && name.p[0] == '[' ? str_index(name, ']', 0) : 0;
+    size_t colon = str_index(name, ':', from);
+    struct str host = str_slice(name, 0, colon);
+
+    if (host.n > 1 && host.p[host.n - 1] == '.')
+        host.n--;
+    return keep_lower(ld, must_str(arena_printf(ld->scratch, "%.*s%.*s", STR_ARG(host),
+                                                STR_ARG(str_slice(name, colon, name.n)))));
+}
+
+static void add_host_name(struct loader *ld, struct host *h, const struct word *word)
+{
+    char shown[80];
+
+    value_shown(word->text, shown);
+    if (!is_host(word->text)) {
+        wrongf(ld, word, "\"%s\" is not a host, as users.shop, *.shop, * or users.shop:8080 are",
+               shown);
+        return;
+    }
+    struct str key = host_key(ld, word->text);
+    const struct place *before = map_get(&ld->hosts, key);
+    if (before) {
+        wrongf(ld, word, "host \"%s\" stands twice; the first is in %s", shown,
+               place_shown(ld, word->at, *before));
+        return;
+    }
+    map_add(&ld->hosts, key, (void *)(uintptr_t)&word->at);
+    h->names = array_room(ld->arena, h->names, h->n_names, sizeof(*h->names));
+    h->names[h->n_names++] = keep(ld, word->text);
+}
+
+void read_host(struct loader *ld, const struct directive *row, const struct statement *s,
+               struct block *in)
+{
+    struct host *h = must(arena_zalloc(ld->arena, sizeof(*h)));
+    struct direction *d = in->target;
+    struct block b;
+
+    h->at = s->name.at;
+    for (size_t i = 0; i < s->n_args && !s->bad; i++)
+        add_host_name(ld, h, &s->args[i]);
+    d->hosts = array_room(ld->arena, d->hosts, d->n_hosts, sizeof(*d->hosts));
+    d->hosts[d->n_hosts++] = h;
+
+    block_init(&b, "host", IN(CONTEXT_HOST), h);
+    load_block(ld, &b, s->block);
+    check_unreachable(ld, h->routes, h->n_routes);
+}
+
+/* ---- the whole direction ---- */
+
+static void inherit_timeout(struct direction *d, struct route *r)
+{
+    if (r->timeout < 0)
+        r->timeout = d->timeout;
+}
+
+/* Whether which upstream it is depends on the request. */
+static bool chooses(const struct route *r)
+{
+    for (size_t i = 0; i < r->n_targets; i++)
+        if (r->targets[i].kind != TARGET_ORIGINAL)
+            return true;
+    return r->action != ACTION_FORWARD;
+}
+
+static void finish_routes(struct direction *d, struct route *const *routes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        inherit_timeout(d, routes[i]);
+        d->needs_request |= chooses(routes[i]);
+    }
+}
+
+static void check_original(struct loader *ld, const struct direction *d, const struct block *b)
+{
+    if (block_has(b, "unmatched") && d->unmatched == UNMATCHED_PASS)
+        report_at(ld->report, block_first(b, "unmatched"),
+                  "\"unmatched pass\" needs a listen that knows where the client wanted to go: "
+                  "listen ADDRESS transparent, or forward-proxy");
+    for (const struct reference *r = ld->references; r; r = r->next)
+        if (r->direction == d && r->route->targets[r->target].kind == TARGET_ORIGINAL)
+            report_at(ld->report, r->at,
+                      "\"to original\" needs a listen that knows where the client wanted to go: "
+                      "listen ADDRESS transparent, or forward-proxy");
+}
+
+static void finish_direction(struct loader *ld, struct direction *d, const struct block *b,
+                             const struct statement *s)
+{
+    if (!block_has(b, "listen")) {
+        report_at(ld->report, s->name.at, "%s has no listen: nothing arrives", b->name);
+    } else {
+        if (!block_has(b, "unmatched"))
+            d->unmatched = knows_original(d) ? UNMATCHED_PASS : UNMATCHED_REJECT;
+        if (!knows_original(d) && !ld->listen_lost)
+            check_original(ld, d, b);
+    }
+    d->needs_request |= d->unmatched == UNMATCHED_REJECT;
+    finish_routes(d, d->routes, d->n_routes);
+    for (size_t i = 0; i < d->n_hosts; i++)
+        finish_routes(d, d->hosts[i]->routes, d->hosts[i]->n_routes);
+    check_unreachable(ld, d->routes, d->n_routes);
+}
+
+void read_direction(struct loader *ld, const struct directive *row, const struct statement *s,
+                    struct block *in)
+{
+    bool inbound = str_eq(s->name.text, STR("inbound"));
+    struct direction *d = inbound ? &ld->config->inbound : &ld->config->outbound;
+    struct block b;
+
+    d->present = true;
+    d->unmatched = UNMATCHED_REJECT;
+    ld->direction = d;
+    ld->hosts = (struct map){0};
+    ld->listen_lost = false;
+    block_init(&b, inbound ? "inbound" : "outbound",
+               IN(CONTEXT_DIRECTION) | (inbound ? IN(CONTEXT_INBOUND) : 0), d);
+    load_block(ld, &b, s->block);
+    finish_direction(ld, d, &b, s);
+    map_release(&ld->hosts);
+}
+
+bool build_tables(struct loader *ld, struct direction *d, struct error *err)
+{
+    for (size_t i = 0; i < d->n_hosts; i++) {
+        struct host *h = d->hosts[i];
+        h->index = must(route_index_new(ld->arena, h->routes, h->n_routes));
+    }
+    d->index = must(route_index_new(ld->arena, d->routes, d->n_routes));
+    d->table = host_table_new(ld->arena, d->hosts, d->n_hosts, err);
+    return d->table != NULL;
+}

@@ -1,0 +1,182 @@
+/*
+ * What concerns the process as a whole: service, limits, timeouts, workers,
+ * admin, log; and which of its addresses stand in each other's way.
+ */
+#include "mesh/loader.h"
+
+enum { WORKERS_MAX = 1024 };
+
+/* ---- service ---- */
+
+void read_service(struct loader *ld, const struct directive *row, const struct statement *s,
+                  struct block *in)
+{
+    struct service_config *service = &ld->config->service;
+    struct block b;
+
+    if (!s->bad) {
+        if (value_is_text(s->args[0].text))
+            service->name = keep(ld, s->args[0].text);
+        else
+            wrongf(ld, &s->args[0], "the name of the service is empty or has control characters");
+    }
+    block_init(&b, CONTEXT_SERVICE_NAME, IN(CONTEXT_SERVICE), service);
+    load_block(ld, &b, s->block);
+}
+
+void read_attribute_of_service(struct loader *ld, const struct directive *row,
+                               const struct statement *s, struct block *in)
+{
+    static const char *const own[][2] = {
+        {"service.name", "service NAME"},
+        {"service.namespace", "namespace"},
+        {"service.version", "version"},
+        {"service.instance.id", "instance"},
+    };
+    struct words w = words_of(row, s);
+    struct service_config *service = in->target;
+
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (word_is(&s->args[0], own[i][0])) {
+            wrongf(ld, &s->args[0], "\"%s\" is said by \"%s\"", own[i][0], own[i][1]);
+            return;
+        }
+    read_attribute_into(ld, &w, &service->attributes, &service->n_attributes);
+}
+
+/* ---- limits, timeouts ---- */
+
+void read_limits(struct loader *ld, const struct directive *row, const struct statement *s,
+                 struct block *in)
+{
+    struct limits *limits = &ld->config->limits;
+    struct block b;
+
+    block_init(&b, CONTEXT_LIMITS_NAME, IN(CONTEXT_LIMITS), limits);
+    load_block(ld, &b, s->block);
+    if (limits->url_bytes > limits->header_bytes)
+        report_at(ld->report,
+                  block_first(&b, block_has(&b, "url-bytes") ? "url-bytes" : "header-bytes"),
+                  "url-bytes (%zuk) is more than header-bytes (%zuk), which counts the URL too",
+                  limits->url_bytes >> 10, limits->header_bytes >> 10);
+}
+
+void read_timeouts(struct loader *ld, const struct directive *row, const struct statement *s,
+                   struct block *in)
+{
+    struct block b;
+
+    block_init(&b, CONTEXT_TIMEOUTS_NAME, IN(CONTEXT_TIMEOUTS), &ld->config->timeouts);
+    load_block(ld, &b, s->block);
+}
+
+/* ---- workers, admin, log ---- */
+
+void read_workers(struct loader *ld, const struct directive *row, const struct statement *s,
+                  struct block *in)
+{
+    struct words w = words_of(row, s);
+    uint64_t n = 0;
+
+    if (words_take(&w, "auto") || take_number(ld, &w, 1, WORKERS_MAX, &n))
+        ld->config->workers = (unsigned)n;
+}
+
+void read_admin(struct loader *ld, const struct directive *row, const struct statement *s,
+                struct block *in)
+{
+    const struct word *word = &s->args[0];
+    struct admin_config *admin = &ld->config->admin;
+    struct error err = {0};
+
+    admin->at = word->at;
+    admin->on = !word_is(word, "off");
+    if (admin->on &&
+        !value_location(word->text, ADDRESS_TO_LISTEN, ld->arena, &admin->location, &err)) {
+        wrong(ld, word, &err);
+        admin->on = false; /* nothing to compare others with */
+    }
+}
+
+void read_log_level(struct loader *ld, const struct directive *row, const struct statement *s,
+                    struct block *in)
+{
+    static const char *const choices[] = {"error", "warn", "info", "debug", NULL};
+    struct words w = words_of(row, s);
+    const struct word *word = words_next(&w);
+    size_t index;
+
+    if (word_choice(ld, &w, word, choices, &index))
+        log_level_parse(word->text, &ld->config->log_level);
+}
+
+void read_log_format(struct loader *ld, const struct directive *row, const struct statement *s,
+                     struct block *in)
+{
+    static const char *const choices[] = {"text", "json", NULL};
+    struct words w = words_of(row, s);
+    size_t index;
+
+    if (word_choice(ld, &w, words_next(&w), choices, &index))
+        ld->config->log_json = index == 1;
+}
+
+/* ---- addresses in each other's way ---- */
+
+static bool is_any(const struct address *a)
+{
+    static const uint8_t zero[16];
+
+    return memcmp(a->ip, zero, a->family == AF_INET ? 4 : 16) == 0;
+}
+
+/* ":80" is any address of both families. Port 0 is a free one, which nobody else has. */
+static bool clash(const struct location *a, const struct location *b)
+{
+    const struct address *x = &a->address, *y = &b->address;
+
+    if (x->family == AF_UNIX || y->family == AF_UNIX)
+        return x->family == y->family && strcmp(x->path, y->path) == 0;
+    if (x->port != y->port || x->port == 0)
+        return false;
+    if (a->text.p[0] == ':' || b->text.p[0] == ':')
+        return true;
+    return x->family == y->family && (is_any(x) || is_any(y) || address_eq(x, y));
+}
+
+/* The first n listens of a direction stand before it. True: one of them is in its way. */
+static bool is_taken(struct loader *ld, const struct listen_config *listen,
+                     const struct direction *d, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (clash(&listen->location, &d->listens[i].location)) {
+            report_at(ld->report, listen->at, "%.*s is listened to already in %s",
+                      STR_ARG(listen->location.text),
+                      place_shown(ld, listen->at, d->listens[i].at));
+            return true;
+        }
+    return false;
+}
+
+static void check_admin(struct loader *ld, const struct listen_config *listen)
+{
+    const struct admin_config *admin = &ld->config->admin;
+
+    if (admin->on && clash(&listen->location, &admin->location))
+        report_at(ld->report, listen->at, "%.*s is the admin address%s",
+                  STR_ARG(listen->location.text),
+                  admin->at.line ? "" : " (127.0.0.1:15000 unless admin says another)");
+}
+
+void check_listens(struct loader *ld)
+{
+    const struct direction *in = &ld->config->inbound, *out = &ld->config->outbound;
+
+    for (size_t i = 0; i < in->n_listens; i++)
+        if (!is_taken(ld, &in->listens[i], in, i))
+            check_admin(ld, &in->listens[i]);
+    for (size_t i = 0; i < out->n_listens; i++)
+        if (!is_taken(ld, &out->listens[i], in, in->n_listens) &&
+            !is_taken(ld, &out->listens[i], out, i))
+            check_admin(ld, &out->listens[i]);
+}

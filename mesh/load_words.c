@@ -1,0 +1,307 @@
+/*
+ * The arguments of a statement, and the readers of plain fields.
+ */
+#include <stdarg.h>
+
+#include "mesh/loader.h"
+
+struct words words_of(const struct directive *row, const struct statement *s)
+{
+    return (struct words){row, s, row->word ? 1 : 0};
+}
+
+const struct word *words_next(struct words *w)
+{
+    return w->i < w->s->n_args ? &w->s->args[w->i++] : NULL;
+}
+
+bool word_is(const struct word *w, const char *text)
+{
+    return w && str_eq(w->text, str_from(text));
+}
+
+bool words_take(struct words *w, const char *text)
+{
+    if (w->i >= w->s->n_args || !word_is(&w->s->args[w->i], text))
+        return false;
+    w->i++;
+    return true;
+}
+
+/* ---- what may be wrong ---- */
+
+bool incomplete(struct loader *ld, const struct words *w)
+{
+    const struct statement *s = w->s;
+    struct place end = s->n_args ? s->args[s->n_args - 1].end : s->name.end;
+
+    return report_at(ld->report, end, "\"%s\" is incomplete; it is written: %s %s",
+                     w->row->shown.name, w->row->shown.name, w->row->shown.arguments);
+}
+
+bool surplus(struct loader *ld, const struct words *w, const struct word *word)
+{
+    char shown[80];
+    bool none = w->row->max_words == 0;
+
+    return report_at(ld->report, word->at, "\"%s\" is one word too many; %s%s%s%s",
+                     value_shown(word->text, shown), none ? w->row->shown.name : "it is written: ",
+                     none ? " takes none" : w->row->shown.name, none ? "" : " ",
+                     none ? "" : w->row->shown.arguments);
+}
+
+bool words_end(struct loader *ld, struct words *w)
+{
+    const struct word *more = words_next(w);
+
+    return more ? surplus(ld, w, more) : true;
+}
+
+bool wrong(struct loader *ld, const struct word *word, const struct error *err)
+{
+    return report_error(ld->report, word->at, err);
+}
+
+bool wrongf(struct loader *ld, const struct word *word, const char *format, ...)
+{
+    char text[sizeof(((struct error *)0)->text)];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    return report_at(ld->report, word->at, "%s", text);
+}
+
+/* "trace, header, cookie or source". */
+static const char *listed(struct loader *ld, const char *const *choices)
+{
+    struct buffer b;
+
+    buffer_init(&b, 0);
+    for (size_t i = 0; choices[i]; i++) {
+        if (i)
+            buffer_add_str(&b, choices[i + 1] ? STR(", ") : STR(" or "));
+        buffer_add_str(&b, str_from(choices[i]));
+    }
+    struct str text = must_str(arena_dup(ld->scratch, buffer_str(&b)));
+    buffer_release(&b);
+    return text.p;
+}
+
+bool unknown_word(struct loader *ld, const struct words *w, const struct word *word,
+                  const char *const *choices)
+{
+    const struct directive *row = w->row;
+    const struct later *l = later_find(IN(row->in), str_from(row->shown.name), word->text);
+    struct nearest near;
+    char shown[80];
+
+    if (l)
+        return wrongf(ld, word, "\"%s %s\" is not supported by this version of sidespan%s%s",
+                      l->name, l->word, l->cure ? "; " : "", l->cure ? l->cure : "");
+    nearest_init(&near, word->text);
+    for (size_t i = 0; choices[i]; i++)
+        nearest_try(&near, str_from(choices[i]));
+    value_shown(word->text, shown);
+    if (near.best.n)
+        return wrongf(ld, word, "unknown word \"%s\" in %s; did you mean \"%.*s\"?", shown,
+                      row->shown.name, STR_ARG(near.best));
+    return wrongf(ld, word, "unknown word \"%s\" in %s; it takes %s", shown, row->shown.name,
+                  listed(ld, choices));
+}
+
+bool word_choice(struct loader *ld, const struct words *w, const struct word *word,
+                 const char *const *choices, size_t *index)
+{
+    if (!word)
+        return incomplete(ld, w);
+    for (size_t i = 0; choices[i]; i++)
+        if (word_is(word, choices[i])) {
+            *index = i;
+            return true;
+        }
+    return unknown_word(ld, w, word, choices);
+}
+
+/* ---- values ---- */
+
+bool take_duration(struct loader *ld, struct words *w, nsec_t *out)
+{
+    const struct word *word = words_next(w);
+    struct error err = {0};
+
+    if (!word)
+        return incomplete(ld, w);
+    return value_duration(word->text, out, &err) || wrong(ld, word, &err);
+}
+
+bool take_number(struct loader *ld, struct words *w, uint64_t min, uint64_t max, uint64_t *out)
+{
+    const struct word *word = words_next(w);
+    struct error err = {0};
+
+    if (!word)
+        return incomplete(ld, w);
+    return value_number(word->text, min, max, out, &err) || wrong(ld, word, &err);
+}
+
+bool take_share(struct loader *ld, struct words *w, share_t *share, double *ratio)
+{
+    const struct word *word = words_next(w);
+    struct error err = {0};
+
+    if (!word)
+        return incomplete(ld, w);
+    return value_share(word->text, share, ratio, &err) || wrong(ld, word, &err);
+}
+
+struct str keep(struct loader *ld, struct str text)
+{
+    return must_str(arena_dup(ld->arena, text));
+}
+
+struct str keep_lower(struct loader *ld, struct str text)
+{
+    char *p = must(arena_alloc(ld->arena, text.n + 1));
+
+    for (size_t i = 0; i < text.n; i++)
+        p[i] = text.p[i] >= 'A' && text.p[i] <= 'Z' ? (char)(text.p[i] | 0x20) : text.p[i];
+    p[text.n] = '\0';
+    return str_of(p, text.n);
+}
+
+void read_attribute_into(struct loader *ld, struct words *w, struct key_value **v, size_t *n)
+{
+    const struct word *key = words_next(w), *value = words_next(w);
+
+    if (!value_is_text(key->text)) {
+        wrongf(ld, key, "an attribute's key is text without control characters");
+        return;
+    }
+    for (size_t i = 0; i < *n; i++)
+        if (str_eq((*v)[i].key, key->text)) {
+            char shown[80];
+            wrongf(ld, key, "attribute \"%s\" is given a second time",
+                   value_shown(key->text, shown));
+            return;
+        }
+    *v = array_room(ld->arena, *v, *n, sizeof(**v));
+    (*v)[(*n)++] = (struct key_value){keep(ld, key->text), keep(ld, value->text)};
+}
+
+bool take_header_name(struct loader *ld, struct words *w, struct str *name, enum header_id *id)
+{
+    const struct word *word = words_next(w);
+    char shown[80];
+
+    if (!word)
+        return incomplete(ld, w);
+    if (!value_is_token(word->text))
+        return wrongf(ld, word, "\"%s\" is not the name of a header",
+                      value_shown(word->text, shown));
+    *name = keep(ld, word->text);
+    *id = header_id_of(*name);
+    return true;
+}
+
+/* ---- readers of plain fields ---- */
+
+static void store(const struct directive *row, const struct block *in, uint64_t value)
+{
+    char *at = (char *)in->target + row->field.offset;
+
+    if (row->field.size == sizeof(uint32_t))
+        memcpy(at, &(uint32_t){(uint32_t)value}, sizeof(uint32_t));
+    else
+        memcpy(at, &value, sizeof(value));
+}
+
+/* "none" where it is allowed. */
+static bool is_none(const struct directive *row, const struct word *word)
+{
+    return row->field.none && word_is(word, "none");
+}
+
+void read_duration_field(struct loader *ld, const struct directive *row, const struct statement *s,
+                         struct block *in)
+{
+    const struct word *word = &s->args[0];
+    struct error err = {0};
+    nsec_t t = 0;
+
+    if (!is_none(row, word)) {
+        if (!value_duration(word->text, &t, &err)) {
+            wrong(ld, word, &err);
+            return;
+        }
+        if (t == 0 && row->field.min > 0) {
+            wrongf(ld, word, "\"%s\" cannot be 0%s", row->shown.name,
+                   row->field.none ? "; say none" : "");
+            return;
+        }
+    }
+    store(row, in, (uint64_t)t);
+}
+
+void read_size_field(struct loader *ld, const struct directive *row, const struct statement *s,
+                     struct block *in)
+{
+    const struct word *word = &s->args[0];
+    struct error err = {0};
+    uint64_t n = 0;
+
+    if (!is_none(row, word)) {
+        if (!value_size(word->text, &n, &err)) {
+            wrong(ld, word, &err);
+            return;
+        }
+        if (n < row->field.min || n > row->field.max) {
+            struct buffer b;
+            buffer_init(&b, 0);
+            buffer_printf(&b, "\"%s\" is between ", row->shown.name);
+            value_write_size(row->field.min, &b);
+            buffer_add_str(&b, STR(" and "));
+            value_write_size(row->field.max, &b);
+            wrongf(ld, word, "%.*s", STR_ARG(buffer_str(&b)));
+            buffer_release(&b);
+            return;
+        }
+    }
+    store(row, in, n);
+}
+
+void read_number_field(struct loader *ld, const struct directive *row, const struct statement *s,
+                       struct block *in)
+{
+    const struct word *word = &s->args[0];
+    struct error err = {0};
+    uint64_t n = 0;
+
+    if (is_none(row, word) || value_number(word->text, row->field.min, row->field.max, &n, &err))
+        store(row, in, n);
+    else
+        wrong(ld, word, &err);
+}
+
+void read_text_field(struct loader *ld, const struct directive *row, const struct statement *s,
+                     struct block *in)
+{
+    if (!value_is_text(s->args[0].text)) {
+        wrongf(ld, &s->args[0], "\"%s\" is empty or has control characters", row->shown.name);
+        return;
+    }
+    struct str text = keep(ld, s->args[0].text);
+    memcpy((char *)in->target + row->field.offset, &text, sizeof(text));
+}
+
+void read_on_off_field(struct loader *ld, const struct directive *row, const struct statement *s,
+                       struct block *in)
+{
+    static const char *const choices[] = {"off", "on", NULL};
+    struct words w = words_of(row, s);
+    size_t index;
+
+    if (word_choice(ld, &w, words_next(&w), choices, &index))
+        memcpy((char *)in->target + row->field.offset, &(bool){index == 1}, sizeof(bool));
+}
