@@ -66,7 +66,8 @@ static void print_errors(const struct errors *errors)
 
     buffer_init(&text, 0);
     config_print_errors(errors, &text);
-    fwrite(text.p, 1, text.n, stderr);
+    if (text.n > 0)
+        fwrite(text.p, 1, text.n, stderr);
     buffer_release(&text);
 }
 

@@ -114,7 +114,16 @@ static void accumulate(struct series_total *total, const struct series *s)
     total->response_bytes += atomic_load_explicit(&s->response_bytes, memory_order_relaxed);
 }
 
-/* NULL: no memory. The caller frees it. */
+static bool is_silent(const struct series *s)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < 6; i++)
+        n += atomic_load_explicit(&s->by_class[i], memory_order_relaxed);
+    return n == 0;
+}
+
+/* Those without a request are left out. NULL: no memory. The caller frees it. */
 static struct series_total *gather_series(struct metrics *const *v, size_t n, size_t *n_totals)
 {
     size_t cap = n * (SERIES_MAX + 2), found = 0, made = 0;
@@ -126,7 +135,8 @@ static struct series_total *gather_series(struct metrics *const *v, size_t n, si
     for (size_t i = 0; i < n; i++)
         for (struct series *s = atomic_load_explicit(&v[i]->tables->newest, memory_order_acquire);
              s && found < cap; s = s->next)
-            all[found++] = s;
+            if (!is_silent(s))
+                all[found++] = s;
     qsort(all, found, sizeof(struct series *), by_identity);
     totals = calloc(found + 1, sizeof(*totals));
     for (size_t i = 0; totals && i < found; i++) {

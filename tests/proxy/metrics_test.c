@@ -95,6 +95,13 @@ START_TEST(counts_requests_of_a_cluster_by_class)
 }
 END_TEST
 
+START_TEST(a_cluster_without_requests_is_left_out)
+{
+    metrics_series(a, DIRECTION_OUTBOUND, STR("silent"));
+    ck_assert_ptr_null(strstr(print(), "silent"));
+}
+END_TEST
+
 START_TEST(keeps_directions_apart)
 {
     struct series *in = metrics_series(a, DIRECTION_INBOUND, STR("users"));
@@ -185,6 +192,7 @@ int main(void)
     tcase_add_test(t, adds_up_the_workers);
     tcase_add_test(t, says_what_a_family_is_once);
     tcase_add_test(t, counts_requests_of_a_cluster_by_class);
+    tcase_add_test(t, a_cluster_without_requests_is_left_out);
     tcase_add_test(t, keeps_directions_apart);
     tcase_add_test(t, a_histogram_is_cumulative_and_its_last_bucket_is_the_count);
     tcase_add_test(t, counts_refusals_by_rule);
