@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { CACHE_LINE = 64, ALIGNMENT = 16 };
+enum { CACHE_LINE = 64, ALIGNMENT = 16, RELEASE_PARTS = 8, RELEASE_FROM_BYTES = 1024 * 1024 };
 
 struct record {
     size_t bytes; /* with this header; a multiple of 16 */
@@ -33,9 +33,11 @@ struct ring {
     size_t head_seen;
     size_t reserved_at, reserved_bytes; /* bytes 0: nothing is reserved */
 
-    /* The consumer's line. */
+    /* The consumer's line. What is between head and consumed is given back in larger pieces. */
     _Alignas(CACHE_LINE) atomic_size_t head;
-    size_t tail_seen;
+    size_t consumed, tail_seen;
+    size_t release_bytes; /* 0: each record at once */
+    size_t page_bytes;
 };
 
 static inline struct record *record_at(const struct ring *r, size_t position)
@@ -67,6 +69,9 @@ struct ring *ring_new(size_t capacity_bytes)
         return NULL;
     }
     *r = (struct ring){.memory = memory, .capacity = capacity};
+    r->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+    if (capacity >= RELEASE_FROM_BYTES)
+        r->release_bytes = capacity / RELEASE_PARTS;
     return r;
 }
 
@@ -121,30 +126,57 @@ void ring_commit(struct ring *r, size_t size)
 
 void *ring_peek(struct ring *r, size_t *size)
 {
-    size_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
-
-    if (head == r->tail_seen) {
+    if (r->consumed == r->tail_seen) {
         r->tail_seen = atomic_load_explicit(&r->tail, memory_order_acquire);
-        if (head == r->tail_seen)
+        if (r->consumed == r->tail_seen)
             return NULL;
     }
-    struct record *record = record_at(r, head);
+    struct record *record = record_at(r, r->consumed);
     if (record->size == PADDING) { /* the record it made way for came with it */
-        head += record->bytes;
-        atomic_store_explicit(&r->head, head, memory_order_release);
-        record = record_at(r, head);
+        r->consumed += record->bytes;
+        record = record_at(r, r->consumed);
     }
     *size = record->size;
     return record + 1;
 }
 
-void ring_pop(struct ring *r)
+/* The pages that lie whole in [from, to), which does not go around the end, go to the system. */
+static void forget_pages(struct ring *r, size_t from, size_t to)
+{
+    size_t page = r->page_bytes;
+
+    from = (from + page - 1) & ~(page - 1);
+    to &= ~(page - 1);
+    if (from < to)
+        madvise(r->memory + from, to - from, MADV_DONTNEED);
+}
+
+/*
+ * Gives the producer back what was consumed. Where little waits, the memory is
+ * not needed soon: what a burst has touched must not stay with the process.
+ */
+static void give_back(struct ring *r)
 {
     size_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
-    const struct record *record = record_at(r, head);
 
-    assert(head != r->tail_seen && record->size != PADDING); /* it was peeked at */
-    atomic_store_explicit(&r->head, head + record->bytes, memory_order_release);
+    if (r->release_bytes && r->tail_seen - r->consumed < r->release_bytes) {
+        size_t from = head & (r->capacity - 1), to = from + (r->consumed - head);
+
+        forget_pages(r, from, to < r->capacity ? to : r->capacity);
+        if (to > r->capacity)
+            forget_pages(r, 0, to - r->capacity);
+    }
+    atomic_store_explicit(&r->head, r->consumed, memory_order_release);
+}
+
+void ring_pop(struct ring *r)
+{
+    const struct record *record = record_at(r, r->consumed);
+
+    assert(r->consumed != r->tail_seen && record->size != PADDING); /* it was peeked at */
+    r->consumed += record->bytes;
+    if (r->consumed - atomic_load_explicit(&r->head, memory_order_relaxed) >= r->release_bytes)
+        give_back(r);
 }
 
 size_t ring_used(const struct ring *r)
