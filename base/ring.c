@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { CACHE_LINE = 64, ALIGNMENT = 16, RELEASE_PARTS = 8, RELEASE_FROM_BYTES = 1024 * 1024 };
+enum { CACHE_LINE = 64, ALIGNMENT = 16, RELEASE_PARTS = 32, RELEASE_FROM_BYTES = 1024 * 1024 };
 
 struct record {
     size_t bytes; /* with this header; a multiple of 16 */

@@ -12,7 +12,7 @@
 struct ring;
 
 /* capacity_bytes is rounded up to a power of two; pages are taken from the system as they are
- * first written. From 1 MiB on, room is given back to the producer in eighths of it, and while
+ * first written. From 1 MiB on, room is given back to the producer in small parts of it, and while
  * little waits with it its pages to the system. NULL: no memory. */
 struct ring *ring_new(size_t capacity_bytes);
 void ring_free(struct ring *r);

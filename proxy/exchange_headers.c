@@ -119,7 +119,7 @@ static bool add_forwarded(struct exchange *x, struct headers *f)
 {
     struct header *last = NULL;
     char ip[ADDRESS_TEXT_MAX];
-    struct str text = str_of(ip, address_format_ip(&x->front->peer, ip));
+    struct str text = str_of(ip, address_format_ip(&x->front->conn->peer, ip));
 
     for (size_t i = 0; i < f->n; i++)
         if (f->v[i].id == HEADER_X_FORWARDED_FOR)

@@ -162,7 +162,7 @@ static void log_refusal(struct exchange *x, const struct refusal *why)
 
     if (!log_limit_allow(&x->worker->refused_log, 10, worker_now(x->worker), &held))
         return;
-    address_format(&x->front->peer, peer);
+    address_format(&x->front->conn->peer, peer);
     trace_id_to_hex(&x->span.trace_id, hex);
     log_write(LOG_WARN, "exchange", "refused a request of %s with %u: rule %s: %s; trace %.*s%s",
               peer, why->status, why->rule, why->cure, TRACE_ID_HEX, hex,

@@ -48,7 +48,7 @@ static void set_facts(struct exchange *x, const struct message *m)
         .query = m->query,
         .headers = &m->fields,
         .trace_id = x->context.trace_id,
-        .source = x->front->peer,
+        .source = x->front->conn->peer,
     };
 }
 

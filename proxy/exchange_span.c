@@ -84,7 +84,7 @@ void exchange_span_request(struct exchange *x)
     }
     s->text[SPAN_USER_AGENT] = value_of(&m->fields, HEADER_USER_AGENT);
     if (s->kind == SPAN_SERVER) {
-        s->peer = s->client = x->front->peer;
+        s->peer = s->client = x->front->conn->peer;
         s->text[SPAN_FORWARDED_FOR] = leftmost(value_of(&m->fields, HEADER_X_FORWARDED_FOR));
         s->text[SPAN_FORWARDED_PROTO] = leftmost(value_of(&m->fields, HEADER_X_FORWARDED_PROTO));
     }

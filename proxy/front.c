@@ -156,9 +156,8 @@ void front_accepted(struct worker *w, const struct listener *l, int fd, const st
     f->direction = (uint8_t)l->direction;
     f->mode = (uint8_t)l->config->mode;
     f->port = l->port;
-    f->peer = *peer;
     f->original = original;
-    front_sniff(f, fd);
+    front_sniff(f, fd, peer);
     if (!f->conn) {
         free(f);
         return;

@@ -12,10 +12,9 @@ struct sniffing;
 
 struct front {
     struct worker *worker;
-    struct conn *conn;
+    struct conn *conn;         /* good as long as the front, closed or not */
     struct http1 *http;        /* NULL until it is known to be HTTP */
     struct sniffing *sniffing; /* owned; NULL once it is known what it speaks */
-    struct address peer;
     struct address original;   /* family 0: it was not redirected */
     uint16_t port;             /* of the listener */
     uint8_t direction;         /* enum direction_kind */

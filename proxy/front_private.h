@@ -7,7 +7,7 @@
 #include "proxy/front.h"
 
 /* Makes the conn and begins to find out what it speaks. f->conn stays NULL without memory. */
-void front_sniff(struct front *f, int fd);
+void front_sniff(struct front *f, int fd, const struct address *peer);
 /* It is HTTP, and these are its first bytes. */
 void front_http(struct front *f, char *data, size_t n);
 /* The conn is closed or a tunnel's: counts it no more, frees the front. */

@@ -126,8 +126,8 @@ static bool begin_span(struct sniffing *s, struct span *span)
     span->span_id = context.span_id;
     span->flags = (uint8_t)(context.flags | (sampled ? TRACE_FLAG_SAMPLED : 0));
     span->start = worker_wall(w);
-    span->peer = inbound || !s->endpoint ? f->peer : s->endpoint->address;
-    span->client = f->peer;
+    span->peer = inbound || !s->endpoint ? f->conn->peer : s->endpoint->address;
+    span->client = f->conn->peer;
     span->text[SPAN_CLUSTER] = s->endpoint ? s->endpoint->cluster : (struct str){0};
     return sampled;
 }
@@ -368,13 +368,13 @@ static void on_timer(struct timer *t)
     }
 }
 
-void front_sniff(struct front *f, int fd)
+void front_sniff(struct front *f, int fd, const struct address *peer)
 {
     struct worker *w = f->worker;
     struct sniffing *s = calloc(1, sizeof *s);
     bool at_once;
 
-    f->conn = conn_accepted(w, fd, &f->peer, &client_owner, s);
+    f->conn = conn_accepted(w, fd, peer, &client_owner, s);
     if (!s || !f->conn) {
         if (f->conn)
             conn_close(f->conn);

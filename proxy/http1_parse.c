@@ -405,10 +405,8 @@ void http1_parse_failed(struct http1 *h, llhttp_errno_t e)
 {
     struct message *partial;
 
-    if (!h->refusal) {
-        h->refusal_made = http1_refusal_of(e, llhttp_get_error_reason(&h->parser));
-        h->refusal = &h->refusal_made;
-    }
+    if (!h->refusal)
+        h->refusal = http1_refusal_of(e, llhttp_get_error_reason(&h->parser));
     if (!h->server) {
         if (h->stream.events)
             h->stream.events->on_failed(h->stream.owner, SPAN_ERROR_PROTOCOL);

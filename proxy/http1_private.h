@@ -71,7 +71,6 @@ struct http1 {
     bool in_pool;            /* when it went: it was in the keeper's list */
     uint16_t extension_bytes;
     const struct refusal *refusal; /* why parsing stopped; NULL: llhttp says */
-    struct refusal refusal_made;
 };
 
 extern const struct codec_ops http1_ops;
@@ -90,7 +89,7 @@ void http1_parse_failed(struct http1 *h, llhttp_errno_t e);
 const struct refusal *http1_check_request(struct message *m, const struct limits *limits);
 const struct refusal *http1_check_response(struct message *m);
 /* What an error of llhttp is called. */
-struct refusal http1_refusal_of(llhttp_errno_t e, const char *reason);
+const struct refusal *http1_refusal_of(llhttp_errno_t e, const char *reason);
 extern const struct refusal refusal_head_bytes, refusal_headers, refusal_url, refusal_extension,
     refusal_head_timeout, refusal_trailer;
 

@@ -48,7 +48,7 @@ static const struct refusal scheme_unknown = {"target-scheme", 400,
 
 /* ---- what llhttp finds ---- */
 
-struct refusal http1_refusal_of(llhttp_errno_t e, const char *reason)
+const struct refusal *http1_refusal_of(llhttp_errno_t e, const char *reason)
 {
     static const struct {
         llhttp_errno_t error;
@@ -78,17 +78,16 @@ struct refusal http1_refusal_of(llhttp_errno_t e, const char *reason)
         {HPE_INVALID_EOF_STATE, {"incomplete", 400, "send the whole message"}},
         {HPE_PAUSED_H2_UPGRADE, {"http2-preface", 505, "send HTTP/1.1"}},
     };
-    struct refusal r = {"malformed", 400, reason && *reason ? reason : "send HTTP/1.1"};
+    static const struct refusal malformed = {"malformed", 400, "send well-formed HTTP/1.1"};
 
+    /* llhttp tells these two by its words alone. */
+    if ((e == HPE_INVALID_TRANSFER_ENCODING && reason && strstr(reason, "Content-Length")) ||
+        (e == HPE_UNEXPECTED_CONTENT_LENGTH && reason && strstr(reason, "Transfer-Encoding")))
+        return &length_and_coding;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (rows[i].error == e)
-            r = rows[i].refusal;
-    /* llhttp tells these two by its words alone. */
-    if (e == HPE_INVALID_TRANSFER_ENCODING && reason && strstr(reason, "Content-Length"))
-        r.rule = "content-length-with-transfer-encoding";
-    if (e == HPE_UNEXPECTED_CONTENT_LENGTH && reason && strstr(reason, "Transfer-Encoding"))
-        r.rule = "content-length-with-transfer-encoding";
-    return r;
+            return &rows[i].refusal;
+    return &malformed;
 }
 
 /* ---- the target and the host ---- */
