@@ -372,6 +372,17 @@ static void write_names(struct writer *w, const char *name, const struct str *v,
     end(w);
 }
 
+static void write_batch(struct writer *w, const struct trace_config *t)
+{
+    begin(w, "batch");
+    open_block(w);
+    number_line(w, "queue", t->batch.queue, false);
+    number_line(w, "size", t->batch.size, false);
+    duration_line(w, "delay", t->batch.delay, false);
+    duration_line(w, "timeout", t->batch.timeout, false);
+    close_block(w);
+}
+
 static void write_trace(struct writer *w, const struct trace_config *t)
 {
     begin(w, "trace");
@@ -392,13 +403,10 @@ static void write_trace(struct writer *w, const struct trace_config *t)
             raw(w, propagator_at(t->propagators.v[i])->name);
         end(w);
     }
-    begin(w, "batch");
-    open_block(w);
-    number_line(w, "queue", t->batch.queue, false);
-    number_line(w, "size", t->batch.size, false);
-    duration_line(w, "delay", t->batch.delay, false);
-    duration_line(w, "timeout", t->batch.timeout, false);
-    close_block(w);
+    if (t->said_batch)
+        write_batch(w, t);
+    else
+        begin(w, "# not said: batch { queue 16384; size 512; delay 1s; timeout 30s; }\n");
     write_names(w, "redact query", t->redact_query, t->n_redact_query);
     write_names(w, "capture request header", t->capture_request, t->n_capture_request);
     write_names(w, "capture response header", t->capture_response, t->n_capture_response);

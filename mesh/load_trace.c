@@ -91,6 +91,7 @@ void read_batch(struct loader *ld, const struct directive *row, const struct sta
     struct trace_config *t = in->target;
     struct block b;
 
+    t->said_batch = true;
     block_init(&b, CONTEXT_BATCH_NAME, IN(CONTEXT_BATCH), t);
     load_block(ld, &b, s->block);
     if (t->batch.size > t->batch.queue && !block_has(&b, "size"))

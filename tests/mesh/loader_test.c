@@ -72,7 +72,7 @@ START_TEST(what_is_not_said_has_its_default)
     ck_assert_int_eq(c->trace.exports[0].kind, EXPORT_MEMORY);
     ck_assert_uint_eq(c->trace.exports[0].memory_spans, 1000);
     ck_assert(!c->trace.said_export && !c->trace.said_sample && !c->trace.said_propagate);
-    ck_assert(c->trace.parent_based);
+    ck_assert(!c->trace.said_batch && c->trace.parent_based);
     ck_assert_int_eq(c->trace.root.kind, SAMPLE_ALWAYS);
     ck_assert_int_eq(c->trace.remote_sampled.kind, SAMPLE_ALWAYS);
     ck_assert_int_eq(c->trace.remote_not_sampled.kind, SAMPLE_NEVER);
@@ -417,7 +417,7 @@ START_TEST(what_is_recorded_and_sent_on_is_listed)
     ck_assert_uint_eq(t->propagators.n, 2);
     ck_assert_int_eq(t->propagators.v[0], PROPAGATOR_X_TRACE_ID);
     ck_assert_int_eq(t->propagators.v[1], PROPAGATOR_TRACECONTEXT);
-    ck_assert(t->batch.queue == 10 && t->batch.size == 5);
+    ck_assert(t->said_batch && t->batch.queue == 10 && t->batch.size == 5);
     ck_assert(t->batch.delay == MILLISECONDS(1) && t->batch.timeout == MILLISECONDS(2));
     ck_assert_uint_eq(t->n_redact_query, 3);
     ASSERT_STR(t->redact_query[2], "sig");
