@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "otlp/copy.h"
 #include "otlp/utf8.h"
 #include "trace_service.pb-c.h"
 
@@ -53,29 +54,11 @@ static inline char *put_fixed32(char *at, uint32_t v)
     return at + sizeof(v);
 }
 
-/* Most texts are short, and a call would cost more than the copy: two copies of one size, which may
- * overlap, make any length from that size to twice of it. */
-static inline char *put_bytes(char *at, const char *p, size_t n)
-{
-    if (n > 32)
-        memcpy(at, p, n);
-    else if (n >= 16)
-        memcpy(at, p, 16), memcpy(at + n - 16, p + n - 16, 16);
-    else if (n >= 8)
-        memcpy(at, p, 8), memcpy(at + n - 8, p + n - 8, 8);
-    else if (n >= 4)
-        memcpy(at, p, 4), memcpy(at + n - 4, p + n - 4, 4);
-    else
-        for (size_t i = 0; i < n; i++)
-            at[i] = p[i];
-    return at + n;
-}
-
 static inline char *put_text(char *at, int tag, struct str s)
 {
     *at++ = (char)tag;
     at = put_varint(at, s.n);
-    return put_bytes(at, s.p, s.n);
+    return copy_bytes(at, s.p, s.n);
 }
 
 static inline char *put_id(char *at, int tag, const uint8_t *id, size_t n)
@@ -181,7 +164,7 @@ static inline char *put_attribute(char *at, const struct attribute *a)
     pair[0] = TAG(9, LENGTH);
     pair[2] = TAG(1, LENGTH);
     pair[3] = (char)a->key.n;
-    value = put_bytes(pair + 4, a->key.p, a->key.n);
+    value = copy_bytes(pair + 4, a->key.p, a->key.n);
     value[0] = TAG(2, LENGTH);
     at = put_value(value + 2, a);
     value[1] = (char)(at - value - 2);

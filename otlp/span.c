@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "otlp/copy.h"
+
 #define SPAN_ERROR_TEXT(id, text) [id] = text,
 static const char *const error_texts[SPAN_ERROR_COUNT] = {SPAN_ERRORS(SPAN_ERROR_TEXT)};
 #undef SPAN_ERROR_TEXT
@@ -75,9 +77,9 @@ static inline char *move_text(struct str *text, char *at)
     if (!text->p)
         return at;
     size_t n = kept_bytes(*text);
-    memcpy(at, text->p, n);
+    char *end = copy_bytes(at, text->p, n);
     *text = str_of(at, n);
-    return at + n;
+    return end;
 }
 
 static inline char *move_path(struct address *a, char *at)
