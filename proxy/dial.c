@@ -64,7 +64,7 @@ static const char *reason(int error)
 {
     switch (error) {
     case ECONNREFUSED:
-        return "refused; nothing listens there";
+        return "refused";
     case ENOENT:
         return "there is no such socket";
     case EHOSTUNREACH:

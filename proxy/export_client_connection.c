@@ -52,11 +52,29 @@ static void on_readable(struct bufferevent *bev, void *arg)
     c->carrier->receive(c, bufferevent_get_input(bev));
 }
 
-/* The peer closed, or the connection broke. */
-static void on_end(struct export_client *c, bool eof)
+/* Why a request under way lost its connection. */
+static void write_reason(struct export_client *c, bool eof, int error, char *out, size_t n)
 {
-    char why[120] = "";
-    int error = EVUTIL_SOCKET_ERROR();
+    /* Who refuses our certificate, or the lack of one, does so after the handshake (TLS 1.3), and
+     * the reset may overtake the alert that tells. */
+    const char *hint =
+        c->tls && c->fresh && !c->answering ? "; perhaps it wants another client certificate" : "";
+
+    out[0] = '\0';
+    if (c->tls)
+        tls_bufferevent_error(c->bev, out, n);
+    if (out[0])
+        return;
+    if (eof)
+        snprintf(out, n, "closed the connection before it answered%s", hint);
+    else
+        snprintf(out, n, "%s%s", evutil_socket_error_to_string(error), hint);
+}
+
+/* The peer closed, or the connection broke. */
+static void on_end(struct export_client *c, bool eof, int error)
+{
+    char why[120];
 
     if (!c->busy || c->ended) { /* an idle connection: made anew when it is needed */
         c->stop_using = true;
@@ -66,19 +84,15 @@ static void on_end(struct export_client *c, bool eof)
     }
     if (eof && c->carrier->finish(c))
         return;
-    if (c->tls)
-        tls_bufferevent_error(c->bev, why, sizeof(why));
-    if (!why[0] && eof)
-        snprintf(why, sizeof(why), "closed the connection before it answered");
-    else if (!why[0])
-        snprintf(why, sizeof(why), "%s", evutil_socket_error_to_string(error));
+    write_reason(c, eof, error, why, sizeof(why));
     export_client_lost(c, why);
 }
 
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct export_client *c = arg;
-    char why[120] = "";
+    int error = EVUTIL_SOCKET_ERROR();
+    char why[120];
 
     if (what & BEV_EVENT_CONNECTED) {
         struct str chosen = tls_bufferevent_alpn(bev);
@@ -99,7 +113,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
         /* A peer that closed may have answered before: the reading side tells. */
         if (!c->tls && (what & BEV_EVENT_ERROR) && (what & BEV_EVENT_WRITING))
             return;
-        on_end(c, what & BEV_EVENT_EOF);
+        on_end(c, what & BEV_EVENT_EOF, error);
     }
 }
 

@@ -14,7 +14,8 @@ struct mailbox;
 struct mailbox *mailbox_new(struct event_base *base);
 /* No thread may post any more. What was not run is dropped. */
 void mailbox_free(struct mailbox *m);
-/* From any thread: fn(arg) will run on the loop's thread, in the order posted. Aborts without memory. */
+/* From any thread: fn(arg) will run on the loop's thread, in the order posted. Aborts without
+ * memory. */
 void mailbox_post(struct mailbox *m, void (*fn)(void *arg), void *arg);
 /* Posts and waits until it has run. Never from the loop's own thread. */
 void mailbox_call(struct mailbox *m, void (*fn)(void *arg), void *arg);

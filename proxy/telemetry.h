@@ -21,13 +21,15 @@ struct span_feed;
  * with what waits in them). NULL: err says why. */
 struct telemetry *telemetry_start(const struct config *config, struct error *err);
 /* Exporters as the new config has them; spans that wait in one that is gone are flushed first,
- * within timeouts.flush. From the main thread. */
+ * within timeouts.flush, while the call is long over. What cannot be made (a certificate that
+ * cannot be read) is logged, and the exporters stay as they were. From the main thread. */
 void telemetry_reload(struct telemetry *t, const struct config *config);
-/* Flushes for at most flush, then ends the thread. Logs the last line of each ledger. */
+/* Flushes for at most flush, then ends the thread and frees all, the feeds too: the workers have
+ * ended before. Logs the last line of each ledger. NULL is fine. */
 void telemetry_stop(struct telemetry *t, nsec_t flush);
 
-/* As much as trace.batch.queue spans may need, but 1 MiB at least and 4 MiB at most: the ring bridges the
- * time between two drains, the queue is the exporter's. NULL: no memory. */
+/* As much as trace.batch.queue spans may need, but 1 MiB at least and 4 MiB at most: the ring
+ * bridges the time between two drains, the queue is the exporter's. NULL: no memory. */
 struct span_feed *span_feed_new(struct telemetry *t);
 /* On its worker's thread: hands the span over, or counts it as lost. */
 void span_feed_push(struct span_feed *f, const struct span *s);

@@ -229,10 +229,11 @@ void tls_bufferevent_error(struct bufferevent *bev, char *out, size_t n)
                  hint ? "; " : "", hint ? hint : "");
         return;
     }
-    if (code)
+    /* What is no more than an SSL_ERROR_ number came of the socket: its errno tells more. */
+    if (ERR_GET_LIB(code) != 0)
         text = ERR_reason_error_string(code);
     if (text)
         snprintf(out, n, "%s", text);
-    else if (code)
+    else if (ERR_GET_LIB(code) != 0)
         snprintf(out, n, "error %lx", code);
 }
