@@ -22,7 +22,7 @@ static void set_defaults(struct config *c)
     c->trace.batch.queue = 16384;
     c->trace.batch.size = 512;
     c->trace.batch.delay = SECONDS(1);
-    c->trace.batch.timeout = SECONDS(30);
+    c->trace.batch.timeout = SECONDS(600);
     c->limits = (struct limits){.header_bytes = 64 << 10,
                                 .headers = 100,
                                 .url_bytes = 16 << 10,

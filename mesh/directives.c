@@ -306,7 +306,7 @@ static const struct directive rows[] = {
          "delay 200ms;"),
      .read = read_duration_field,
      .field = {FIELD(struct trace_config, batch.delay), 1, YEARS, false}, ARGS(1, 1)},
-    {ROW(CONTEXT_BATCH, "timeout", "TIME", "of one batch, its retries included", "30s",
+    {ROW(CONTEXT_BATCH, "timeout", "TIME", "of one batch, its retries included", "10m",
          "timeout 10s;"),
      .read = read_duration_field,
      .field = {FIELD(struct trace_config, batch.timeout), 1, YEARS, false}, ARGS(1, 1)},
