@@ -53,6 +53,7 @@ void exchange_connect(struct exchange *x)
     x->ask.failed = on_ask_failed;
     x->ask.method = x->request->method;
     x->ask.fresh = x->retried;
+    x->ask.queued = false;
     upstream_ask(x->endpoint, &x->ask);
     if (x->state == EXCHANGE_CONNECTING && x->ask.upstream && x->endpoint->connect_timeout) {
         /* Dialling has its own time; this one is for a place in the queue. */
@@ -163,6 +164,8 @@ static void on_ready(struct upstream_ask *a, struct stream *s, bool reused)
     x->span.pooled = reused;
     x->span.peer = x->front->direction == DIRECTION_OUTBOUND ? x->endpoint->address
                                                              : x->span.peer;
+    if (x->ask.queued)
+        exchange_phase(x, PHASE_QUEUE);
     exchange_enter(x, EXCHANGE_ASKED);
     if (!x->edited && !(x->edited = exchange_edit_request(x))) {
         exchange_fail(x, SPAN_ERROR_OVERLOAD, "the request's headers are too large to rewrite");

@@ -86,6 +86,7 @@ void exchange_span_request(struct exchange *x)
     if (s->kind == SPAN_SERVER) {
         s->peer = s->client = x->front->conn->peer;
         s->text[SPAN_FORWARDED_FOR] = leftmost(value_of(&m->fields, HEADER_X_FORWARDED_FOR));
+        s->text[SPAN_FORWARDED_HOST] = leftmost(value_of(&m->fields, HEADER_X_FORWARDED_HOST));
         s->text[SPAN_FORWARDED_PROTO] = leftmost(value_of(&m->fields, HEADER_X_FORWARDED_PROTO));
     }
     if (x->route) {

@@ -236,6 +236,7 @@ void upstream_ask(struct upstream *u, struct upstream_ask *a)
             return;
         }
     }
+    a->queued = u->n_waiting >= u->n_connecting;
     a->upstream = u;
     list_push_back(&u->waiting, &a->link);
     u->n_waiting++;

@@ -71,7 +71,8 @@ struct upstream_ask {
     void (*ready)(struct upstream_ask *a, struct stream *s, bool reused);
     void (*failed)(struct upstream_ask *a, enum span_error why, int error);
     struct str method;
-    bool fresh; /* not a kept connection */
+    bool fresh;  /* not a kept connection */
+    bool queued; /* set when it waits for a place: pool max was met */
 };
 void upstream_ask(struct upstream *u, struct upstream_ask *a);
 void upstream_cancel(struct upstream_ask *a);
