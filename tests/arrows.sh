@@ -37,7 +37,7 @@ is_one_of() {
 door_of() {
     case $1 in
     event2/* | event.h | evhttp.h) echo 'proxy/*' ;;
-    llhttp.h | llhttp/*) echo 'proxy/http1*.c' ;;
+    llhttp.h | llhttp/*) echo 'proxy/http1*.c proxy/http1_private.h' ;;
     nghttp2/*) echo 'proxy/http2*.c proxy/export_*.c' ;;
     openssl/*) echo 'proxy/tls*.c' ;;
     ares.h | ares_*.h) echo 'proxy/resolver*.c' ;;
@@ -166,6 +166,7 @@ proxy/a.c|"otlp/b.h"
 proxy/a.h|<event2/event.h>
 proxy/http1.c|<llhttp.h>
 proxy/http1_parse.c|<llhttp.h>
+proxy/http1_private.h|<llhttp.h>
 proxy/http2_stream.c|<nghttp2/nghttp2.h>
 proxy/export_client.c|<nghttp2/nghttp2.h>
 proxy/tls.c|<openssl/ssl.h>
