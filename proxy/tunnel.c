@@ -206,6 +206,15 @@ static void on_eof(struct conn *c)
 
 /* ---- connecting ---- */
 
+static void note_answer(struct tunnel *t, enum span_error why)
+{
+    if (!t->answer->status)
+        return;
+    t->status = (uint16_t)t->answer->status(why);
+    if (t->record.span)
+        t->record.span->status = t->status;
+}
+
 static void log_failed(struct worker *w, const struct address *to, int error)
 {
     char text[ADDRESS_TEXT_MAX];
@@ -229,6 +238,7 @@ static void dial_failed(struct tunnel *t, const struct address *to, int error)
     if (t->answer) {
         t->client.conn = NULL;
         t->answer->failed(client, why);
+        note_answer(t, why);
         conn_close_lingering(client);
     } else {
         conn_reset(client); /* what the client would have seen without us */
@@ -259,8 +269,10 @@ static void open_both(struct tunnel *t, struct str from_client, struct str from_
         span->phase[PHASE_CONNECTED] = worker_now(t->worker) - t->began;
     timer_disarm(&t->timer);
     keep_awake(t);
-    if (t->answer)
+    if (t->answer) {
         t->answer->connected(t->client.conn);
+        note_answer(t, SPAN_ERROR_NONE);
+    }
     conn_read(t->client.conn, true);
     conn_read(t->upstream.conn, true);
     forward(&t->client, from_client);
@@ -315,6 +327,11 @@ static bool keep_pending(struct tunnel *t, struct str bytes)
     return true;
 }
 
+static bool is_connected(const struct conn *upstream)
+{
+    return upstream && upstream->state == CONN_OPEN;
+}
+
 static struct tunnel *tunnel_new(const struct tunnel_setup *setup)
 {
     struct tunnel *t = calloc(1, sizeof(*t));
@@ -334,24 +351,31 @@ static struct tunnel *tunnel_new(const struct tunnel_setup *setup)
     nsec_t before = setup->span->start ? worker_wall(t->worker) - setup->span->start : 0;
     t->began = worker_now(t->worker) - (before > 0 ? before : 0);
     if (!tunnel_record_init(&t->record, setup->span, setup->sampled) ||
-        (!setup->upstream && !keep_pending(t, setup->from_client))) {
+        (!is_connected(setup->upstream) && !keep_pending(t, setup->from_client))) {
         free_tunnel(&t->burial);
         return NULL;
     }
     return t;
 }
 
+/* Dials, or waits for the dial that is under way. */
 static void dial(struct tunnel *t, const struct tunnel_setup *setup)
 {
     struct span *span = t->record.span;
     int error;
 
-    if (span && span->kind == SPAN_CLIENT && span->peer.family == 0)
-        span->peer = setup->to;
-    t->upstream.conn = conn_connect(t->worker, &setup->to, &tunnel_owner, &t->upstream, &error);
-    if (!t->upstream.conn)
-        dial_failed(t, &setup->to, error);
-    else if (setup->connect_timeout)
+    if (setup->upstream) {
+        conn_give(setup->upstream, &tunnel_owner, &t->upstream);
+    } else {
+        if (span && span->kind == SPAN_CLIENT && span->peer.family == 0)
+            span->peer = setup->to;
+        t->upstream.conn = conn_connect(t->worker, &setup->to, &tunnel_owner, &t->upstream, &error);
+        if (!t->upstream.conn) {
+            dial_failed(t, &setup->to, error);
+            return;
+        }
+    }
+    if (setup->connect_timeout)
         timer_arm(t->worker->timers, &t->timer, worker_now(t->worker) + setup->connect_timeout);
 }
 
@@ -364,8 +388,8 @@ struct tunnel *tunnel_start(const struct tunnel_setup *setup)
         conn_close(setup->client);
         front_count(w, setup->direction, -1);
         if (setup->upstream) {
+            metrics_add(w->metrics, COUNT_UPSTREAM_OPEN, is_connected(setup->upstream) ? -1 : 0);
             conn_close(setup->upstream);
-            metrics_add(w->metrics, COUNT_UPSTREAM_OPEN, -1);
         }
         return NULL;
     }
@@ -376,7 +400,7 @@ struct tunnel *tunnel_start(const struct tunnel_setup *setup)
                 1);
     conn_give(t->client.conn, &tunnel_owner, &t->client);
     tunnel_record_client_bytes(&t->record, setup->from_client);
-    if (!setup->upstream) {
+    if (!is_connected(setup->upstream)) {
         conn_read(t->client.conn, false);
         dial(t, setup);
         return t;

@@ -20,6 +20,9 @@ struct tunnel_answer {
     void (*connected)(struct conn *client);
     /* It could not be had: writes the response; the tunnel then closes the client lingering. */
     void (*failed)(struct conn *client, enum span_error why);
+    /* The status which that was (SPAN_ERROR_NONE: connected), for the span and the series; NULL:
+     * none. */
+    unsigned (*status)(enum span_error why);
 };
 
 struct tunnel_setup {

@@ -542,7 +542,12 @@ static void answer_failed(struct conn *client, enum span_error why)
                why == SPAN_ERROR_REFUSED ? STR("HTTP/1.1 502 Bad Gateway\r\n\r\n") : STR("?"));
 }
 
-static const struct tunnel_answer answer = {answer_connected, answer_failed};
+static unsigned answer_status(enum span_error why)
+{
+    return why == SPAN_ERROR_NONE ? 200 : 502;
+}
+
+static const struct tunnel_answer answer = {answer_connected, answer_failed, answer_status};
 
 START_TEST(connect_is_answered_before_any_byte_passes)
 {
@@ -558,6 +563,7 @@ START_TEST(connect_is_answered_before_any_byte_passes)
     RUN_UNTIL(s.worker, has_received(s.origin, &origin, "hello"));
     tunnel_cut(s.tunnel, SPAN_ERROR_DRAINING);
     ck_assert_uint_eq(told.response_bytes, 12);
+    ck_assert_uint_eq(told.status, 200);
     scene_end(&s);
 }
 END_TEST
@@ -576,6 +582,7 @@ START_TEST(connect_that_fails_is_answered_and_closed)
     ck_assert_int_eq(caller.ended, 1);
     ck_assert_str_eq(caller.text, "HTTP/1.1 502 Bad Gateway\r\n\r\n");
     ck_assert_int_eq(told.error, SPAN_ERROR_REFUSED);
+    ck_assert_uint_eq(told.status, 502);
     shutdown(s.caller, SHUT_WR); /* ends the lingering */
     RUN_UNTIL(s.worker, event_base_get_num_events(s.worker->base, EVENT_BASE_COUNT_ADDED) <= 1);
     scene_end(&s);
@@ -614,6 +621,27 @@ START_TEST(takes_over_an_upstream_that_is_there_with_what_both_had_sent)
     ck_assert_int_lt(told.duration, SECONDS(13));
     ck_assert_uint_eq(atomic_load(&series->by_class[1]), 1);
     ck_assert_uint_eq(atomic_load(&series->request_bytes), 5);
+    scene_end(&s);
+}
+END_TEST
+
+START_TEST(takes_over_a_dial_that_is_under_way)
+{
+    struct scene s;
+    struct got origin = {0};
+    int error, extra = -1;
+
+    scene_init(&s);
+    s.setup.upstream = conn_connect(s.worker, &s.origin_at, &nobody, NULL, &error);
+    ck_assert_ptr_nonnull(s.setup.upstream);
+    s.setup.from_client = STR("early");
+    scene_open(&s);
+    RUN_UNTIL(s.worker, has_received(s.origin, &origin, "early"));
+    set_nonblocking(s.origin_listening); /* one connection, and no other */
+    extra = accept(s.origin_listening, NULL, NULL);
+    ck_assert_int_lt(extra, 0);
+    tunnel_cut(s.tunnel, SPAN_ERROR_NONE);
+    ck_assert_int_ge(told.phase[PHASE_CONNECTED], 0);
     scene_end(&s);
 }
 END_TEST
@@ -705,6 +733,7 @@ int main(void)
     tcase_add_test(t, connect_is_answered_before_any_byte_passes);
     tcase_add_test(t, connect_that_fails_is_answered_and_closed);
     tcase_add_test(t, takes_over_an_upstream_that_is_there_with_what_both_had_sent);
+    tcase_add_test(t, takes_over_a_dial_that_is_under_way);
     tcase_add_loop_test(t, the_server_name_of_tls_is_told_however_it_came_and_no_byte_waits_for_it,
                         0, sizeof(hello) - 1);
     tcase_add_test(t, an_unsampled_tunnel_is_counted_and_not_told);
