@@ -383,6 +383,20 @@ static void write_batch(struct writer *w, const struct trace_config *t)
     close_block(w);
 }
 
+/* Of what is not said, what would have said the same: a comment, for OTEL_* may say otherwise. */
+static void note_batch(struct writer *w, const struct trace_config *t)
+{
+    begin(w, "# not said: batch { queue");
+    number(w, t->batch.queue);
+    buffer_add_str(w->out, STR("; size"));
+    number(w, t->batch.size);
+    buffer_add_str(w->out, STR("; delay"));
+    duration(w, t->batch.delay);
+    buffer_add_str(w->out, STR("; timeout"));
+    duration(w, t->batch.timeout);
+    buffer_add_str(w->out, STR("; }\n"));
+}
+
 static void write_trace(struct writer *w, const struct trace_config *t)
 {
     begin(w, "trace");
@@ -390,23 +404,19 @@ static void write_trace(struct writer *w, const struct trace_config *t)
     for (size_t i = 0; t->said_export && i < t->n_exports; i++)
         write_export(w, &t->exports[i]);
     if (!t->said_export)
-        begin(w, "# not said: export memory 1000;\n");
+        number_line(w, "# not said: export memory", t->exports[0].memory_spans, false);
     if (t->said_sample)
         write_sample(w, t);
     else
         begin(w, "# not said: sample parent;\n");
-    if (!t->said_propagate) {
-        begin(w, "# not said: propagate tracecontext baggage x-trace-id;\n");
-    } else {
-        begin(w, "propagate");
-        for (unsigned i = 0; i < t->propagators.n; i++)
-            raw(w, propagator_at(t->propagators.v[i])->name);
-        end(w);
-    }
+    begin(w, t->said_propagate ? "propagate" : "# not said: propagate");
+    for (unsigned i = 0; i < t->propagators.n; i++)
+        raw(w, propagator_at(t->propagators.v[i])->name);
+    end(w);
     if (t->said_batch)
         write_batch(w, t);
     else
-        begin(w, "# not said: batch { queue 16384; size 512; delay 1s; timeout 30s; }\n");
+        note_batch(w, t);
     write_names(w, "redact query", t->redact_query, t->n_redact_query);
     write_names(w, "capture request header", t->capture_request, t->n_capture_request);
     write_names(w, "capture response header", t->capture_response, t->n_capture_response);
