@@ -189,6 +189,7 @@ static bool serve(struct admin *a, struct event_base *base, int fd)
         close(fd);
         return false;
     }
+    a->bound = bound;
     a->door = admin_door_new(base, a->http, bound);
     evhttp_set_max_headers_size(a->http, ADMIN_HEADER_BYTES_MAX);
     evhttp_set_max_body_size(a->http, ADMIN_BODY_BYTES_MAX);
@@ -223,17 +224,28 @@ struct admin *admin_open(struct event_base *base, const struct address *address,
     return a;
 }
 
+void admin_close(struct admin *a)
+{
+    if (!a->bound)
+        return;
+    admin_door_close(a->door);
+    evhttp_del_accept_socket(a->http, a->bound);
+    a->bound = NULL;
+    if (a->address.family == AF_UNIX)
+        unlink(a->address.path);
+}
+
 void admin_free(struct admin *a)
 {
     if (!a)
         return;
+    if (a->door)
+        admin_close(a);
     admin_door_free(a->door);
     if (a->http)
         evhttp_free(a->http);
-    if (a->address.family == AF_UNIX && a->address.path) {
-        unlink(a->address.path);
+    if (a->address.family == AF_UNIX)
         free((void *)(uintptr_t)a->address.path);
-    }
     free(a);
 }
 

@@ -34,7 +34,10 @@ struct admin;
 /* Listens; requests are answered as the loop runs. NULL: err says why. */
 struct admin *admin_open(struct event_base *base, const struct address *address,
                          const struct admin_ops *ops, void *arg, struct error *err);
-void admin_free(struct admin *a); /* NULL is fine */
+/* Not from within an op: the request being answered is the port's. NULL is fine. */
+void admin_free(struct admin *a);
+/* Listens no more; connections that are open are served until admin_free(). */
+void admin_close(struct admin *a);
 /* Where it listens, the port that the system chose for port 0 included. */
 const struct address *admin_address(const struct admin *a);
 

@@ -10,7 +10,7 @@
 #include "proxy/admin_private.h"
 
 struct admin_door {
-    struct evconnlistener *listener; /* the evhttp's */
+    struct evconnlistener *listener; /* the evhttp's; NULL: it is no more */
     struct event *sweep;
     struct bufferevent *v[ADMIN_CONNECTIONS_MAX]; /* a reference each */
     unsigned n;
@@ -47,7 +47,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     sweep(d);
-    if (d->n < ADMIN_CONNECTIONS_MAX)
+    if (d->listener && d->n < ADMIN_CONNECTIONS_MAX)
         evconnlistener_enable(d->listener);
     if (d->n == 0)
         event_del(d->sweep);
@@ -86,6 +86,11 @@ struct admin_door *admin_door_new(struct event_base *base, struct evhttp *http,
     }
     evhttp_set_bevcb(http, on_accept, d);
     return d;
+}
+
+void admin_door_close(struct admin_door *d)
+{
+    d->listener = NULL;
 }
 
 void admin_door_free(struct admin_door *d)

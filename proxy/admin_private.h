@@ -24,7 +24,8 @@ struct evhttp_bound_socket;
 
 struct admin {
     struct evhttp *http;
-    struct admin_door *door; /* owned */
+    struct evhttp_bound_socket *bound; /* the evhttp's; NULL: it listens no more */
+    struct admin_door *door;           /* owned */
     struct address address;
     bool loopback;
     const struct admin_ops *ops;
@@ -44,6 +45,8 @@ struct admin_page {
 struct admin_door *admin_door_new(struct event_base *base, struct evhttp *http,
                                   struct evhttp_bound_socket *bound);
 void admin_door_free(struct admin_door *d); /* NULL is fine */
+/* Before the listener goes. */
+void admin_door_close(struct admin_door *d);
 
 /* Takes what is in the buffer; one that failed is a 500. */
 void admin_answer(struct evhttp_request *req, int status, const char *type, struct buffer *body);

@@ -61,7 +61,10 @@ static void on_signal(void *arg, int number)
 
 static void on_file_changed(void *arg)
 {
-    reload_unasked(arg);
+    struct supervisor *s = arg;
+
+    if (!s->drain)
+        reload_unasked(s);
 }
 
 static void on_endpoints(void *arg, struct endpoint_set *set)
@@ -227,6 +230,7 @@ static void release(struct supervisor *s)
     drain_free(s->drain);
     signals_free(s->signals);
     admin_free(s->admin);
+    supervisor_free_retired(s);
     config_watch_free(s->watch);
     endpoints_free(s->endpoints);
     resolver_free(s->resolver);
@@ -245,6 +249,7 @@ int supervisor_run(const struct supervisor_options *options)
     struct error err = {0};
     int status = 1;
 
+    list_init(&s.retired);
     signals_block();
     process_raise_descriptors();
     event_set_log_callback(on_libevent_log);

@@ -2,6 +2,7 @@
  * What the admin port shows of this process.
  */
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "proxy/process.h"
 #include "proxy/prometheus.h"
@@ -100,4 +101,52 @@ struct admin *supervisor_open_admin(struct supervisor *s, const struct config *c
     if (!config->admin.on)
         return NULL;
     return admin_open(s->base, &config->admin.location.address, &ops, s, err);
+}
+
+/* ---- one that was replaced ---- */
+
+struct retired_admin {
+    struct list link;
+    struct admin *admin;
+    struct event *timer;
+};
+
+static void retired_free(struct retired_admin *r)
+{
+    list_remove(&r->link);
+    admin_free(r->admin);
+    if (r->timer)
+        event_free(r->timer);
+    free(r);
+}
+
+static void on_retired(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    retired_free(arg);
+}
+
+void supervisor_retire_admin(struct supervisor *s, struct admin *admin)
+{
+    struct timeval moment = {1, 0};
+
+    if (!admin)
+        return;
+    admin_close(admin);
+    struct retired_admin *r = calloc(1, sizeof(*r));
+    if (!r)
+        abort(); /* a few bytes at a reload: there is nothing better to do */
+    r->admin = admin;
+    list_push_back(&s->retired, &r->link);
+    r->timer = evtimer_new(s->base, on_retired, r);
+    if (r->timer)
+        evtimer_add(r->timer, &moment);
+}
+
+void supervisor_free_retired(struct supervisor *s)
+{
+    LIST_FOR_EACH_SAFE (at, next, &s->retired) {
+        retired_free(container_of(at, struct retired_admin, link));
+    }
 }

@@ -29,6 +29,7 @@ struct supervisor {
     struct listen_sockets *sockets; /* a reference */
     struct fleet *fleet;
     struct admin *admin; /* NULL: the file has none */
+    struct list retired; /* admin ports that were replaced: they may be answering still */
     struct config_watch *watch;
     struct signals *signals;
     struct drain *drain; /* NULL: not yet */
@@ -48,5 +49,9 @@ void supervisor_watch(struct supervisor *s);
 /* On where the config says; NULL without an error where it says none. */
 struct admin *supervisor_open_admin(struct supervisor *s, const struct config *config,
                                     struct error *err);
+/* Ends it a moment later, as the request being answered may be one of its own. Taken; NULL is fine.
+ */
+void supervisor_retire_admin(struct supervisor *s, struct admin *admin);
+void supervisor_free_retired(struct supervisor *s);
 
 #endif

@@ -80,16 +80,17 @@ static bool prepare(struct supervisor *s, struct prepared *p, struct error *err)
 
 static void commit(struct supervisor *s, struct prepared *p)
 {
-    struct prepared old = {.config = s->config, .sockets = s->sockets, .admin = s->admin};
+    struct prepared old = {.config = s->config, .sockets = s->sockets};
 
     if (p->config->workers != s->config->workers && s->options.workers == 0)
         log_write(LOG_WARN, "reload", "another number of workers counts from the next start");
     s->config = p->config;
     s->sampler = p->sampler;
     s->sockets = p->sockets;
-    old.admin_moved = p->admin_moved;
-    if (p->admin_moved)
+    if (p->admin_moved) {
+        supervisor_retire_admin(s, s->admin);
         s->admin = p->admin;
+    }
     log_set_level(s->config->log_level);
     log_set_json(s->config->log_json);
     telemetry_reload(s->telemetry, s->config);

@@ -413,6 +413,23 @@ START_TEST(a_unix_socket_is_its_owners_alone_and_goes_with_the_port)
 }
 END_TEST
 
+START_TEST(closed_it_still_answers_those_who_are_connected)
+{
+    const char *request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    struct address address = *admin_address(admin);
+    struct error err = {0};
+    int fd = reach();
+
+    event_base_loop(base, EVLOOP_NONBLOCK);
+    admin_close(admin);
+    struct admin *next = admin_open(base, &address, &ops, NULL, &err); /* the address is free */
+    ck_assert_msg(next != NULL, "%s", err.text);
+    ck_assert_int_gt(send(fd, request, strlen(request), MSG_NOSIGNAL), 0);
+    ck_assert_int_eq(status_of(read_answer(fd)), 200);
+    admin_free(next);
+}
+END_TEST
+
 START_TEST(it_may_end_while_connections_are_open)
 {
     int fd = reach(), other = reach();
@@ -448,6 +465,7 @@ int main(void)
     tcase_add_test(t, too_many_connections_wait_until_others_end);
     tcase_add_test(t, an_address_in_use_is_an_error_that_names_it);
     tcase_add_test(t, a_unix_socket_is_its_owners_alone_and_goes_with_the_port);
+    tcase_add_test(t, closed_it_still_answers_those_who_are_connected);
     tcase_add_test(t, it_may_end_while_connections_are_open);
     suite_add_tcase(s, t);
     SRunner *runner = srunner_create(s);
