@@ -182,11 +182,8 @@ static void client_on_refused(void *owner, const struct refusal *why, struct mes
 {
     struct exchange *x = owner;
 
-    if (!x->request) {
-        x->request = partial;
-        exchange_span_begin(x, x->client->began);
-        exchange_span_request(x);
-    }
+    if (!x->request)
+        exchange_begin_refused(x, partial);
     exchange_refuse(x, why);
 }
 

@@ -87,6 +87,8 @@ static inline const struct config *exchange_config(const struct exchange *x)
 
 /* ---- exchange_request.c ---- */
 void exchange_begin(struct exchange *x, struct message *m);
+/* The same for what is refused: it has its span, in its trace, but no route. */
+void exchange_begin_refused(struct exchange *x, struct message *partial);
 /* After faults: to the upstream. */
 void exchange_go_on(struct exchange *x);
 /* To where the client wanted: the redirected connection's destination, or the name it gave a forward

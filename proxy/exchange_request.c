@@ -311,6 +311,16 @@ void exchange_go_on(struct exchange *x)
         no_route(x, "the route has no target");
 }
 
+void exchange_begin_refused(struct exchange *x, struct message *partial)
+{
+    x->request = partial;
+    x->recording = x->generation->recording;
+    exchange_span_begin(x, x->client->began);
+    join_trace(x, partial);
+    set_facts(x, partial);
+    exchange_span_request(x);
+}
+
 void exchange_begin(struct exchange *x, struct message *m)
 {
     uint64_t most = exchange_config(x)->limits.body_bytes;

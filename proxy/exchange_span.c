@@ -66,17 +66,6 @@ void exchange_span_request(struct exchange *x)
     s->text[SPAN_PATH] = m->path;
     s->text[SPAN_QUERY] = m->query;
     s->http_version = m->version;
-    if (!m->version && !m->method.n) { /* refused before anything was understood */
-        if (span_id_is_zero(&s->span_id)) {
-            trace_context_start(&x->context, &x->worker->random);
-            x->recording = x->generation->recording;
-            x->sampled = x->recording &&
-                         sampler_decide(&x->generation->sampler, NULL, &x->context.trace_id);
-            s->trace_id = x->context.trace_id;
-            s->span_id = x->context.span_id;
-            s->flags = (uint8_t)(x->context.flags | (x->sampled ? TRACE_FLAG_SAMPLED : 0));
-        }
-    }
     if (x->has_parent) {
         s->parent_span_id = x->parent.span_id;
         s->parent_remote = true;
