@@ -353,8 +353,8 @@ void otlp_response_read(enum transport_kind kind, const struct transport_respons
             read_http(response, out);
         return;
     case TRANSPORT_CONNECT_FAILED:
-        say(out, "%s; is a collector listening there?",
-            response->detail[0] ? response->detail : "cannot connect");
+        say(out, "%s%s", response->detail[0] ? response->detail : "cannot connect",
+            strstr(response->detail, "refused") ? "; is a collector listening there?" : "");
         return;
     case TRANSPORT_LOST:
         say(out, "%s", response->detail[0] ? response->detail : "closed without a whole answer");
