@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "bare_worker.h"
 #include "base/buffer.h"
+#include "stepped_worker.h"
 
 /* ---- a config of only listens ---- */
 
@@ -104,7 +104,7 @@ struct scene {
 
 static struct scene scene_of(const char *text)
 {
-    struct scene s = {bare_worker_new(65536), must_open(text, NULL, 1), NULL};
+    struct scene s = {stepped_worker_new(), must_open(text, NULL, 1), NULL};
 
     memset(&accepted, 0, sizeof(accepted));
     s.listeners = listeners_start(s.worker, s.worker->base, s.sockets, 0, on_accepted);
@@ -119,7 +119,7 @@ static void scene_end(struct scene *s)
         listeners_stop(s->listeners);
     close_accepted();
     listen_sockets_unref(s->sockets);
-    bare_worker_free(s->worker);
+    worker_free(s->worker);
 }
 
 static const char *const inbound = "inbound { listen 127.0.0.1:0; }";
@@ -247,7 +247,7 @@ START_TEST(each_worker_has_a_socket_of_its_own_on_the_same_port)
 {
     struct listen_sockets *sockets = must_open(inbound, NULL, 4);
     struct address at = where(sockets, DIRECTION_INBOUND);
-    struct worker *w = bare_worker_new(65536);
+    struct worker *w = stepped_worker_new();
     struct listeners *l[4];
     int fd[100];
 
@@ -263,7 +263,7 @@ START_TEST(each_worker_has_a_socket_of_its_own_on_the_same_port)
     for (unsigned i = 0; i < 100; i++)
         close(fd[i]);
     listen_sockets_unref(sockets);
-    bare_worker_free(w);
+    worker_free(w);
 }
 END_TEST
 
@@ -296,7 +296,7 @@ START_TEST(while_paused_connections_wait)
     for (int i = 0; i < 3; i++)
         fd[i] = connect_to(&at);
     for (int i = 0; i < 20; i++)
-        bare_worker_step(s.worker);
+        worker_step(s.worker);
     ck_assert_uint_eq(accepted.n, 1);
     accepted.pauses_at_once = NULL;
     listeners_pause(s.listeners, false);
@@ -319,11 +319,11 @@ START_TEST(without_descriptors_connections_wait_and_are_accepted_later)
     none.rlim_cur = (rlim_t)fd; /* the next one would be this, or higher */
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
     for (int i = 0; i < 20; i++)
-        bare_worker_step(s.worker);
+        worker_step(s.worker);
     ck_assert_uint_eq(accepted.n, 0);
     setrlimit(RLIMIT_NOFILE, &was);
     for (int i = 0; i < 20; i++)
-        bare_worker_step(s.worker);
+        worker_step(s.worker);
     ck_assert_uint_eq(accepted.n, 0); /* it pauses, so as not to spin */
     RUN_UNTIL(s.worker, accepted.n == 1);
     close(fd);

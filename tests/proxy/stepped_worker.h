@@ -1,9 +1,9 @@
 /*
- * As much of a worker as conns, tunnels and listeners need, run by the test
- * itself: no thread, no exchanges. To be included by one file of a test.
+ * A worker without a thread, whose loop the test runs step by step, and sockets
+ * for the test's own ends of its connections.
  */
-#ifndef SIDESPAN_TESTS_BARE_WORKER_H
-#define SIDESPAN_TESTS_BARE_WORKER_H
+#ifndef SIDESPAN_TESTS_STEPPED_WORKER_H
+#define SIDESPAN_TESTS_STEPPED_WORKER_H
 
 #include <check.h>
 #include <errno.h>
@@ -13,90 +13,28 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "proxy/conn_private.h"
 #include "proxy/front.h"
 #include "proxy/worker.h"
 
-/* ---- what worker.c does with exchanges besides ---- */
+#define STEPPED_WORKER_CONF "inbound { listen 127.0.0.1:0; } limits { buffer-bytes 64k; }"
 
-void worker_begin_turn(struct worker *w)
+static inline struct worker *stepped_worker_new(void)
 {
-    w->now = clock_monotonic();
-    w->wall_offset = clock_wall() - w->now;
-}
+    struct errors errors = {0};
+    struct error err = {0};
+    struct worker_setup setup = {
+        .n_workers = 1,
+        .config = config_parse("test.conf", STR(STEPPED_WORKER_CONF), NULL, &errors),
+        .recording = true,
+    };
+    struct worker *w;
 
-void worker_end_turn(struct worker *w)
-{
-    while (!list_empty(&w->dirty) || w->buried) {
-        conns_flush(w);
-        struct burial *b = w->buried;
-        w->buried = NULL;
-        while (b) {
-            struct burial *next = b->next;
-            b->free(b);
-            b = next;
-        }
-    }
-}
-
-void worker_bury(struct worker *w, struct burial *b, void (*fn)(struct burial *b))
-{
-    b->free = fn;
-    b->next = w->buried;
-    w->buried = b;
-}
-
-void worker_busy_add(struct worker *w, int n)
-{
-    atomic_fetch_add(&w->busy, (unsigned)n);
-}
-
-void front_count(struct worker *w, unsigned direction, int n)
-{
-    w->open += (unsigned)n;
-}
-
-static void bare_begin(void *arg)
-{
-    worker_begin_turn(arg);
-}
-
-static void bare_end(void *arg)
-{
-    worker_end_turn(arg);
-}
-
-static inline struct worker *bare_worker_new(size_t buffer_bytes)
-{
-    struct worker *w = calloc(1, sizeof(*w));
-
-    w->base = event_base_new();
-    w->timers = timers_new(w->base);
-    timers_set_turn(w->timers, bare_begin, bare_end, w);
-    w->metrics = metrics_new();
-    w->receive = malloc(WORKER_RECEIVE_BYTES);
-    w->generation = calloc(1, sizeof(*w->generation));
-    w->generation->config = calloc(1, sizeof(*w->generation->config));
-    w->generation->config->limits.buffer_bytes = buffer_bytes;
-    list_init(&w->dirty);
-    list_init(&w->idle);
-    list_init(&w->tunnels);
-    list_init(&w->active);
-    worker_begin_turn(w);
+    ck_assert_msg(setup.config != NULL, "%s", errors.n ? errors.v[0].text : "");
+    w = worker_new(&setup, &err);
+    ck_assert_msg(w != NULL, "%s", err.text);
+    config_unref(setup.config);
+    errors_release(&errors);
     return w;
-}
-
-static inline void bare_worker_free(struct worker *w)
-{
-    worker_end_turn(w);
-    out_turns_free(w);
-    timers_free(w->timers);
-    metrics_free(w->metrics);
-    event_base_free(w->base);
-    free(w->receive);
-    free(w->generation->config);
-    free(w->generation);
-    free(w);
 }
 
 static inline int64_t counted(const struct worker *w, enum counter c)
@@ -104,7 +42,7 @@ static inline int64_t counted(const struct worker *w, enum counter c)
     return atomic_load(&w->metrics->v[c]);
 }
 
-static inline void bare_worker_step(struct worker *w)
+static inline void worker_step(struct worker *w)
 {
     event_base_loop(w->base, EVLOOP_NONBLOCK);
 }
@@ -113,11 +51,11 @@ static inline void bare_worker_step(struct worker *w)
 #define RUN_UNTIL(w, condition)                                                 \
     do {                                                                        \
         nsec_t until_ = clock_monotonic() + SECONDS(10);                        \
-        bare_worker_step(w);                                                    \
+        worker_step(w);                                                         \
         while (!(condition)) {                                                  \
             ck_assert_msg(clock_monotonic() < until_, "never: %s", #condition); \
             usleep(100);                                                        \
-            bare_worker_step(w);                                                \
+            worker_step(w);                                                     \
         }                                                                       \
     } while (0)
 
