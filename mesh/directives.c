@@ -218,7 +218,7 @@ static const struct directive rows[] = {
          NULL, "export otlp grpc://collector:4317;"),
      .word = "otlp", .read = read_export, ARGS(2, 2), .block = BLOCK_MAY, .repeats = true},
     {ROW(CONTEXT_TRACE, "export", "console [pretty]",
-         "spans are written to standard output, a line of JSON each, or for people", NULL,
+         "spans are written to standard output, a line each, or with all attributes as JSON", NULL,
          "export console pretty;"),
      .word = "console", .read = read_export, ARGS(1, 2), .repeats = true},
     {ROW(CONTEXT_TRACE, "export", "memory [N]",

@@ -23,8 +23,8 @@ static const unsigned may_enter[] = {
     [EXCHANGE_FAULT] = TO(EXCHANGE_RESOLVING) | TO(EXCHANGE_CONNECTING) | TO(EXCHANGE_ANSWERING) |
                        TO(EXCHANGE_ENDED),
     [EXCHANGE_RESOLVING] = TO(EXCHANGE_CONNECTING) | TO(EXCHANGE_ANSWERING) | TO(EXCHANGE_ENDED),
-    [EXCHANGE_CONNECTING] = TO(EXCHANGE_CONNECTING) | TO(EXCHANGE_ASKED) | TO(EXCHANGE_ANSWERING) |
-                            TO(EXCHANGE_ENDED),
+    [EXCHANGE_CONNECTING] =
+        TO(EXCHANGE_CONNECTING) | TO(EXCHANGE_ASKED) | TO(EXCHANGE_ANSWERING) | TO(EXCHANGE_ENDED),
     [EXCHANGE_ASKED] = TO(EXCHANGE_CONNECTING) | TO(EXCHANGE_ANSWERING) | TO(EXCHANGE_ENDED),
     [EXCHANGE_ANSWERING] = TO(EXCHANGE_ENDED),
     [EXCHANGE_ENDED] = 0,
@@ -36,7 +36,8 @@ void exchange_phase(struct exchange *x, enum span_phase phase)
         x->span.phase[phase] = worker_now(x->worker) - x->began;
 }
 
-/* The one place where the state changes: checks the step, stamps the span, sets the new deadline. */
+/* The one place where the state changes: checks the step, stamps the span, sets the new deadline.
+ */
 void exchange_enter(struct exchange *x, enum exchange_state next)
 {
     assert(may_enter[x->state] & TO(next));
@@ -44,7 +45,7 @@ void exchange_enter(struct exchange *x, enum exchange_state next)
         exchange_phase(x, PHASE_FAULT);
     if (next == EXCHANGE_ASKED)
         exchange_phase(x, PHASE_CONNECTED);
-    if (next == EXCHANGE_ANSWERING)
+    if (next == EXCHANGE_ANSWERING && !x->local)
         exchange_phase(x, PHASE_FIRST_BYTE);
     x->state = (uint8_t)next;
     x->last_activity = worker_now(x->worker);
@@ -108,7 +109,13 @@ static void client_on_chunk(void *owner, uint64_t size)
 {
     struct exchange *x = owner;
 
-    if (x->upstream && x->held.n == x->held_sent)
+    if (x->local)
+        return;
+    if ((!x->upstream || x->replayable) && !exchange_hold_chunk(x, size)) {
+        exchange_fail(x, SPAN_ERROR_OVERLOAD, "no memory for the request body");
+        return;
+    }
+    if (x->upstream)
         x->upstream->codec->send_chunk(x->upstream, size);
 }
 
@@ -118,21 +125,6 @@ static bool body_allowed(struct exchange *x, size_t n)
 
     x->span.request_bytes += n;
     return !limit || x->span.request_bytes <= limit;
-}
-
-/* Kept while it cannot be sent, or may have to be sent again. */
-static void hold_body(struct exchange *x, struct str data)
-{
-    if (x->upstream && x->held.n + data.n > REPLAY_BYTES_MAX) {
-        x->replayable = false; /* too much to keep: it was sent, and that must do */
-        buffer_reset(&x->held);
-        x->held_sent = 0;
-        return;
-    }
-    if (!buffer_add(&x->held, data.p, data.n))
-        x->replayable = false;
-    if (x->upstream)
-        x->held_sent = x->held.n;
 }
 
 static void client_on_body(void *owner, struct str data)
@@ -150,15 +142,14 @@ static void client_on_body(void *owner, struct str data)
         return;
     }
     if (!x->upstream) {
-        hold_body(x, data);
-        if (x->held.failed)
+        if (!exchange_hold_data(x, data))
             exchange_fail(x, SPAN_ERROR_OVERLOAD, "no memory for the request body");
         else if (x->held.n > exchange_config(x)->limits.buffer_bytes)
             x->client->codec->pause(x->client, true);
         return;
     }
     if (x->replayable)
-        hold_body(x, data);
+        exchange_hold_data(x, data);
     x->upstream->codec->send_body(x->upstream, data);
     if (x->upstream->codec->blocked(x->upstream))
         x->client->codec->pause(x->client, true);
@@ -176,6 +167,8 @@ static void client_on_end(void *owner, const struct headers *trailers)
         return;
     x->upstream->codec->send_end(x->upstream, trailers);
     exchange_phase(x, PHASE_REQUEST);
+    if (x->response_ended)
+        exchange_end(x);
 }
 
 static void client_on_refused(void *owner, const struct refusal *why, struct message *partial)
@@ -221,8 +214,8 @@ static void log_failure(struct exchange *x, enum span_error why, const char *det
         return;
     trace_id_to_hex(&x->span.trace_id, hex);
     log_write(LOG_WARN, "exchange", "%s: %s: %.*s %.*s%.*s trace %.*s%s", span_error_text(why),
-              detail, STR_ARG(m->method), STR_ARG(m->authority), STR_ARG(m->path), TRACE_ID_HEX, hex,
-              held ? " (others were not written)" : "");
+              detail, STR_ARG(m->method), STR_ARG(m->authority), STR_ARG(m->path), TRACE_ID_HEX,
+              hex, held ? " (others were not written)" : "");
 }
 
 void exchange_fail(struct exchange *x, enum span_error why, const char *detail)
@@ -299,13 +292,14 @@ static void exchange_clear(struct exchange *x)
     x->resolving = NULL;
     x->series = NULL;
     x->deadline = x->fault_until = x->queue_until = x->idle_limit = 0;
-    x->held_sent = 0;
+    x->addresses = NULL;
+    x->n_addresses = x->next_address = 0;
     memset(x->skip, 0, sizeof x->skip);
     x->state = EXCHANGE_NEW;
     x->request_ended = x->response_begun = x->response_ended = false;
     x->has_parent = x->sampled = x->recording = x->span_open = false;
     x->local = x->reused = x->retried = x->refused = x->tunnelled = false;
-    x->edited = x->interim = x->end_with_request = false;
+    x->edited = x->interim = x->end_with_request = x->upstream_closes = false;
     x->replayable = true;
 }
 
@@ -326,8 +320,9 @@ bool exchange_open(struct front *f, struct stream *client)
     client->arena = &x->arena;
     list_push_back(&w->active, &x->link);
     worker_busy_add(w, 1);
-    metrics_add(w->metrics, f->direction == DIRECTION_INBOUND ? COUNT_ACTIVE_INBOUND
-                                                              : COUNT_ACTIVE_OUTBOUND, 1);
+    metrics_add(w->metrics,
+                f->direction == DIRECTION_INBOUND ? COUNT_ACTIVE_INBOUND : COUNT_ACTIVE_OUTBOUND,
+                1);
     return true;
 }
 
@@ -376,8 +371,10 @@ void exchange_end(struct exchange *x)
         exchange_span_report(x);
     list_remove(&x->link);
     worker_busy_add(w, -1);
-    metrics_add(w->metrics, x->front->direction == DIRECTION_INBOUND ? COUNT_ACTIVE_INBOUND
-                                                                     : COUNT_ACTIVE_OUTBOUND, -1);
+    metrics_add(w->metrics,
+                x->front->direction == DIRECTION_INBOUND ? COUNT_ACTIVE_INBOUND
+                                                         : COUNT_ACTIVE_OUTBOUND,
+                -1);
     worker_bury(w, &x->burial, exchange_reuse);
     give_back_client(x);
 }

@@ -2,8 +2,8 @@
  * One try of a request at one endpoint, and whether there may be another.
  */
 #include <errno.h>
-#include <netinet/in.h>
 #include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -41,9 +41,9 @@ void exchange_connect(struct exchange *x)
     if (!x->endpoint)
         choose_endpoint(x);
     if (!x->endpoint) {
-        exchange_fail(x, x->cluster->set && x->cluster->set->error ? SPAN_ERROR_DNS
-                                                                   : SPAN_ERROR_NO_ENDPOINT,
-                      no_endpoint_text(x->cluster));
+        exchange_fail(
+            x, x->cluster->set && x->cluster->set->error ? SPAN_ERROR_DNS : SPAN_ERROR_NO_ENDPOINT,
+            no_endpoint_text(x->cluster));
         return;
     }
     x->endpoint->in_flight++;
@@ -102,15 +102,21 @@ static void on_ask_failed(struct upstream_ask *a, enum span_error why, int error
     struct exchange *x = container_of(a, struct exchange, ask);
     const char *detail = connect_detail(x, why, error);
 
-    x->span.peer = x->endpoint->address;
-    if (elsewhere(x)) {
-        x->span.error = (uint8_t)why;
-        exchange_span_again(x);
-        forget_endpoint(x);
-        exchange_connect(x);
+    bool another = x->next_address < x->n_addresses || elsewhere(x);
+
+    if (x->front->direction == DIRECTION_OUTBOUND)
+        x->span.peer = x->endpoint->address;
+    if (!another) {
+        exchange_fail(x, why, detail);
         return;
     }
-    exchange_fail(x, why, detail);
+    x->span.error = (uint8_t)why;
+    exchange_span_again(x);
+    forget_endpoint(x);
+    if (x->n_addresses)
+        exchange_next_address(x);
+    else
+        exchange_connect(x);
 }
 
 /* ---- the request goes out ---- */
@@ -135,14 +141,12 @@ static void send_what_is_there(struct exchange *x)
 
     s->codec->send_head(s, m, bodyless);
     if (x->held.n) {
-        s->codec->send_body(s, buffer_str(&x->held));
+        exchange_send_held(x);
         conn_flush(http1_conn(http1_of(s))); /* held may grow, and move, in this turn */
-        x->held_sent = x->held.n;
     }
     if (!x->reused) { /* a fresh connection is not stale: nothing need be kept */
         x->replayable = false;
         buffer_reset(&x->held);
-        x->held_sent = 0;
     }
     if (x->request_ended) {
         s->codec->send_end(s, x->request_trailers);
@@ -162,8 +166,7 @@ static void on_ready(struct upstream_ask *a, struct stream *s, bool reused)
     s->owner = x;
     s->arena = &x->arena;
     x->span.pooled = reused;
-    x->span.peer = x->front->direction == DIRECTION_OUTBOUND ? x->endpoint->address
-                                                             : x->span.peer;
+    x->span.peer = x->front->direction == DIRECTION_OUTBOUND ? x->endpoint->address : x->span.peer;
     if (x->ask.queued)
         exchange_phase(x, PHASE_QUEUE);
     exchange_enter(x, EXCHANGE_ASKED);
@@ -222,7 +225,6 @@ bool exchange_retry(struct exchange *x, enum span_error why)
     exchange_span_again(x);
     exchange_drop_stream(x);
     x->endpoint->in_flight--;
-    x->held_sent = 0;
     exchange_connect(x);
     return true;
 }
@@ -235,6 +237,7 @@ static void on_final_head(struct exchange *x, struct message *m)
     x->response = m;
     x->span.status = m->status;
     x->replayable = false;
+    x->upstream_closes = m->close;
     if (m->upgrade) {
         exchange_upgrade(x, m);
         return;
@@ -291,7 +294,9 @@ static void on_end(void *owner, const struct headers *trailers)
     /* HTTP/1.0 and HEAD have no place for trailers; the codec leaves them out. */
     x->client->codec->send_end(x->client, trailers);
     x->response_ended = true;
-    exchange_end(x);
+    /* An early response: whoever reads on is given the rest of the request. */
+    if (x->request_ended || x->upstream_closes)
+        exchange_end(x);
 }
 
 static void on_refused(void *owner, const struct refusal *why, struct message *partial)
@@ -314,7 +319,9 @@ static void on_failed(void *owner, enum span_error why)
 {
     struct exchange *x = owner;
 
-    if (!exchange_retry(x, why))
+    if (x->response_ended) /* all that was wanted of it is here */
+        exchange_end(x);
+    else if (!exchange_retry(x, why))
         exchange_fail(x, why, failure_detail(why));
 }
 

@@ -125,14 +125,15 @@ static bool add_forwarded(struct exchange *x, struct headers *f)
         if (f->v[i].id == HEADER_X_FORWARDED_FOR)
             last = &f->v[i];
     if (last && last->value.n) {
-        struct str joined = arena_printf(&x->arena, "%.*s, %.*s", STR_ARG(last->value),
-                                         STR_ARG(text));
+        struct str joined =
+            arena_printf(&x->arena, "%.*s, %.*s", STR_ARG(last->value), STR_ARG(text));
 
         if (!joined.p)
             return false;
         last->value = joined;
     } else if (!(text = arena_dup(&x->arena, text)).p ||
-               !headers_add_id(f, &x->arena, HEADER_X_FORWARDED_FOR, STR("x-forwarded-for"), text)) {
+               !headers_add_id(f, &x->arena, HEADER_X_FORWARDED_FOR, STR("x-forwarded-for"),
+                               text)) {
         return false;
     }
     return headers_find(f, HEADER_X_FORWARDED_PROTO) ||
@@ -155,7 +156,8 @@ static bool set_host(struct exchange *x, struct headers *f, struct str host)
 static bool set_target(struct exchange *x, struct message *m)
 {
     if (x->route && x->route->rewrite) {
-        struct str to = template_expand_url(x->route->rewrite, &x->facts, &x->choice.params, &x->arena);
+        struct str to =
+            template_expand_url(x->route->rewrite, &x->facts, &x->choice.params, &x->arena);
 
         if (!to.p)
             return false;
@@ -166,9 +168,9 @@ static bool set_target(struct exchange *x, struct message *m)
     }
     if (m->target.n && (m->target.p[0] == '/' || m->target.p[0] == '*'))
         return true;
-    m->target = m->query.p ? arena_printf(&x->arena, "%.*s?%.*s", STR_ARG(m->path),
-                                          STR_ARG(m->query))
-                           : m->path;
+    m->target = m->query.p
+                    ? arena_printf(&x->arena, "%.*s?%.*s", STR_ARG(m->path), STR_ARG(m->query))
+                    : m->path;
     return m->target.p != NULL;
 }
 

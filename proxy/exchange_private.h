@@ -26,47 +26,49 @@ enum exchange_state {
 enum { EXCHANGE_ARENA_LIMIT = 1024 * 1024, REPLAY_BYTES_MAX = 64 * 1024, SKIP_WORDS = 4 };
 
 struct exchange {
-    struct list link;           /* in worker->active */
+    struct list link; /* in worker->active */
     struct burial burial;
     struct worker *worker;
     struct generation *generation; /* a reference */
-    struct front *front;        /* borrowed: it outlives the stream */
-    struct stream *client;      /* NULL once given back */
-    struct stream *upstream;    /* NULL while there is none */
-    struct message *request;    /* in the arena */
-    struct message *response;   /* in the arena; the final one */
+    struct front *front;           /* borrowed: it outlives the stream */
+    struct stream *client;         /* NULL once given back */
+    struct stream *upstream;       /* NULL while there is none */
+    struct message *request;       /* in the arena */
+    struct message *response;      /* in the arena; the final one */
     const struct headers *request_trailers;
-    const struct route *route;  /* NULL: none took it */
+    const struct route *route; /* NULL: none took it */
     const struct target *target;
     const struct fault *aborted; /* strikes when the delay is over; NULL: none */
-    uint16_t resolve_port;      /* of the name that is being resolved */
+    uint16_t resolve_port;       /* of the name that is being resolved */
+    struct address *addresses;   /* in the arena: what the name was resolved to */
+    size_t n_addresses, next_address;
     struct cluster_state *cluster; /* borrowed of the generation; NULL: an original destination */
-    struct upstream *endpoint;  /* a reference; NULL: none chosen */
+    struct upstream *endpoint;     /* a reference; NULL: none chosen */
     struct upstream_ask ask;
-    struct resolve *resolving;  /* NULL: no question is under way */
+    struct resolve *resolving; /* NULL: no question is under way */
     struct series *series;
     struct timer timer;
-    nsec_t began;               /* of the present attempt's span */
+    nsec_t began; /* of the present attempt's span */
     nsec_t started, deadline, fault_until, queue_until, last_activity, idle_limit;
-    struct buffer held;         /* body bytes: not sent yet, or kept to be sent again */
-    size_t held_sent;           /* of these, sent on the present attempt */
-    uint64_t skip[SKIP_WORDS];  /* endpoints that refused, by index */
+    struct buffer held;        /* of the body: not sent yet, or kept to be sent again */
+    uint64_t skip[SKIP_WORDS]; /* endpoints that refused, by index */
     struct route_choice choice;
-    struct request facts;       /* what the decisions see */
+    struct request facts; /* what the decisions see */
     struct trace_context parent, context;
     uint8_t state;
     bool request_ended, response_begun, response_ended;
     bool has_parent, sampled, recording, span_open;
-    bool local;                 /* answered by us: what else the client sends is thrown away */
-    bool reused;                /* the attempt is on a kept connection */
+    bool local;  /* answered by us: what else the client sends is thrown away */
+    bool reused; /* the attempt is on a kept connection */
     bool retried;
-    bool replayable;            /* held has all of the body so far */
+    bool replayable;      /* held has all of the body so far */
+    bool upstream_closes; /* the response said so */
     bool refused;
-    bool tunnelled;             /* the tunnel reports the span */
-    bool edited;                /* the request's fields are those that are sent on */
-    bool interim;               /* an interim response came: somebody has read the request */
-    bool end_with_request;      /* answered by us; over when the request is */
-    uint64_t sent_before;       /* bytes on the attempt's connection before this request */
+    bool tunnelled;        /* the tunnel reports the span */
+    bool edited;           /* the request's fields are those that are sent on */
+    bool interim;          /* an interim response came: somebody has read the request */
+    bool end_with_request; /* answered by us; over when the request is */
+    uint64_t sent_before;  /* bytes on the attempt's connection before this request */
     struct span span;
     struct arena arena;
 };
@@ -91,9 +93,11 @@ void exchange_begin(struct exchange *x, struct message *m);
 void exchange_begin_refused(struct exchange *x, struct message *partial);
 /* After faults: to the upstream. */
 void exchange_go_on(struct exchange *x);
-/* To where the client wanted: the redirected connection's destination, or the name it gave a forward
- * proxy. */
+/* To where the client wanted: the redirected connection's destination, or the name it gave a
+ * forward proxy. */
 void exchange_to_original(struct exchange *x);
+/* To the next address of the name that was resolved; there must be one. */
+void exchange_next_address(struct exchange *x);
 
 /* ---- exchange_headers.c ---- */
 /* Makes the request's fields those that are sent on. False: the arena is full. */
@@ -112,10 +116,17 @@ void exchange_drop_stream(struct exchange *x);
 void exchange_release_upstream(struct exchange *x, bool whole);
 extern const struct stream_events exchange_upstream_events;
 
+/* ---- exchange_body.c ---- */
+/* Keeps what came of the body. False: no memory, and it was not sent either. */
+bool exchange_hold_chunk(struct exchange *x, uint64_t size);
+bool exchange_hold_data(struct exchange *x, struct str data);
+/* Sends all that is kept. */
+void exchange_send_held(struct exchange *x);
+
 /* ---- exchange_reply.c ---- */
 /* Answers instead of an upstream. Text is borrowed until the end of the turn. */
 void exchange_reply(struct exchange *x, unsigned status, struct str text, const char *reason);
-void exchange_respond(struct exchange *x);  /* `respond` and `redirect` */
+void exchange_respond(struct exchange *x); /* `respond` and `redirect` */
 void exchange_refuse(struct exchange *x, const struct refusal *why);
 unsigned status_of_error(enum span_error e);
 struct str reason_phrase(unsigned status);

@@ -17,8 +17,8 @@ static bool wants_span(const struct exchange *x)
 /* Extracts or starts the context; decides; the ids of our span are made in any case. */
 static void join_trace(struct exchange *x, struct message *m)
 {
-    enum extract_result found = propagators_extract(&x->generation->propagators, &m->fields,
-                                                    &x->arena, &x->parent);
+    enum extract_result found =
+        propagators_extract(&x->generation->propagators, &m->fields, &x->arena, &x->parent);
 
     x->has_parent = found == EXTRACT_VALID;
     x->span.invalid_parent = found == EXTRACT_INVALID;
@@ -31,8 +31,8 @@ static void join_trace(struct exchange *x, struct message *m)
         trace_context_start(&x->context, &x->worker->random);
     }
     x->sampled = x->recording && wants_span(x);
-    x->context.flags = (uint8_t)((x->context.flags & ~TRACE_FLAG_SAMPLED) |
-                                 (x->sampled ? TRACE_FLAG_SAMPLED : 0));
+    x->context.flags =
+        (uint8_t)((x->context.flags & ~TRACE_FLAG_SAMPLED) | (x->sampled ? TRACE_FLAG_SAMPLED : 0));
     if (x->recording && !x->sampled)
         metrics_add(x->worker->metrics, COUNT_UNSAMPLED, 1);
 }
@@ -190,23 +190,42 @@ static void to_address(struct exchange *x, const struct address *to)
     exchange_connect(x);
 }
 
+void exchange_next_address(struct exchange *x)
+{
+    to_address(x, &x->addresses[x->next_address++]);
+}
+
+/* All of them, from a random one on: the next is tried where one refuses. */
+static bool keep_addresses(struct exchange *x, const struct resolved *result)
+{
+    size_t first = random_below(&x->worker->random, result->n);
+
+    x->addresses = arena_array(&x->arena, result->n, sizeof *x->addresses);
+    if (!x->addresses)
+        return false;
+    for (size_t i = 0; i < result->n; i++) {
+        x->addresses[i] = result->v[(first + i) % result->n];
+        x->addresses[i].port = x->resolve_port;
+    }
+    x->n_addresses = result->n;
+    return true;
+}
+
 static void on_resolved(void *arg, const struct resolved *result)
 {
     struct exchange *x = arg;
     struct worker *w = x->worker;
-    struct address to;
     bool own_turn = x->resolving != NULL; /* else it was answered within the question */
 
     if (own_turn)
         worker_begin_turn(w);
     x->resolving = NULL;
-    if (result->error) {
+    if (result->error)
         exchange_fail(x, SPAN_ERROR_DNS, result->error);
-    } else {
-        to = result->v[random_below(&w->random, result->n)];
-        to.port = x->resolve_port;
-        to_address(x, &to);
-    }
+    else if (!keep_addresses(x, result))
+        exchange_fail(x, SPAN_ERROR_OVERLOAD, "no memory for the addresses of the name");
+    else
+        exchange_next_address(x);
     if (own_turn)
         worker_end_turn(w);
 }

@@ -46,7 +46,7 @@ void exchange_capture(struct exchange *x, const struct message *m, bool response
     for (size_t i = 0; i < n && x->sampled; i++) {
         const struct header *h = headers_find_name(&m->fields, names[i]);
 
-        if (h)
+        for (; h; h = headers_next(&m->fields, h))
             span_add_extra(&x->span, response ? EXTRA_RESPONSE_HEADER : EXTRA_REQUEST_HEADER,
                            names[i], h->value);
     }

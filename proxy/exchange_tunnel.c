@@ -83,7 +83,13 @@ static void failed(struct conn *client, enum span_error why)
     conn_flush(client);
 }
 
-static const struct tunnel_answer connect_answer = {connected, failed};
+static unsigned answered(enum span_error why)
+{
+    return why ? status_of_error(why) : 200;
+}
+
+static const struct tunnel_answer connect_answer = {
+    .connected = connected, .failed = failed, .status = answered};
 
 void exchange_connect_method(struct exchange *x)
 {

@@ -14,7 +14,8 @@
 #include "proxy/tunnel.h"
 #include "proxy/upstream.h"
 
-/* How long a client may be silent before its destination is dialled, where that was not done at once. */
+/* How long a client may be silent before its destination is dialled, where that was not done at
+ * once. */
 #define SILENCE MILLISECONDS(20)
 /* How long it may stay silent when that failed: a request may still get an answer that says why. */
 #define LAST_WORD MILLISECONDS(200)
@@ -28,12 +29,33 @@ struct sniffing {
     struct upstream *endpoint; /* a reference; NULL: no destination is known without a request */
     struct cluster_state *cluster;
     bool connected;
-    int dial_error; /* errno; 0: none */
+    int dial_error;    /* errno; 0: none */
+    nsec_t dial_at;    /* the destination is dialled then; 0: not, or done */
+    nsec_t dial_until; /* the connection must be there by then; 0: none is being made */
+    nsec_t give_up;    /* whoever has not said enough by then is not waited for */
     size_t n;
     char *bytes; /* owned: the first bytes while they do not tell */
 };
 
 static const struct conn_owner client_owner, upstream_owner;
+
+/* ---- time ---- */
+
+static void rearm(struct sniffing *s)
+{
+    nsec_t at = s->give_up;
+
+    if (s->dial_at && s->dial_at < at)
+        at = s->dial_at;
+    if (s->dial_until && s->dial_until < at)
+        at = s->dial_until;
+    timer_arm(s->front->worker->timers, &s->timer, at);
+}
+
+static nsec_t in(const struct sniffing *s, nsec_t after)
+{
+    return worker_now(s->front->worker) + after;
+}
 
 /* ---- the destination that needs no request ---- */
 
@@ -171,7 +193,8 @@ static void to_tunnel(struct sniffing *s, struct str from_client, struct str fro
         fail(s, SPAN_ERROR_NO_ROUTE);
         return;
     }
-    if (s->upstream && !s->connected) /* the tunnel dials itself: it knows how to wait and to fail */
+    if (s->upstream &&
+        !s->connected) /* the tunnel dials itself: it knows how to wait and to fail */
         close_upstream(s);
     setup.upstream = s->upstream;
     setup.to = s->endpoint->address;
@@ -218,6 +241,9 @@ static void decide(struct sniffing *s, char *data, size_t n)
             }
             memcpy(s->bytes, data, n);
             s->n = n;
+            /* A first word that trickles is a head that trickles. */
+            s->give_up = in(s, worker_config(s->front->worker)->timeouts.header);
+            rearm(s);
         }
         return;
     case SNIFF_HTTP1:
@@ -288,8 +314,11 @@ static void dial_failed(struct sniffing *s, int error)
     struct worker *w = s->front->worker;
 
     s->dial_error = error;
+    s->dial_until = 0;
     metrics_add(w->metrics, COUNT_UPSTREAM_CONNECT_FAILED, 1);
-    timer_arm(w->timers, &s->timer, worker_now(w) + LAST_WORD);
+    if (!s->n)
+        s->give_up = in(s, LAST_WORD);
+    rearm(s);
 }
 
 static void dial(struct sniffing *s)
@@ -308,7 +337,8 @@ static void dial(struct sniffing *s)
         return;
     }
     metrics_add(w->metrics, COUNT_UPSTREAM_OPEN, 1);
-    timer_arm(w->timers, &s->timer, worker_now(w) + s->endpoint->connect_timeout);
+    s->dial_until = in(s, s->endpoint->connect_timeout);
+    rearm(s);
 }
 
 static void upstream_on_read(struct conn *c, char *data, size_t n)
@@ -332,7 +362,8 @@ static void upstream_on_connected(struct conn *c)
 
     s->connected = true;
     metrics_add(c->worker->metrics, COUNT_UPSTREAM_CONNECTS, 1);
-    timer_disarm(&s->timer);
+    s->dial_until = 0;
+    rearm(s);
     conn_read(c, true);
 }
 
@@ -350,21 +381,35 @@ static const struct conn_owner upstream_owner = {upstream_on_read, upstream_on_e
 
 /* ---- silence ---- */
 
+/* Nothing came that tells, for as long as is waited for it. */
+static void give_up(struct sniffing *s)
+{
+    bool partial = s->n > 0;
+
+    if (s->dial_error && !partial) {
+        fail(s, connect_error(s->dial_error));
+        return;
+    }
+    metrics_add(s->front->worker->metrics, partial ? COUNT_HEADER_TIMEOUTS : COUNT_IDLE_TIMEOUTS,
+                1);
+    close_both(s, false);
+}
+
 static void on_timer(struct timer *t)
 {
     struct sniffing *s = container_of(t, struct sniffing, timer);
-    struct worker *w = s->front->worker;
+    nsec_t now = worker_now(s->front->worker);
 
-    if (s->dial_error) {
-        fail(s, connect_error(s->dial_error));
-    } else if (s->upstream && !s->connected) {
+    if (now >= s->give_up) {
+        give_up(s);
+    } else if (s->dial_until && now >= s->dial_until) {
         close_upstream(s);
         dial_failed(s, ETIMEDOUT);
-    } else if (s->endpoint && !s->upstream) {
+    } else if (s->dial_at && now >= s->dial_at) {
+        s->dial_at = 0;
         dial(s);
-    } else if (!s->upstream) {
-        metrics_add(w->metrics, COUNT_HEADER_TIMEOUTS, 1);
-        close_both(s, false);
+    } else {
+        rearm(s);
     }
 }
 
@@ -392,10 +437,10 @@ void front_sniff(struct front *f, int fd, const struct address *peer)
     at_once = s->endpoint && (s->endpoint->speaks == SPEAKS_SERVER_FIRST ||
                               (s->endpoint->speaks == SPEAKS_UNKNOWN &&
                                !front_rules(f, worker_config(w))->needs_request));
-    if (at_once)
-        timer_arm(w->timers, &s->timer, worker_now(w)); /* after a look at what is there */
-    else if (s->endpoint)
-        timer_arm(w->timers, &s->timer, worker_now(w) + SILENCE);
-    else
-        timer_arm(w->timers, &s->timer, worker_now(w) + worker_config(w)->timeouts.header);
+    /* At once: after a look at what is there. */
+    if (s->endpoint)
+        s->dial_at = in(s, at_once ? 0 : SILENCE);
+    s->give_up =
+        in(s, worker_config(w)->timeouts.idle ? worker_config(w)->timeouts.idle : SECONDS(3600));
+    rearm(s);
 }
