@@ -1,0 +1,240 @@
+"""What an operator sees."""
+import http.client
+import socket
+import subprocess
+
+import pytest
+
+from process import free_port, run
+from programs import needs
+from wire import DEADLINE, Wire, request_bytes, response_bytes, until
+
+
+@pytest.fixture
+def sidecar(inbound, origin):
+    return inbound(origin().address)
+
+
+def test_it_is_alive_and_ready(sidecar):
+    assert sidecar.admin("/healthz").status == 200
+    answer = sidecar.admin("/readyz")
+    assert answer.status == 200 and answer.json["ready"] is True
+
+
+def test_healthcheck_asks_a_running_sidecar(sidecar):
+    assert run("healthcheck", "--admin", f"127.0.0.1:{sidecar.admin_port}").returncode == 0
+    assert run("healthcheck", "--admin", f"127.0.0.1:{free_port()}").returncode != 0
+
+
+def test_the_configuration_in_force_is_shown_with_its_hash(sidecar):
+    text = sidecar.admin("/config")
+    assert text.status == 200 and "route /" in text.text
+    as_json = sidecar.admin("/config?format=json").json
+    assert as_json["hash"] == text.fields["sidespan-config-hash"]
+    assert len(as_json["hash"]) == 16 and as_json["text"] == text.text
+
+
+def test_secrets_of_exporters_are_not_shown(inbound, origin):
+    sidecar = inbound(origin().address, rest="""
+        trace { export otlp http://127.0.0.1:1 { header authorization "Bearer s3cret"; } }
+        """)
+    for path in ("/config", "/config?format=json", "/ledger", "/metrics"):
+        assert "s3cret" not in sidecar.admin(path).text
+    assert "s3cret" not in sidecar.log()
+
+
+def test_the_index_lists_the_pages_and_others_are_404(sidecar):
+    index = sidecar.admin("/").text
+    for page in ("/healthz", "/readyz", "/config", "/traces", "/ledger", "/metrics", "/reload"):
+        assert page in index
+    assert sidecar.admin("/nothing").status == 404
+
+
+@pytest.mark.parametrize("method, path", [("POST", "/metrics"), ("GET", "/reload"), ("PUT", "/config")])
+def test_the_wrong_method_is_405(sidecar, method, path):
+    answer = sidecar.admin(path, method)
+    assert answer.status == 405 and answer.fields["allow"]
+
+
+def test_one_trace_can_be_asked_for(sidecar, connect):
+    from process import spans_of
+    client = connect(sidecar.port)
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    for i in range(5):
+        client.get(f"/{i}", *([f"traceparent: 00-{trace}-b7ad6b7169203331-01"] if i % 2 else []))
+    sidecar.wait_spans(5)
+    found = spans_of(sidecar.admin(f"/traces?trace_id={trace}").json)
+    assert [s["url.path"] for s in found] == ["/1", "/3"]
+    newest = spans_of(sidecar.admin("/traces?limit=2").json)
+    assert [s["url.path"] for s in newest] == ["/3", "/4"]
+    assert sidecar.admin("/traces?trace_id=junk").status == 400
+    assert sidecar.admin("/traces?nosuch=1").status == 400
+
+
+def test_traces_are_404_where_none_are_kept(inbound, origin):
+    sidecar = inbound(origin().address, rest="trace { export console; }")
+    assert sidecar.admin("/traces").status == 404
+
+
+def test_a_page_of_another_origin_cannot_reach_it(sidecar):
+    """DNS rebinding, and a form of a foreign page."""
+    assert sidecar.admin("/config", fields={"Host": "evil.example"}).status == 403
+    assert sidecar.admin("/reload", "POST", {"Origin": "http://evil.example"}).status == 403
+    own = f"127.0.0.1:{sidecar.admin_port}"
+    assert sidecar.admin("/reload", "POST", {"Host": own, "Origin": f"http://{own}"}).status == 200
+
+
+def test_the_admin_port_can_be_off_or_a_unix_socket(sidespan, port, origin, connect, tmp_path):
+    upstream = origin()
+    path = tmp_path / "admin.sock"
+    sidecar = sidespan(f"""
+        admin unix:{path};
+        inbound {{ listen 127.0.0.1:{port}; route / {{ to {upstream.address}; }} }}
+        """, ready=False).spawn()
+    sidecar.wait_log("ready")
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(DEADLINE)
+    connection.sock.connect(str(path))
+    connection.request("GET", "/healthz")
+    assert connection.getresponse().status == 200
+    connection.close()
+    assert connect(port).get().status == 200
+    sidecar.stop()
+    assert not path.exists()
+
+    sidecar.write(f"""
+        admin off;
+        inbound {{ listen 127.0.0.1:{port}; route / {{ to {upstream.address}; }} }}
+        """)
+    sidecar.spawn()
+    sidecar.wait_log("ready")
+    assert connect(port).get().status == 200
+
+
+# ---- metrics ----
+
+def test_requests_are_counted_by_direction_cluster_and_class(sidespan, origin, connect):
+    upstream = origin(lambda r: response_bytes(status=int(r.target[1:]), reason="X"))
+    in_port, out_port = free_port(), free_port()
+    sidecar = sidespan(f"""
+        inbound {{ listen 127.0.0.1:{in_port}; route / {{ to app; }} }}
+        outbound {{ listen 127.0.0.1:{out_port}; route / {{ to app; }} }}
+        cluster app {{ endpoint {upstream.address}; }}
+        """)
+    for port, statuses in ((in_port, (200, 201, 404, 500)), (out_port, (200, 302, 503, 503))):
+        client = connect(port)
+        for status in statuses:
+            client.get(f"/{status}")
+    sidecar.wait_spans(8)
+    metrics = sidecar.metrics()
+
+    def requests(direction, group):
+        return metrics.get(f'sidespan_requests_total{{direction="{direction}",cluster="app",'
+                           f'status_class="{group}"}}', 0)
+
+    assert [requests("inbound", g) for g in ("2xx", "3xx", "4xx", "5xx")] == [2, 0, 1, 1]
+    assert [requests("outbound", g) for g in ("2xx", "3xx", "4xx", "5xx")] == [1, 1, 0, 2]
+    for direction in ("inbound", "outbound"):
+        name = "sidespan_request_duration_seconds"
+        labels = f'direction="{direction}",cluster="app"'
+        assert metrics[f"{name}_count{{{labels}}}"] == 4
+        assert metrics[f'{name}_bucket{{{labels},le="+Inf"}}'] == 4
+        assert metrics[f"{name}_sum{{{labels}}}"] > 0
+        assert metrics[f'sidespan_connections_total{{direction="{direction}"}}'] == 1
+
+
+def test_gauges_go_up_and_down(sidecar, raw_origin, connect):
+    clients = [connect(sidecar.port) for _ in range(5)]
+    for client in clients:
+        client.get()
+    assert sidecar.metric('sidespan_connections_open{direction="inbound"}') == 5
+    for client in clients:
+        client.close()
+    until(lambda: sidecar.metric('sidespan_connections_open{direction="inbound"}') == 0,
+          "all connections to be gone")
+    until(lambda: sidecar.metric('sidespan_requests_active{direction="inbound"}') == 0, "none active")
+
+
+def test_bytes_are_counted(inbound, origin, connect):
+    upstream = origin(lambda r: response_bytes(body=b"y" * 70))
+    sidecar = inbound(upstream.address)
+    client = connect(sidecar.port)
+    client.ask("POST", body=b"x" * 50)
+    client.ask("POST", body=b"x" * 50)
+    sidecar.wait_spans(2)
+    labels = f'{{direction="inbound",cluster="{upstream.address}"}}'
+    assert sidecar.metric("sidespan_request_body_bytes_total" + labels) == 100
+    assert sidecar.metric("sidespan_response_body_bytes_total" + labels) == 140
+
+
+def test_the_text_is_what_prometheus_reads(sidecar, connect):
+    client = connect(sidecar.port)
+    client.get()
+    client.send("GET / HTTP/1.1\r\n\r\n")
+    client.read_response()
+    answer = sidecar.admin("/metrics")
+    assert answer.fields["content-type"].startswith("text/plain; version=0.0.4")
+    families, seen = {}, set()
+    for line in answer.text.splitlines():
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            assert name not in families, f"{name} has two groups"
+            families[name] = kind
+        elif not line.startswith("#"):
+            sample = line.split("{")[0].split(" ")[0]
+            base = [f for f in families if sample == f or
+                    families[f] == "histogram" and sample in (f + "_bucket", f + "_sum", f + "_count")]
+            assert base, f"{sample} has no TYPE"
+            assert line.rpartition(" ")[0] not in seen
+            seen.add(line.rpartition(" ")[0])
+            float(line.rpartition(" ")[2])
+    assert answer.text.endswith("\n")
+
+
+def test_promtool_finds_nothing_to_complain_about(sidecar, connect):
+    promtool = needs("promtool")
+    connect(sidecar.port).get()
+    text = sidecar.admin("/metrics").text
+    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_scrape_while_busy_does_not_disturb(sidecar):
+    with Wire.connect(sidecar.port) as client:
+        for _ in range(100):
+            client.send(request_bytes() * 5)
+            sidecar.admin("/metrics")
+            for _ in range(5):
+                assert client.read_response().status == 200
+
+
+def test_the_ledger_balances_at_every_look(sidecar):
+    with Wire.connect(sidecar.port) as client:
+        for _ in range(60):
+            client.send(request_bytes() * 5)
+            sidecar.ledger()                  # asserts that it balances
+            for _ in range(5):
+                client.read_response()
+
+
+def test_readiness_waits_for_names_to_be_resolved(sidespan, port):
+    sidecar = sidespan(f"""
+        inbound {{ listen 127.0.0.1:{port}; route / {{ to app; }} }}
+        cluster app {{ endpoint localhost:1; }}
+        """)
+    assert sidecar.admin("/readyz").status == 200
+
+
+def test_log_lines_can_be_json(sidespan, port, origin, connect):
+    import json
+    sidecar = sidespan(f"""
+        log format json;
+        inbound {{ listen 127.0.0.1:{port}; route / {{ to {origin().address}; }} }}
+        """)
+    client = connect(port)
+    client.send('GET / HTTP/1.1\r\nHost: a"b\\\r\n\r\n')
+    client.read_response()
+    sidecar.wait_log("refused")
+    for line in sidecar.log().splitlines():
+        json.loads(line)

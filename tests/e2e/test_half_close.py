@@ -1,0 +1,242 @@
+"""A side may end its half, answer before it was asked whole, or break off: each is told as it is."""
+import pytest
+
+from wire import Response, chunked, request_bytes, response_bytes
+
+
+def asked(sidecar, upstream, connect, request=None):
+    client = connect(sidecar.port)
+    client.send(request or request_bytes())
+    server = upstream.accept()
+    server.read_request(body=False)
+    return client, server
+
+
+def test_a_client_that_ends_its_half_still_gets_its_response(inbound, raw_origin, connect):
+    upstream = raw_origin()
+    client = connect(inbound(upstream.address).port)
+    client.send(request_bytes())
+    client.half_close()
+    server = upstream.accept()
+    server.read_request()
+    server.send(response_bytes(body=b"still here"))
+    assert client.read_response().body == b"still here"
+    client.expect_end()
+
+
+def test_pipelined_requests_before_a_half_close_are_all_answered(inbound, origin, connect):
+    upstream = origin(lambda r: response_bytes(body=r.target.encode()))
+    client = connect(inbound(upstream.address).port)
+    client.send(b"".join(request_bytes(target=f"/{i}") for i in range(5)))
+    client.half_close()
+    assert [client.read_response().body for _ in range(5)] == [b"/%d" % i for i in range(5)]
+    client.expect_end()
+
+
+def test_a_body_that_ends_too_soon_is_not_passed_on_as_whole(inbound, raw_origin, connect):
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address)
+    client, server = asked(sidecar, upstream, connect,
+                           b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
+    client.half_close()
+    seen = server.expect_broken()
+    assert len(seen) < 10
+    assert sidecar.wait_span()["error.type"] == "client_closed"
+
+
+def test_a_chunked_body_that_ends_too_soon_is_not_passed_on_as_whole(inbound, raw_origin, connect):
+    upstream = raw_origin()
+    client, server = asked(inbound(upstream.address), upstream, connect,
+                           b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                           b"3\r\nabc\r\n")
+    client.half_close()
+    assert b"0\r\n\r\n" not in server.expect_broken()
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_a_response_with_a_length_that_is_cut_short_is_not_presented_as_complete(
+        inbound, raw_origin, connect, end):
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address)
+    client, server = asked(sidecar, upstream, connect)
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+    assert Response(client.read_head()).get("content-length") == "10"
+    assert client.read(3) == b"abc"
+    getattr(server, end)()
+    assert client.expect_broken() == b""
+    span = sidecar.wait_span()
+    assert span["error.type"] in ("upstream_closed_early", "connection_reset")
+    assert span.status == 2
+    assert span["http.response.status_code"] == 200
+
+
+def test_a_chunked_response_that_is_cut_short_has_no_last_chunk(inbound, raw_origin, connect):
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address)
+    client, server = asked(sidecar, upstream, connect)
+    server.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+    client.read_head()
+    assert client.read_chunk() == b"abc"
+    server.close()
+    assert client.expect_broken() == b""
+    assert sidecar.wait_span()["error.type"] == "upstream_closed_early"
+
+
+def test_a_1_0_client_can_tell_a_cut_response_from_a_whole_one(inbound, raw_origin, connect):
+    upstream = raw_origin()
+    client, server = asked(inbound(upstream.address), upstream, connect,
+                           b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+    server.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+    client.read_head()
+    assert client.read(3) == b"abc"
+    server.close()
+    with pytest.raises(ConnectionError):      # the end of a 1.0 body is FIN: only RST says it is cut
+        client.read_to_end()
+
+
+def test_an_early_response_reaches_the_client_while_it_is_sending(inbound, raw_origin, connect):
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address)
+    client, server = asked(sidecar, upstream, connect,
+                           b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nabc")
+    server.read(3)
+    server.send(response_bytes(status=413, reason="Too Large", fields=["Connection: close"],
+                               body=b"enough"))
+    response = client.read_response()
+    assert response.status == 413 and response.body == b"enough"
+    server.close()
+    assert sidecar.wait_span()["http.response.status_code"] == 413
+
+
+def test_an_early_response_of_an_origin_that_reads_on_loses_nothing(inbound, raw_origin, connect):
+    upstream = raw_origin()
+    client, server = asked(inbound(upstream.address), upstream, connect,
+                           b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc")
+    server.send(response_bytes(body=b"early"))
+    response = client.read_response()
+    assert response.body == b"early"
+    if response.get("connection") == "close":  # allowed: it ends instead of reading the rest
+        return
+    client.send(b"def")
+    assert server.read(6) == b"abcdef"
+    client.send(request_bytes(target="/next"))
+    assert server.read_request().target == "/next"
+
+
+def test_an_early_response_survives_a_client_that_sends_much_more(inbound, raw_origin, connect):
+    """The origin answers and closes; the client must see the answer, not a reset."""
+    upstream = raw_origin()
+    client, server = asked(inbound(upstream.address), upstream, connect,
+                           b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n")
+    server.send(response_bytes(status=401, reason="Unauthorized", fields=["Connection: close"],
+                               body=b"who are you?"))
+    server.half_close()
+    sent = 0
+    block = b"x" * 65536
+    client.sock.settimeout(0.5)
+    try:
+        while sent < 10_000_000:              # as a simple client does, before it looks
+            sent += client.sock.send(block[:10_000_000 - sent])
+    except (TimeoutError, OSError):
+        pass
+    client.sock.settimeout(client.deadline)
+    assert client.read_response().body == b"who are you?"
+
+
+def test_an_origin_that_closes_without_a_word_is_a_502(inbound, raw_origin, connect):
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address)
+    client, server = asked(sidecar, upstream, connect)
+    server.close()
+    response = client.read_response()
+    assert response.status == 502
+    assert response.get("sidespan-reason") == "upstream_closed_early"
+    span = sidecar.wait_span()
+    assert span["error.type"] == "upstream_closed_early"
+    assert span["http.response.status_code"] == 502
+    client.send(request_bytes())              # the client's connection goes on
+    upstream.accept().read_request()
+
+
+def test_an_origin_that_resets_is_a_502(inbound, raw_origin, connect):
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address)
+    client, server = asked(sidecar, upstream, connect)
+    server.reset()
+    response = client.read_response()
+    assert response.status == 502
+    assert response.get("sidespan-reason") == "connection_reset"
+    assert sidecar.wait_span()["error.type"] == "connection_reset"
+
+
+def test_half_a_response_head_is_a_502(inbound, raw_origin, connect):
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address)
+    client, server = asked(sidecar, upstream, connect)
+    server.send("HTTP/1.1 200 OK\r\nContent-Le")
+    server.close()
+    assert client.read_response().status == 502
+    assert sidecar.wait_span()["error.type"] == "upstream_closed_early"
+
+
+@pytest.mark.parametrize("answer", [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+    b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok",
+    b"HTTP/1.1 200 OK\r\nX: a\r\n folded\r\nContent-Length: 2\r\n\r\nok",
+    b"HTTP/1.1 200 OK\r\nX : a\r\nContent-Length: 2\r\n\r\nok",
+    b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+    b"HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\nok",
+    b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    b"SSH-2.0-OpenSSH_9.2\r\n",
+    b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 2\r\n\r\nok",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n0\r\n\r\n",
+], ids=["te+cl", "two-cl", "plus-cl", "fold", "space-colon", "bare-lf", "status", "version", "ssh",
+        "nul", "chunk-size"])
+def test_an_invalid_response_is_a_502_or_a_cut_and_never_passed_on(
+        inbound, raw_origin, connect, answer):
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address)
+    client, server = asked(sidecar, upstream, connect)
+    server.send(answer)
+    server.half_close()
+    if b"zz" in answer:                       # the head was fine: only a cut can tell
+        assert b"0\r\n\r\n" not in client.expect_broken()
+    else:
+        response = client.read_response()
+        assert response.status == 502
+        assert response.get("sidespan-reason") == "protocol_error"
+    span = sidecar.wait_span()
+    assert span["error.type"] == "protocol_error" and span.status == 2
+    server.expect_broken()
+
+
+def test_a_response_to_nothing_closes_the_upstream_connection(inbound, raw_origin, connect):
+    upstream = raw_origin()
+    client, server = asked(inbound(upstream.address), upstream, connect)
+    server.send(response_bytes(body=b"ok"))
+    assert client.read_response().body == b"ok"
+    server.send(response_bytes(body=b"unasked"))
+    server.expect_broken()
+    client.send(request_bytes())
+    fresh = upstream.accept()
+    fresh.read_request()
+    fresh.send(response_bytes(body=b"asked"))
+    assert client.read_response().body == b"asked"
+
+
+def test_an_early_chunked_response_before_the_end_of_a_chunked_request(
+        inbound, raw_origin, connect):
+    upstream = raw_origin()
+    client, server = asked(inbound(upstream.address), upstream, connect,
+                           b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                           b"3\r\nabc\r\n")
+    assert server.read_chunk() == b"abc"
+    server.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nuvw\r\n")
+    client.read_head()
+    assert client.read_chunk() == b"uvw"
+    client.send(chunked(b"def"))
+    assert server.read_chunk() == b"def" and server.read_chunk() == b""
+    server.read_trailers()
+    server.send(chunked(b"xyz"))
+    assert client.read_chunk() == b"xyz" and client.read_chunk() == b""

@@ -1,0 +1,220 @@
+"""A new configuration is taken into use without touching a socket; a bad one is not."""
+import signal
+import threading
+
+import pytest
+
+from process import free_port
+from wire import Wire, request_bytes, response_bytes, until
+
+
+@pytest.fixture
+def two(origin):
+    return [origin(lambda r, n=n: response_bytes(body=n)) for n in (b"one", b"two")]
+
+
+def conf(port, target, extra=""):
+    return f"inbound {{ listen 127.0.0.1:{port}; route / {{ to {target.address}; {extra} }} }}"
+
+
+@pytest.mark.parametrize("how", ["SIGHUP", "POST", "file"])
+def test_a_new_file_takes_effect_on_open_connections(sidespan, port, two, connect, how):
+    sidecar = sidespan(conf(port, two[0]))
+    client = connect(port)
+    assert client.get().body == b"one"
+    before = sidecar.admin("/config").fields["sidespan-config-hash"]
+    if how == "POST":
+        answer = sidecar.reload(conf(port, two[1]))
+        assert answer.json["changed"] is True and answer.json["hash"] != before
+    else:
+        sidecar.write(conf(port, two[1]))     # a change of the file alone is enough
+        if how == "SIGHUP":
+            sidecar.signal(signal.SIGHUP)
+        until(lambda: sidecar.admin("/config").fields["sidespan-config-hash"] != before,
+              "the new configuration")
+    until(lambda: client.get().body == b"two", "the new origin")
+    assert two[0].connections == 1
+
+
+def test_a_mounted_config_map_is_followed_through_its_links(sidespan, port, two, connect, tmp_path):
+    """As Kubernetes swaps it: routes.conf -> ..data/routes.conf, ..data -> a new folder."""
+    sidecar = sidespan(conf(port, two[0]), ready=False)
+    text = sidecar.path.read_text()
+    sidecar.path.unlink()
+    for name, content in (("v1", text),
+                          ("v2", text.replace(two[0].address, two[1].address))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "routes.conf").write_text(content)
+    (tmp_path / "..data").symlink_to("v1")
+    sidecar.path.symlink_to("..data/routes.conf")
+    sidecar.start()
+    client = connect(port)
+    assert client.get().body == b"one"
+    (tmp_path / "..data_tmp").symlink_to("v2")
+    (tmp_path / "..data_tmp").rename(tmp_path / "..data")
+    until(lambda: client.get().body == b"two", "the new origin")
+
+
+def test_a_bad_file_leaves_the_old_in_force_and_says_why(sidespan, port, two, connect):
+    sidecar = sidespan(conf(port, two[0]))
+    client = connect(port)
+    assert client.get().body == b"one"
+    before = sidecar.admin("/config").fields["sidespan-config-hash"]
+    answer = sidecar.reload(conf(port, two[1], "timout 5s;"), accepted=False)
+    assert answer.status == 400
+    assert "timout" in answer.text and "timeout" in answer.text and "^" in answer.text
+    assert sidecar.admin("/config").fields["sidespan-config-hash"] == before
+    assert client.get().body == b"one"
+    assert "timout" in sidecar.log()
+    metrics = sidecar.metrics()
+    assert metrics['sidespan_config_reloads_total{result="refused"}'] >= 1
+    assert metrics["sidespan_config_last_reload_successful"] == 0
+    sidecar.reload(conf(port, two[1]))
+    until(lambda: client.get().body == b"two", "the mended file")
+    assert sidecar.metric("sidespan_config_last_reload_successful") == 1
+
+
+def test_the_same_file_changes_nothing(sidespan, port, two, connect):
+    sidecar = sidespan(conf(port, two[0]))
+    client = connect(port)
+    client.get()
+    answer = sidecar.reload(conf(port, two[0]))
+    assert answer.json["changed"] is False
+    sidecar.reload("\n# a comment\n" + conf(port, two[0]))  # nor does what has no meaning
+    client.get()
+    assert two[0].connections == 1
+
+
+def test_an_exchange_ends_under_the_file_it_began_with(sidespan, port, raw_origin, origin, connect):
+    old, new = raw_origin(), origin()
+    sidecar = sidespan(conf(port, old, "add-header response x-old yes;"))
+    client = connect(port)
+    client.send(request_bytes())
+    server = old.accept()
+    server.read_request()
+    sidecar.reload(conf(port, new))
+    until(lambda: connect(port).get().body == b"hello", "the new origin")
+    server.send(response_bytes(body=b"from the old"))
+    response = client.read_response()
+    assert response.body == b"from the old" and response.get("x-old") == "yes"
+    assert client.get().body == b"hello"      # the next on the same connection is under the new one
+
+
+def test_reloads_under_load_fail_no_request_and_close_no_connection(sidespan, port, two):
+    sidecar = sidespan(conf(port, two[0]) + "\nworkers 2;\n")
+    stop = threading.Event()
+    failures, counts = [], [0] * 6
+
+    def load(n):
+        with Wire.connect(port) as client:
+            while not stop.is_set():
+                try:
+                    response = client.get()
+                    if response.status != 200 or response.get("connection"):
+                        failures.append((response, response.fields))
+                    counts[n] += 1
+                except Exception as e:
+                    failures.append(e)
+                    return
+
+    threads = [threading.Thread(target=load, args=(n,)) for n in range(6)]
+    for t in threads:
+        t.start()
+    for i in range(20):
+        sidecar.write(conf(port, two[i % 2], f"attribute round r{i};") + "\nworkers 2;\n")
+        sidecar.signal(signal.SIGHUP)
+        sidecar.wait_metric('sidespan_config_reloads_total{result="changed"}', i + 1)
+    stop.set()
+    for t in threads:
+        t.join()
+    assert not failures, failures[:3]
+    assert all(c > 5 for c in counts)
+    assert sidecar.metric('sidespan_connections_total{direction="inbound"}') == 6
+
+
+def test_listeners_come_and_go_with_the_file(sidespan, port, two, connect):
+    other = free_port()
+    sidecar = sidespan(conf(port, two[0]))
+    kept = connect(port)
+    assert kept.get().status == 200
+    sidecar.reload(f"""
+        inbound {{ listen 127.0.0.1:{port}; listen 127.0.0.1:{other};
+                   route / {{ to {two[0].address}; }} }}
+        """)
+    assert connect(other).get().status == 200
+    sidecar.reload(conf(other, two[0]))
+
+    def gone():
+        try:
+            Wire.connect(port).close()
+            return False
+        except ConnectionError:
+            return True
+
+    until(gone, "the end of the first listener")
+    assert connect(other).get().status == 200
+    assert kept.get().status == 200           # who was connected stays
+
+
+def test_a_reload_that_cannot_listen_changes_nothing(sidespan, port, two, connect, raw_origin):
+    taken = raw_origin()
+    sidecar = sidespan(conf(port, two[0]))
+    answer = sidecar.reload(f"""
+        inbound {{ listen 127.0.0.1:{port}; listen {taken.address};
+                   route / {{ to {two[1].address}; }} }}
+        """, accepted=False)
+    assert taken.address in answer.text
+    assert connect(port).get().body == b"one"
+
+
+def test_the_admin_port_may_move(sidespan, port, two):
+    sidecar = sidespan(conf(port, two[0]))
+    new = free_port()
+    sidecar.write(conf(port, two[0]) + f"\nadmin 127.0.0.1:{new};\n")
+    sidecar.signal(signal.SIGHUP)
+    sidecar.admin_port = new
+    until(lambda: there(sidecar), "the admin port at its new place")
+
+
+def there(sidecar):
+    try:
+        return sidecar.admin("/readyz").status == 200
+    except OSError:
+        return False
+
+
+def test_exporters_are_swapped_without_losing_a_span(
+        sidespan, port, origin, connect, collector):
+    upstream, first, second = origin(), collector(), collector()
+
+    def exporting(to):
+        return f"""
+            inbound {{ listen 127.0.0.1:{port}; route / {{ to {upstream.address}; }} }}
+            trace {{ export otlp http://127.0.0.1:{to.http_port}; batch {{ delay 50ms; }} }}
+            """
+
+    sidecar = sidespan(exporting(first))
+    client = connect(port)
+    for _ in range(50):
+        client.get()
+    sidecar.reload(exporting(second))
+    for _ in range(50):
+        client.get()
+    first.wait_spans(50)
+    second.wait_spans(50)
+    assert len(first.spans()) + len(second.spans()) == 100
+
+
+def test_weights_change_for_new_requests_only_by_the_file(sidespan, port, two, connect):
+    def weights(a, b):
+        return f"""
+            inbound {{ listen 127.0.0.1:{port};
+                route / {{ to {two[0].address} weight {a}; to {two[1].address} weight {b}; }} }}
+            """
+
+    sidecar = sidespan(weights(1, 0))
+    client = connect(port)
+    assert {client.get().body for _ in range(20)} == {b"one"}
+    sidecar.reload(weights(0, 1))
+    until(lambda: client.get().body == b"two", "the other arm")
+    assert {client.get().body for _ in range(20)} == {b"two"}
