@@ -98,6 +98,7 @@ static void read_once(struct conn *c)
     } else if (errno != EAGAIN && errno != EINTR) {
         int error = errno;
 
+        c->broken = true;
         unregister(c);
         c->owner->on_error(c, error);
     }
@@ -116,11 +117,14 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     worker_end_turn(w);
 }
 
-/* Reads at once what is known, or likely, to be there already: the first bytes of a new client. */
 void conn_read_now(struct conn *c)
 {
-    if (c->reading && c->state == CONN_OPEN && !c->eof)
-        read_once(c);
+    if (!c->reading || c->state != CONN_OPEN || c->eof)
+        return;
+    /* There is one receive buffer: what was read before in this turn, and is to be sent, goes
+     * first. */
+    conns_send(c->worker);
+    read_once(c);
 }
 
 /* ---- closing ---- */
@@ -166,12 +170,17 @@ void conn_reset(struct conn *c)
 
 /* ---- a lingering close: an owner of its own ---- */
 
-enum { LINGER_SECONDS = 2, LINGER_MOST_SECONDS = 30 };
+/* How long the peer may be silent when all was sent; how long it may talk; how long it may take
+ * nothing of what is still queued. And how many may linger: the next are closed at once. */
+enum { LINGER_SECONDS = 2, LINGER_MOST_SECONDS = 30, LINGER_STUCK_SECONDS = 30, LINGER_MAX = 4096 };
 
 struct lingering {
+    struct list link; /* in worker->lingering */
     struct timer timer;
     struct conn *conn;
-    nsec_t end; /* whatever still comes */
+    nsec_t end;    /* whatever still comes */
+    uint64_t sent; /* when last looked at */
+    bool sending;  /* something is queued: a drain waits for it */
     struct burial burial;
 };
 
@@ -180,59 +189,132 @@ static void free_lingering(struct burial *b)
     free(container_of(b, struct lingering, burial));
 }
 
-static void linger_end(struct lingering *l)
+static void linger_end(struct lingering *l, bool reset)
 {
     struct conn *c = l->conn;
 
+    if (l->sending)
+        worker_busy_add(c->worker, -1);
+    c->worker->n_lingering--;
+    list_remove(&l->link);
     timer_release(&l->timer);
     worker_bury(c->worker, &l->burial, free_lingering);
-    conn_close(c);
+    if (reset)
+        conn_reset(c);
+    else
+        conn_close(c);
+}
+
+static void linger_rearm(struct lingering *l)
+{
+    struct worker *w = l->conn->worker;
+    nsec_t until = worker_now(w) + SECONDS(l->sending ? LINGER_STUCK_SECONDS : LINGER_SECONDS);
+
+    if (!l->sending && until > l->end)
+        until = l->end;
+    timer_arm(w->timers, &l->timer, until);
+}
+
+/* All was handed to the socket, FIN too: from here the peer is only waited for. */
+static void linger_sent(struct lingering *l)
+{
+    struct worker *w = l->conn->worker;
+
+    if (l->sending)
+        worker_busy_add(w, -1);
+    l->sending = false;
+    l->end = worker_now(w) + SECONDS(LINGER_MOST_SECONDS);
+    if (l->conn->eof)
+        linger_end(l, false);
+    else
+        linger_rearm(l);
 }
 
 static void linger_on_read(struct conn *c, char *data, size_t n)
 {
     struct lingering *l = c->owner_data;
-    nsec_t until = worker_now(c->worker) + SECONDS(LINGER_SECONDS);
 
-    timer_arm(c->worker->timers, &l->timer, until < l->end ? until : l->end);
+    if (!l->sending)
+        linger_rearm(l);
 }
 
 static void linger_on_eof(struct conn *c)
 {
-    linger_end(c->owner_data);
+    struct lingering *l = c->owner_data;
+
+    if (!l->sending || c->broken) /* else a half-close: it may still read */
+        linger_end(l, false);
 }
 
 static void linger_on_drained(struct conn *c)
+{
+    struct lingering *l = c->owner_data;
+
+    if (conn_queued(c) == 0)
+        linger_sent(l);
+    else
+        c->blocked = true; /* to be told again */
+}
+
+static void linger_on_connected(struct conn *c)
 {
 }
 
 static void linger_on_error(struct conn *c, int error)
 {
-    linger_end(c->owner_data);
+    linger_end(c->owner_data, false);
 }
 
 static void linger_on_timer(struct timer *t)
 {
-    linger_end(container_of(t, struct lingering, timer));
+    struct lingering *l = container_of(t, struct lingering, timer);
+
+    if (l->sending && l->conn->sent_bytes > l->sent) {
+        l->sent = l->conn->sent_bytes;
+        linger_rearm(l);
+        return;
+    }
+    linger_end(l, l->sending);
 }
 
 static const struct conn_owner linger_owner = {
-    linger_on_read, linger_on_eof, linger_on_drained, linger_on_drained, linger_on_error,
+    linger_on_read, linger_on_eof, linger_on_drained, linger_on_connected, linger_on_error,
 };
 
 void conn_close_lingering(struct conn *c)
 {
+    struct worker *w = c->worker;
     struct lingering *l;
+    bool sending;
 
-    if (c->state != CONN_OPEN || (c->eof && conn_queued(c) == 0) || !(l = calloc(1, sizeof *l))) {
+    conn_shut(c);
+    sending = conn_queued(c) > 0;
+    if (c->state != CONN_OPEN || c->broken || (c->eof && !sending) ||
+        w->n_lingering >= LINGER_MAX || !(l = calloc(1, sizeof *l))) {
         conn_close(c);
         return;
     }
     l->conn = c;
-    l->end = worker_now(c->worker) + SECONDS(LINGER_MOST_SECONDS);
+    l->sent = c->sent_bytes;
+    l->sending = sending;
+    l->end = worker_now(w) + SECONDS(LINGER_MOST_SECONDS);
+    if (sending) {
+        worker_busy_add(w, 1);
+        c->blocked = true; /* on_drained() is owed */
+    }
+    w->n_lingering++;
+    list_push_back(&w->lingering, &l->link);
     timer_init(&l->timer, linger_on_timer);
-    timer_arm(c->worker->timers, &l->timer, worker_now(c->worker) + SECONDS(LINGER_SECONDS));
+    linger_rearm(l);
     conn_give(c, &linger_owner, l);
-    conn_shut(c);
     conn_read(c, true);
+}
+
+void conns_cut_lingering(struct worker *w)
+{
+    while (!list_empty(&w->lingering)) {
+        struct lingering *l = container_of(w->lingering.next, struct lingering, link);
+
+        linger_end(l, l->sending);
+    }
 }

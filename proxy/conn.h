@@ -23,8 +23,8 @@ struct conn;
 
 /* None of these may be NULL. After any of them the conn may have been closed by its owner. */
 struct conn_owner {
-    /* Bytes came. They are in the worker's buffer and gone when this returns, but for what was given
-     * to conn_write() of any conn, which is sent or copied at the end of the turn. */
+    /* Bytes came. They are in the worker's buffer and gone when this returns, but for what was
+     * given to conn_write() of any conn, which is sent or copied at the end of the turn. */
     void (*on_read)(struct conn *c, char *data, size_t n);
     /* The peer will send no more (FIN). Writing may go on. Told once. */
     void (*on_eof)(struct conn *c);
@@ -42,18 +42,18 @@ struct out_turn;  /* what is written in this turn; lent by the worker */
 struct out_queue; /* what the socket did not take; owned, NULL while there is nothing */
 
 struct conn {
-    struct event event;  /* for reading; while connecting, for writing */
+    struct event event; /* for reading; while connecting, for writing */
     int fd;
-    uint8_t state;       /* enum conn_state */
-    bool reading;        /* wanted */
-    bool registered;     /* the event is added */
-    bool eof;            /* FIN came */
-    bool shut;           /* we have sent, or will after the queue, FIN */
-    bool blocked;        /* over the high mark, and on_drained() is owed */
-    bool broken;         /* writing failed: nothing more is sent */
-    int write_error;     /* not 0: an error met in writing, told when the turn ends */
+    uint8_t state;   /* enum conn_state */
+    bool reading;    /* wanted */
+    bool registered; /* the event is added */
+    bool eof;        /* FIN came */
+    bool shut;       /* we have sent, or will after the queue, FIN */
+    bool blocked;    /* over the high mark, and on_drained() is owed */
+    bool broken;     /* writing failed: nothing more is sent */
+    int write_error; /* not 0: an error met in writing, told when the turn ends */
     const struct conn_owner *owner;
-    void *owner_data;    /* the owner's */
+    void *owner_data; /* the owner's */
     struct worker *worker;
     struct out_turn *turn;
     struct out_queue *queue;
@@ -65,19 +65,22 @@ struct conn {
 /* Takes the fd (closed on failure). Reading is off until conn_read(). NULL: no memory. */
 struct conn *conn_accepted(struct worker *w, int fd, const struct address *peer,
                            const struct conn_owner *owner, void *data);
-/* Begins to connect; on_connected() or on_error() follows, never from within. NULL: *error is the errno. */
-struct conn *conn_connect(struct worker *w, const struct address *to, const struct conn_owner *owner,
-                          void *data, int *error);
+/* Begins to connect; on_connected() or on_error() follows, never from within. NULL: *error is the
+ * errno. */
+struct conn *conn_connect(struct worker *w, const struct address *to,
+                          const struct conn_owner *owner, void *data, int *error);
 void conn_give(struct conn *c, const struct conn_owner *owner, void *data);
 
 /* Whether on_read() and on_eof() are wanted. Turning it off and on costs a system call, only when
  * nothing was read in between that could not be held. */
 void conn_read(struct conn *c, bool on);
-/* Reads once without waiting for readiness, where bytes are likely to be there. */
+/* Reads once without waiting for readiness, where bytes are likely to be there. Bytes that another
+ * conn's on_read() got in this turn are gone then, but for what was given to conn_write(). */
 void conn_read_now(struct conn *c);
 
-/* Queues bytes to be sent at the end of the turn. They are borrowed until then: the worker's receive
- * buffer, an arena that lives until the turn is over, a constant. Errors are told by on_error(). */
+/* Queues bytes to be sent at the end of the turn. They are borrowed until then: the worker's
+ * receive buffer, an arena that lives until the turn is over, a constant. Errors are told by
+ * on_error(). */
 void conn_write(struct conn *c, struct str bytes);
 /* Sends what is queued in this turn at once. Needed only where the bytes would not live so long. */
 void conn_flush(struct conn *c);
@@ -91,8 +94,10 @@ void conn_shut(struct conn *c);
 /* After what was written has been handed to the socket; what it does not take is lost. The memory
  * goes at the end of the turn; nothing is told any more. */
 void conn_close(struct conn *c);
-/* FIN, then reads and throws away until the peer closes, is silent for 2 s, or 30 s are over, so that the peer gets what
- * was written even if it still sends (RFC 9112 section 9.6). The conn is no longer the caller's. */
+/* FIN after all that was written, then reads and throws away until the peer closes, is silent for 2
+ * s, or 30 s are over, so that the peer gets what was written even if it still sends (RFC 9112
+ * section 9.6), or reads slowly: what is queued may take its time, as long as some of it goes every
+ * 30 s. The conn is no longer the caller's. */
 void conn_close_lingering(struct conn *c);
 /* RST, without what is still queued. */
 void conn_reset(struct conn *c);

@@ -79,8 +79,9 @@ static void write_failed(struct conn *c, int error)
     if (c->queue)
         c->queue->start = c->queue->end = 0;
     c->write_error = error;
-    if (!c->turn)
-        turn_of(c); /* so that the end of the turn tells it */
+    /* The end of the turn tells it; without memory for that, reading finds it. */
+    if (!turn_of(c))
+        shutdown(c->fd, SHUT_RDWR);
 }
 
 static void queue_free(struct conn *c)
@@ -196,7 +197,7 @@ void conn_write(struct conn *c, struct str bytes)
         return;
     }
     if (!(t = turn_of(c))) {
-        c->broken = true;
+        write_failed(c, ENOMEM);
         return;
     }
     t->v[t->n++] = (struct iovec){(char *)(uintptr_t)bytes.p, bytes.n};
@@ -240,6 +241,12 @@ void conn_flush(struct conn *c)
         queue_rest(c, t, (size_t)n);
     t->n = 0;
     t->bytes = 0;
+}
+
+void conns_send(struct worker *w)
+{
+    LIST_FOR_EACH (at, &w->dirty)
+        conn_flush(container_of(at, struct out_turn, link)->conn);
 }
 
 void conns_flush(struct worker *w)

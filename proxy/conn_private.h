@@ -10,6 +10,10 @@
 void conn_drop_output(struct conn *c);
 /* Sends the turn's output of every dirty conn, until there is none; tells errors. */
 void conns_flush(struct worker *w);
+/* The same, but errors are left for the end of the turn to tell. */
+void conns_send(struct worker *w);
+/* Ends what lingers; what is still queued is lost. */
+void conns_cut_lingering(struct worker *w);
 /* The socket of a conn that was connecting is connected. */
 void conn_established(struct conn *c);
 /* The connection was made: what was queued meanwhile goes out. */

@@ -193,9 +193,8 @@ static void to_tunnel(struct sniffing *s, struct str from_client, struct str fro
         fail(s, SPAN_ERROR_NO_ROUTE);
         return;
     }
-    if (s->upstream &&
-        !s->connected) /* the tunnel dials itself: it knows how to wait and to fail */
-        close_upstream(s);
+    if (s->upstream && !s->connected) /* the tunnel counts it when it is there */
+        metrics_add(w->metrics, COUNT_UPSTREAM_OPEN, -1);
     setup.upstream = s->upstream;
     setup.to = s->endpoint->address;
     setup.connect_timeout = s->endpoint->connect_timeout;
@@ -216,12 +215,11 @@ static void to_http(struct sniffing *s, char *data, size_t n)
 
     if (s->endpoint)
         s->endpoint->speaks = SPEAKS_CLIENT_FIRST;
-    if (s->upstream && s->connected) {
+    if (s->upstream) {
         metrics_add(f->worker->metrics, COUNT_UPSTREAM_OPEN, -1); /* the pool counts its own */
         upstream_donate(s->endpoint, s->upstream);
         s->upstream = NULL;
     }
-    close_upstream(s);
     sniffing_end(s);
     front_http(f, data, n);
 }

@@ -112,6 +112,7 @@ static void on_pool_gone(void *keeper, struct http1 *h)
 /* ---- one that is made ---- */
 
 struct dialling {
+    struct list link; /* in worker->dialling */
     struct timer timer;
     struct upstream *upstream; /* a reference */
     struct conn *conn;
@@ -125,6 +126,7 @@ static void free_dialling(struct burial *b)
 
 static void dialling_end(struct dialling *d)
 {
+    list_remove(&d->link);
     timer_release(&d->timer);
     d->upstream->n_connecting--;
     worker_bury(d->upstream->worker, &d->burial, free_dialling);
@@ -189,25 +191,51 @@ static void on_dial_eof(struct conn *c)
 static const struct conn_owner dial_owner = {on_dial_read, on_dial_eof, on_dial_eof, on_dialled,
                                              on_dial_error};
 
+static void follow(struct upstream *u, struct dialling *d)
+{
+    d->upstream = upstream_ref(u);
+    u->n_connecting++;
+    list_push_back(&u->worker->dialling, &d->link);
+    if (u->connect_timeout)
+        timer_arm(u->worker->timers, &d->timer, worker_now(u->worker) + u->connect_timeout);
+}
+
+static struct dialling *dialling_new(void)
+{
+    struct dialling *d = calloc(1, sizeof *d);
+
+    if (d)
+        timer_init(&d->timer, on_dial_timer);
+    return d;
+}
+
 /* 0, or the errno. */
 static int dial(struct upstream *u)
 {
-    struct dialling *d = calloc(1, sizeof *d);
+    struct dialling *d = dialling_new();
     int error = ENOMEM;
 
     if (!d)
         return error;
-    timer_init(&d->timer, on_dial_timer);
     d->conn = conn_connect(u->worker, &u->address, &dial_owner, d, &error);
     if (!d->conn) {
         free(d);
         return error;
     }
-    d->upstream = upstream_ref(u);
-    u->n_connecting++;
-    if (u->connect_timeout)
-        timer_arm(u->worker->timers, &d->timer, worker_now(u->worker) + u->connect_timeout);
+    follow(u, d);
     return 0;
+}
+
+void upstreams_hang_up(struct worker *w)
+{
+    while (!list_empty(&w->dialling)) {
+        struct dialling *d = container_of(w->dialling.next, struct dialling, link);
+        struct upstream *u = d->upstream;
+
+        dialling_end(d);
+        conn_close(d->conn);
+        upstream_unref(u);
+    }
 }
 
 /* ---- asking ---- */
@@ -229,7 +257,9 @@ void upstream_ask(struct upstream *u, struct upstream_ask *a)
         a->failed(a, SPAN_ERROR_OVERLOAD, 0);
         return;
     }
-    if (!u->pool_max || u->n_open + u->n_connecting < u->pool_max) {
+    /* A connection that is being made and has nobody waiting for it will do. */
+    if (u->n_connecting <= u->n_waiting &&
+        (!u->pool_max || u->n_open + u->n_connecting < u->pool_max)) {
         if ((error = dial(u))) {
             metrics_add(u->worker->metrics, COUNT_UPSTREAM_CONNECT_FAILED, 1);
             a->failed(a, connect_error(error), error);
@@ -251,10 +281,27 @@ void upstream_cancel(struct upstream_ask *a)
     a->upstream = NULL;
 }
 
+static void donate_connecting(struct upstream *u, struct conn *c)
+{
+    struct dialling *d = dialling_new();
+
+    if (!d) {
+        conn_close(c);
+        return;
+    }
+    d->conn = c;
+    conn_give(c, &dial_owner, d);
+    follow(u, d);
+}
+
 void upstream_donate(struct upstream *u, struct conn *c)
 {
     struct http1 *h;
 
+    if (c->state == CONN_CONNECTING) {
+        donate_connecting(u, c);
+        return;
+    }
     opened(u);
     h = http1_client(c, &pool_keeper, u);
     if (h)

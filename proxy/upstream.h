@@ -76,7 +76,10 @@ struct upstream_ask {
 };
 void upstream_ask(struct upstream *u, struct upstream_ask *a);
 void upstream_cancel(struct upstream_ask *a);
-/* A connection that was dialled on accept and turned out to be for HTTP: kept like any other. */
+/* Ends the making of connections that nobody waits for: the worker ends. */
+void upstreams_hang_up(struct worker *w);
+/* A connection that was dialled on accept and turned out to be for HTTP: kept like any other, made or
+ * still being made. */
 void upstream_donate(struct upstream *u, struct conn *c);
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include "proxy/worker.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 
 /* ---- turns ---- */
 
-void worker_begin_turn(struct worker *w)
+static void look_at_the_clock(struct worker *w)
 {
     w->now = clock_monotonic();
     if (w->now >= w->wall_due) {
@@ -25,8 +26,19 @@ void worker_begin_turn(struct worker *w)
     }
 }
 
+void worker_begin_turn(struct worker *w)
+{
+    w->turns++;
+    look_at_the_clock(w);
+}
+
 void worker_end_turn(struct worker *w)
 {
+    assert(w->turns > 0);
+    if (w->turns > 1) { /* those further out still hold what was buried */
+        w->turns--;
+        return;
+    }
     while (!list_empty(&w->dirty) || w->buried) {
         struct burial *b;
 
@@ -42,6 +54,7 @@ void worker_end_turn(struct worker *w)
     }
     if (w->scratch.used_bytes)
         arena_reset(&w->scratch);
+    w->turns--;
 }
 
 void worker_bury(struct worker *w, struct burial *b, void (*fn)(struct burial *b))
@@ -147,10 +160,12 @@ struct worker *worker_new(const struct worker_setup *setup, struct error *err)
     list_init(&w->tunnels);
     list_init(&w->active);
     list_init(&w->sniffing);
+    list_init(&w->dialling);
+    list_init(&w->lingering);
     w->n_workers = setup->n_workers ? setup->n_workers : 1;
     arena_init(&w->scratch, 16384, 0);
     random_init(&w->random);
-    worker_begin_turn(w);
+    look_at_the_clock(w);
     if (!(w->base = loop_new()) || !(w->timers = timers_new(w->base)) ||
         !(w->mailbox = mailbox_new(w->base)) || !(w->metrics = metrics_new()) ||
         !(w->receive = malloc(WORKER_RECEIVE_BYTES)) || !(w->upstreams = upstreams_new(w)) ||
@@ -195,6 +210,29 @@ static void leave(void *arg)
     event_base_loopbreak(w->base);
 }
 
+/* All that is open ends here. */
+static void close_all(struct worker *w)
+{
+    struct listeners *l = w->listeners;
+
+    worker_begin_turn(w);
+    w->listeners = NULL;
+    if (l)
+        listeners_stop(l);
+    if (w->pool) {
+        fronts_close_all(w);
+        exchanges_cut_all(w, SPAN_ERROR_DRAINING);
+        tunnels_cut_all(w, SPAN_ERROR_DRAINING);
+        upstreams_hang_up(w);
+        conns_cut_lingering(w);
+    }
+    worker_end_turn(w);
+    worker_begin_turn(w); /* exchanges held their generation until here */
+    generation_unref(w->generation);
+    upstreams_free(w->upstreams);
+    worker_end_turn(w);
+}
+
 void worker_free(struct worker *w)
 {
     if (!w)
@@ -203,18 +241,7 @@ void worker_free(struct worker *w)
         mailbox_post(w->mailbox, leave, w);
         pthread_join(w->thread, NULL);
     }
-    if (w->listeners)
-        listeners_stop(w->listeners);
-    if (w->pool) {
-        worker_begin_turn(w);
-        fronts_close_all(w);
-        exchanges_cut_all(w, SPAN_ERROR_DRAINING);
-        tunnels_cut_all(w, SPAN_ERROR_DRAINING);
-        worker_end_turn(w);
-    }
-    generation_unref(w->generation);
-    upstreams_free(w->upstreams);
-    worker_end_turn(w);
+    close_all(w);
     exchange_pool_free(w->pool);
     resolver_free(w->resolver);
     mailbox_free(w->mailbox);

@@ -55,28 +55,32 @@ struct worker {
     struct span_feed *spans;
     struct resolver *resolver; /* NULL until a name of a request must be resolved */
     struct random random;
-    nsec_t now;                /* monotonic, of this turn */
-    nsec_t wall_offset;        /* wall clock - monotonic, refreshed each second */
+    nsec_t now;         /* monotonic, of this turn */
+    nsec_t wall_offset; /* wall clock - monotonic, refreshed each second */
     nsec_t wall_due;
     struct generation *generation; /* in force; a reference */
     struct listeners *listeners;
-    struct upstreams *upstreams;   /* owned */
-    struct exchange_pool *pool;      /* owned: exchanges to use again */
-    struct list idle;          /* client connections between exchanges: closed in a drain */
-    struct list tunnels;       /* all tunnels: ended when the drain's time is up */
-    struct list active;        /* all exchanges under way, likewise */
-    atomic_uint busy;          /* exchanges and tunnels under way; read by the main thread */
-    struct list sniffing;      /* client connections whose protocol is not known yet */
-    unsigned open;             /* client connections open */
+    struct upstreams *upstreams; /* owned */
+    struct exchange_pool *pool;  /* owned: exchanges to use again */
+    struct list idle;            /* client connections between exchanges: closed in a drain */
+    struct list tunnels;         /* all tunnels: ended when the drain's time is up */
+    struct list active;          /* all exchanges under way, likewise */
+    atomic_uint busy;            /* exchanges and tunnels under way; read by the main thread */
+    struct list dialling;        /* connections to upstreams that are being made */
+    struct list sniffing;        /* client connections whose protocol is not known yet */
+    struct list lingering;       /* conns whose peer is let read the end */
+    unsigned n_lingering;
+    unsigned open; /* client connections open */
     unsigned n_workers;
-    bool accept_paused;        /* limits.connections was met */
+    bool accept_paused; /* limits.connections was met */
     bool draining;
-    char *receive;             /* WORKER_RECEIVE_BYTES, lent to whoever reads */
+    char *receive; /* WORKER_RECEIVE_BYTES, lent to whoever reads */
     /* The end of a turn: conns with something to send, and things to free. */
+    unsigned turns; /* begun and not ended: a turn may lie in another */
     struct list dirty;
     struct burial *buried;
     struct out_turn *free_turns;
-    struct arena scratch;      /* of this turn: what is written and need not live longer */
+    struct arena scratch; /* of this turn: what is written and need not live longer */
     struct http1_head *spare_head;
     struct log_limit refused_log, upstream_log;
     pthread_t thread;
@@ -86,11 +90,11 @@ struct worker {
 /* What the main thread gives a worker. */
 struct worker_setup {
     unsigned index, n_workers;
-    struct config *config;         /* a reference is taken of it */
+    struct config *config; /* a reference is taken of it */
     struct sampler sampler;
     struct propagators propagators;
-    bool recording;                /* false: OTEL_SDK_DISABLED */
-    struct span_feed *spans;       /* borrowed: outlives the worker */
+    bool recording;          /* false: OTEL_SDK_DISABLED */
+    struct span_feed *spans; /* borrowed: outlives the worker */
 };
 /* NULL: err says why. */
 struct worker *worker_new(const struct worker_setup *setup, struct error *err);
@@ -103,7 +107,8 @@ void worker_free(struct worker *w);
 void worker_listen(struct worker *w, struct listen_sockets *sockets); /* takes a reference */
 void worker_configure(struct worker *w, const struct worker_setup *setup);
 void worker_set_endpoints(struct worker *w, struct endpoint_set *set); /* takes a reference */
-/* Readiness is off: responses say Connection: close, idle connections are closed, but listening goes on. */
+/* Readiness is off: responses say Connection: close, idle connections are closed, but listening
+ * goes on. */
 void worker_drain(struct worker *w);
 /* Stops listening: what waits in the queues is accepted first. */
 void worker_stop_listening(struct worker *w);
@@ -119,12 +124,13 @@ static inline nsec_t worker_now(const struct worker *w)
 {
     return w->now;
 }
+/* Every callback from the loop is a turn. One that is called within another's is part of it. */
 void worker_begin_turn(struct worker *w);
 static inline nsec_t worker_wall(const struct worker *w)
 {
     return w->now + w->wall_offset;
 }
-/* Sends what was written, frees what was buried. Called at the end of every callback from the loop. */
+/* Sends what was written, frees what was buried, when the outermost turn ends. */
 void worker_end_turn(struct worker *w);
 
 void worker_bury(struct worker *w, struct burial *b, void (*fn)(struct burial *b));

@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "proxy/conn_private.h"
 #include "proxy/exchange.h"
 #include "proxy/front.h"
 #include "proxy/tunnel.h"
@@ -38,6 +39,8 @@ static void on_listen(void *arg)
     w->listeners = listeners_start(w, w->base, m->sockets, w->index, front_accepted);
     if (!w->listeners)
         log_write(LOG_ERROR, "worker", "no memory to listen: worker %u accepts nothing", w->index);
+    else if (w->accept_paused)
+        listeners_pause(w->listeners, true);
     if (old)
         listeners_stop(old);
     listen_sockets_unref(m->sockets);
@@ -125,6 +128,7 @@ static void on_cut(void *arg)
     worker_begin_turn(w);
     exchanges_cut_all(w, SPAN_ERROR_DRAINING);
     tunnels_cut_all(w, SPAN_ERROR_DRAINING);
+    conns_cut_lingering(w);
     worker_end_turn(w);
 }
 
