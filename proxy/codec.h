@@ -21,7 +21,8 @@ enum body_kind { BODY_NONE, BODY_LENGTH, BODY_CHUNKED, BODY_UNTIL_CLOSE };
 struct message {
     struct str method; /* request */
     struct str target; /* as received: origin, absolute, authority or asterisk form */
-    struct str scheme, authority, path, query; /* taken from target and Host; query p NULL: no '?' */
+    struct str scheme, authority, path,
+        query;       /* taken from target and Host; query p NULL: no '?' */
     uint16_t status; /* response */
     struct str reason;
     uint8_t version; /* 10, 11, 20: received; what is sent is the codec's choice */
@@ -32,18 +33,19 @@ struct message {
     struct headers fields;
 };
 
-/* A message that may not be passed on, because two parsers could read it differently, or it is over a
- * limit. */
+/* A message that may not be passed on, because two parsers could read it differently, or it is over
+ * a limit. */
 struct refusal {
-    const char *rule;  /* a literal: "content-length-repeated" */
-    unsigned status;   /* what a request is answered with: 400, 408, 414, 431, 501, 505 */
-    const char *cure;  /* a sentence for the log and the answer */
+    const char *rule; /* a literal: "content-length-repeated" */
+    unsigned status;  /* what a request is answered with: 400, 408, 414, 431, 501, 505 */
+    const char *cure; /* a sentence for the log and the answer */
 };
 
 struct stream;
 struct conn;
 
-/* What the owner of a stream is told. After any of them it may have finished or aborted the stream. */
+/* What the owner of a stream is told. After any of them it may have finished or aborted the stream.
+ */
 struct stream_events {
     /* A whole head. Responses: also each interim one (1xx). m lives in the stream's arena. */
     void (*on_head)(void *owner, struct message *m);
@@ -63,7 +65,8 @@ struct stream_events {
 
 /* What a codec does for the owner. What is sent goes out when the turn ends. */
 struct codec_ops {
-    /* end: no body follows. Interim responses (status < 200 but 101) may come before the final one. */
+    /* end: no body follows. Interim responses (status < 200 but 101) may come before the final one.
+     */
     void (*send_head)(struct stream *s, const struct message *m, bool end);
     /* What follows up to size bytes is to be one chunk; a codec without chunks ignores it. */
     void (*send_chunk)(struct stream *s, uint64_t size);
@@ -80,7 +83,7 @@ struct codec_ops {
      * what it has for the whole. */
     void (*abort)(struct stream *s, bool reset);
     /* Hands over the connection after an upgrade or CONNECT, with what came after the message in
-     * *leftover (in the arena). The stream is gone. */
+     * *leftover (good until the end of the turn). The stream is gone. */
     struct conn *(*detach)(struct stream *s, struct str *leftover);
 };
 

@@ -141,8 +141,9 @@ void front_accepted(struct worker *w, const struct listener *l, int fd, const st
     struct address original = {0};
     struct front *f;
 
-    metrics_add(w->metrics, l->direction == DIRECTION_INBOUND ? COUNT_ACCEPTED_INBOUND
-                                                              : COUNT_ACCEPTED_OUTBOUND, 1);
+    metrics_add(
+        w->metrics,
+        l->direction == DIRECTION_INBOUND ? COUNT_ACCEPTED_INBOUND : COUNT_ACCEPTED_OUTBOUND, 1);
     if (l->config->mode == LISTEN_TRANSPARENT &&
         original_dst_get(fd, l->port, &original) == ORIGINAL_DST_ITSELF) {
         refuse_loop(w, fd, peer);
@@ -171,16 +172,23 @@ void front_accepted(struct worker *w, const struct listener *l, int fd, const st
 
 void fronts_close_idle(struct worker *w)
 {
-    while (!list_empty(&w->idle)) {
-        struct http1 *h = http1_from_link(w->idle.next);
+    struct list *last = w->idle.prev;
 
-        http1_close_gone(h);
+    /* Those that are spared stay in the list, at its end. */
+    for (bool more = !list_empty(&w->idle); more;) {
+        struct list *link = w->idle.next;
+
+        more = link != last;
+        list_remove(link);
+        list_push_back(&w->idle, link);
+        http1_drain(http1_from_link(link));
     }
 }
 
 void fronts_close_all(struct worker *w)
 {
-    fronts_close_idle(w);
+    while (!list_empty(&w->idle))
+        http1_close_gone(http1_from_link(w->idle.next));
     while (!list_empty(&w->sniffing))
         front_sniff_cut(w->sniffing.next);
 }

@@ -4,6 +4,8 @@
  */
 #include "proxy/http1.h"
 
+#include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #include "proxy/http1_private.h"
@@ -99,6 +101,31 @@ void http1_gone(struct http1 *h)
     h->keeper->on_gone(h->keeper_data, h);
 }
 
+/*
+ * A client that still sends, or may, must be able to read the answer first: to
+ * close while bytes of it are unread would reset the connection.
+ */
+static void server_close(struct http1 *h)
+{
+    struct conn *c = h->conn;
+    bool silent =
+        c->eof || (h->client_closes && h->input == INPUT_OVER && !h->held_n && !h->rest.n);
+
+    conn_flush(c);
+    if (silent && conn_queued(c) == 0)
+        conn_close(c);
+    else
+        conn_close_lingering(c);
+}
+
+static void close_conn(struct http1 *h)
+{
+    if (h->server)
+        server_close(h);
+    else
+        conn_close(h->conn);
+}
+
 void http1_close_idle(struct http1 *h)
 {
     conn_close(h->conn);
@@ -108,6 +135,15 @@ void http1_close_idle(struct http1 *h)
 void http1_close_gone(struct http1 *h)
 {
     conn_close(h->conn);
+    http1_gone(h);
+}
+
+void http1_drain(struct http1 *h)
+{
+    conn_read_now(h->conn);
+    if (h->gone || h->stream.events || h->input != INPUT_IDLE || h->held_n)
+        return;
+    server_close(h);
     http1_gone(h);
 }
 
@@ -126,6 +162,8 @@ struct held_block {
 
 static bool hold(struct http1 *h, const char *p, size_t n)
 {
+    if (n == 0)
+        return true;
     if (h->held_n + n > h->held_cap) {
         size_t cap = h->held_n + n;
         char *more = realloc(h->held, cap);
@@ -150,6 +188,8 @@ static bool message_start(struct http1 *h, const char *at)
 {
     llhttp_reset(&h->parser);
     h->refusal = NULL;
+    h->last_head = NULL;
+    h->trailer_pieces = 0;
     if (!h->head && !http1_head_take(h))
         return false;
     h->head->n = 0;
@@ -160,20 +200,43 @@ static bool message_start(struct http1 *h, const char *at)
     return true;
 }
 
+/* The message is whole; rest is what came behind it. */
+static void tell_over(struct http1 *h, struct str rest)
+{
+    struct message *last = h->last_head;
+
+    h->last_head = NULL;
+    h->rest = rest;
+    if (h->server &&
+        h->paused) { /* there is nothing more to hold back, and its end is to be seen */
+        h->paused = false;
+        conn_read(h->conn, true);
+    }
+    if (!h->server && rest.n) /* nobody asked for it: it must not become the next answer */
+        h->close = true;
+    if (last)
+        h->stream.events->on_head(h->stream.owner, last);
+    if (!h->gone && h->input == INPUT_OVER && h->stream.events)
+        h->stream.events->on_end(h->stream.owner, http1_take_trailers(h));
+    h->rest = (struct str){0};
+}
+
 /* Parses until the message is over or the bytes are. Returns how many were taken. */
 static size_t parse(struct http1 *h, const char *p, size_t n)
 {
     llhttp_errno_t e = llhttp_execute(&h->parser, p, n);
+    size_t taken = n;
 
-    if (h->gone)
+    if (h->gone || e == HPE_OK)
         return n;
-    if (e == HPE_OK)
-        return n;
-    if (e == HPE_PAUSED || e == HPE_PAUSED_UPGRADE)
-        return (size_t)(llhttp_get_error_pos(&h->parser) - p);
-    if (h->input != INPUT_REFUSED)
+    if (e == HPE_PAUSED || e == HPE_PAUSED_UPGRADE) {
+        taken = (size_t)(llhttp_get_error_pos(&h->parser) - p);
+        if (h->input == INPUT_OVER)
+            tell_over(h, str_of(p + taken, n - taken));
+    } else if (h->input != INPUT_REFUSED) {
         http1_parse_failed(h, e);
-    return n;
+    }
+    return taken;
 }
 
 /* Blank lines before a message are skipped (RFC 9112 section 2.2). */
@@ -184,6 +247,12 @@ static size_t blank(const char *p, size_t n)
     while (i < n && (p[i] == '\r' || p[i] == '\n'))
         i++;
     return i;
+}
+
+/* A client must take its responses before it is given more: what is queued has a bound. */
+static bool may_begin(struct http1 *h)
+{
+    return h->server ? !conn_blocked(h->conn) : h->stream.events != NULL;
 }
 
 /*
@@ -198,13 +267,15 @@ static size_t consume(struct http1 *h, const char *p, size_t n, size_t seen)
         h->head->origin = p;
     while (at < n && !h->gone && h->input != INPUT_OVER && h->input != INPUT_REFUSED) {
         if (h->input == INPUT_IDLE) {
+            if (!may_begin(h)) {
+                begin = at;
+                break;
+            }
             if (h->server) {
                 at += blank(p + at, n - at);
                 begin = at;
                 if (at == n)
                     break;
-            } else if (!h->stream.events) {
-                break;
             }
             begin = at;
             if (!message_start(h, p + at)) {
@@ -219,6 +290,15 @@ static size_t consume(struct http1 *h, const char *p, size_t n, size_t seen)
     return h->input == INPUT_HEAD ? begin : at;
 }
 
+/* The whole head has its time from its first byte on, or from the connection's begin. */
+static void arm_for_head(struct http1 *h)
+{
+    nsec_t until = h->stream.began + worker_config(h->worker)->timeouts.header;
+
+    if (until < h->timer.deadline)
+        timer_arm(h->worker->timers, &h->timer, until);
+}
+
 /* What is left is kept: of a head that is not whole with what the parser knows of it. */
 static bool keep_rest(struct http1 *h, const char *p, size_t n)
 {
@@ -231,8 +311,8 @@ static bool keep_rest(struct http1 *h, const char *p, size_t n)
             http1_refuse(h, h->head->url_end ? &refusal_head_bytes : &refusal_url, NULL);
             return true;
         }
-        if (h->server && !timer_armed(&h->timer))
-            arm(h, worker_config(h->worker)->timeouts.header);
+        if (h->server)
+            arm_for_head(h);
     }
     return true;
 }
@@ -243,8 +323,7 @@ static void consume_held(struct http1 *h)
     size_t n = h->held_n, seen = h->held_parsed, done;
 
     if (!block) {
-        conn_close(h->conn);
-        http1_gone(h);
+        http1_close_gone(h);
         return;
     }
     memcpy(block->bytes, h->held, n);
@@ -252,45 +331,49 @@ static void consume_held(struct http1 *h)
     held_none(h);
     worker_bury(h->worker, &block->burial, bury_bytes);
     done = consume(h, block->bytes, n, seen);
-    if (!h->gone && !keep_rest(h, block->bytes + done, n - done)) {
-        conn_close(h->conn);
-        http1_gone(h);
-    }
+    if (!h->gone && !keep_rest(h, block->bytes + done, n - done))
+        http1_close_gone(h);
 }
 
-void http1_feed(struct http1 *h, char *data, size_t n)
-{
-    size_t done;
+static void server_eof(struct http1 *h);
 
-    if (h->gone || h->input == INPUT_REFUSED)
-        return;
-    if (h->parsing || h->input == INPUT_OVER || h->held_n) {
-        if (!hold(h, data, n)) {
-            conn_close(h->conn);
-            http1_gone(h);
-            return;
-        }
-        if (h->parsing || h->input == INPUT_OVER) {
-            conn_read(h->conn, false); /* enough: the exchange under way comes first */
-            return;
-        }
-        h->parsing = true;
-        consume_held(h);
-    } else {
-        h->parsing = true;
-        done = consume(h, data, n, 0);
-        if (!h->gone && !keep_rest(h, data + done, n - done)) {
-            conn_close(h->conn);
-            http1_gone(h);
-        }
-    }
-    h->parsing = false;
-    /* The exchange may have ended within: the next message may be there already. */
-    while (!h->gone && h->input == INPUT_IDLE && h->held_n && h->server) {
+/* The next message may be there already, and so may the end. */
+static void go_on(struct http1 *h)
+{
+    while (!h->gone && h->server && h->input == INPUT_IDLE && h->held_n && may_begin(h)) {
         h->parsing = true;
         consume_held(h);
         h->parsing = false;
     }
+    if (!h->gone && h->server && h->conn->eof)
+        server_eof(h);
+}
+
+void http1_feed(struct http1 *h, char *data, size_t n)
+{
+    bool later = h->parsing || h->input == INPUT_OVER || (h->input == INPUT_IDLE && !may_begin(h));
+    size_t done;
+
+    if (h->gone || h->input == INPUT_REFUSED)
+        return;
+    if ((later || h->held_n) && !hold(h, data, n)) {
+        http1_close_gone(h);
+        return;
+    }
+    if (later) {
+        conn_read(h->conn, false); /* enough: what is under way comes first */
+        return;
+    }
+    h->parsing = true;
+    if (h->held_n) {
+        consume_held(h);
+    } else {
+        done = consume(h, data, n, 0);
+        if (!h->gone && !keep_rest(h, data + done, n - done))
+            http1_close_gone(h);
+    }
+    h->parsing = false;
+    go_on(h);
 }
 
 void http1_refuse(struct http1 *h, const struct refusal *why, struct message *partial)
@@ -331,15 +414,15 @@ static void on_read(struct conn *c, char *data, size_t n)
     http1_feed(h, data, n);
 }
 
+/* The client will send no more. INPUT_OVER: a half-close; the response is still wanted. */
 static void server_eof(struct http1 *h)
 {
     if (h->input == INPUT_BODY && h->stream.events) {
         h->stream.events->on_failed(h->stream.owner, SPAN_ERROR_CANCELLED);
-    } else if (h->input == INPUT_IDLE || h->input == INPUT_HEAD) {
-        conn_close(h->conn);
+    } else if (h->input == INPUT_HEAD || (h->input == INPUT_IDLE && !h->held_n)) {
+        server_close(h);
         http1_gone(h);
     }
-    /* INPUT_OVER: a half-close. The response is still wanted; then the connection is over. */
 }
 
 static void client_eof(struct http1 *h)
@@ -351,24 +434,28 @@ static void client_eof(struct http1 *h)
         http1_gone(h);
         return;
     }
-    if (h->input == INPUT_OVER)
-        return;
     h->close = true;
     if (h->input == INPUT_BODY) {
         h->parsing = true;
         e = llhttp_finish(&h->parser);
+        if (e == HPE_PAUSED && h->input == INPUT_OVER)
+            tell_over(h, (struct str){0});
         h->parsing = false;
-        if (h->gone || h->input == INPUT_OVER || e == HPE_PAUSED)
+        if (h->gone || e == HPE_PAUSED)
             return;
     }
     h->stream.events->on_failed(h->stream.owner, SPAN_ERROR_CLOSED_EARLY);
 }
 
+static void on_error(struct conn *c, int error);
+
 static void on_eof(struct conn *c)
 {
     struct http1 *h = c->owner_data;
 
-    if (h->server)
+    if (c->broken) /* a write met the reset first, and left only this of it */
+        on_error(c, EPIPE);
+    else if (h->server)
         server_eof(h);
     else
         client_eof(h);
@@ -378,8 +465,12 @@ static void on_drained(struct conn *c)
 {
     struct http1 *h = c->owner_data;
 
-    if (h->stream.events)
+    if (h->stream.events) {
         h->stream.events->on_drained(h->stream.owner);
+    } else if (h->server) { /* it had to wait between two requests */
+        conn_read(c, true);
+        go_on(h);
+    }
 }
 
 static void on_connected(struct conn *c)
@@ -410,65 +501,72 @@ static void on_timer(struct timer *t)
         metrics_add(h->worker->metrics, COUNT_HEADER_TIMEOUTS, 1);
         http1_refuse(h, &refusal_head_timeout, NULL);
     } else if (!h->stream.events) {
-        metrics_add(h->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
-        conn_close(h->conn);
+        if (h->server)
+            metrics_add(h->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
+        close_conn(h);
         http1_gone(h);
     }
 }
 
 /* ---- between messages ---- */
 
-static bool last_one(const struct http1 *h)
+bool http1_is_last(const struct http1 *h)
 {
     uint64_t most = worker_config(h->worker)->limits.requests_per_connection;
 
-    return h->close || h->input != INPUT_OVER || h->output != OUTPUT_OVER ||
-           (h->server && (h->worker->draining || (most && h->messages >= most))) ||
-           (h->conn->eof && !h->held_n);
+    return h->worker->draining || (most && h->messages + 1 >= most);
+}
+
+static bool may_go_on(const struct http1 *h)
+{
+    return !h->close && h->input == INPUT_OVER && h->output == OUTPUT_OVER && !h->conn->broken &&
+           (h->server ? !http1_is_last(h) : !h->held_n) &&
+           !(h->conn->eof && !h->held_n && !h->rest.n);
+}
+
+static void disown(struct stream *s)
+{
+    s->events = NULL;
+    s->owner = NULL;
+    s->arena = NULL;
 }
 
 static void ops_finish(struct stream *s)
 {
     struct http1 *h = http1_of(s);
-    bool clean = h->input == INPUT_OVER || (h->server && h->conn->eof);
+    bool more = may_go_on(h);
 
-    s->events = NULL;
-    s->owner = NULL;
-    s->arena = NULL;
+    disown(s);
     h->messages++;
-    if (last_one(h)) {
-        /* A client that still sends must be able to read the answer first. */
-        if (h->server && !clean)
-            conn_close_lingering(h->conn);
-        else
-            conn_close(h->conn);
+    if (!more) {
+        close_conn(h);
         http1_gone(h);
         return;
     }
     h->input = INPUT_IDLE;
     h->output = OUTPUT_HEAD;
-    h->upgrade_asked = false;
-    conn_read(h->conn, true);
-    if (h->server)
-        arm(h, worker_config(h->worker)->timeouts.idle);
+    h->paused = false;
+    if (!h->server) {
+        conn_read(h->conn, true);
+        h->keeper->on_idle(h->keeper_data, h);
+        return;
+    }
+    conn_read(h->conn, may_begin(h));
+    arm(h, worker_config(h->worker)->timeouts.idle);
     h->keeper->on_idle(h->keeper_data, h);
-    if (h->held_n && h->server && !h->parsing && !h->gone)
-        http1_feed(h, NULL, 0);
+    if (!h->parsing)
+        go_on(h);
 }
 
 static void ops_abort(struct stream *s, bool reset)
 {
     struct http1 *h = http1_of(s);
 
-    s->events = NULL;
-    s->owner = NULL;
-    s->arena = NULL;
+    disown(s);
     if (reset)
         conn_reset(h->conn);
-    else if (h->server)
-        conn_close_lingering(h->conn);
     else
-        conn_close(h->conn);
+        close_conn(h);
     http1_gone(h);
 }
 
@@ -477,10 +575,9 @@ static struct conn *ops_detach(struct stream *s, struct str *leftover)
     struct http1 *h = http1_of(s);
     struct conn *c = h->conn;
 
-    *leftover = h->held_n ? arena_dup(s->arena, str_of(h->held, h->held_n)) : (struct str){0};
-    s->events = NULL;
-    discard(h);
-    h->keeper->on_gone(h->keeper_data, h);
+    *leftover = h->rest.n ? h->rest : str_of(h->held, h->held_n);
+    disown(s);
+    http1_gone(h);
     return c;
 }
 
@@ -493,9 +590,10 @@ static void ops_pause(struct stream *s, bool paused)
 {
     struct http1 *h = http1_of(s);
 
+    if (h->input == INPUT_OVER || h->input == INPUT_REFUSED)
+        return; /* what comes now is not the message's */
     h->paused = paused;
-    if (h->input == INPUT_BODY || h->input == INPUT_IDLE || h->input == INPUT_HEAD)
-        conn_read(h->conn, !paused);
+    conn_read(h->conn, !paused);
 }
 
 const struct codec_ops http1_ops = {
@@ -510,6 +608,7 @@ struct http1 *http1_of(struct stream *s)
 
 struct stream *http1_take(struct http1 *h, struct str method)
 {
+    assert(!h->held_n && !h->conn->eof);
     h->no_body = str_eq(method, STR("HEAD"));
     h->input = INPUT_IDLE;
     h->output = OUTPUT_HEAD;

@@ -14,8 +14,8 @@ struct http1;
 
 /* Who keeps the connection between messages: the front, or an upstream's pool. */
 struct http1_keeper {
-    /* Server: a request has come, or was refused; sets events, owner and arena of the stream. False: no
-     * memory. Client: not called. */
+    /* Server: a request has come, or was refused; sets events, owner and arena of the stream.
+     * False: no memory. Client: not called. */
     bool (*open)(void *keeper, struct stream *s);
     /* The exchange is over and the connection may be used for the next. */
     void (*on_idle)(void *keeper, struct http1 *h);
@@ -30,10 +30,11 @@ struct http1 *http1_client(struct conn *c, const struct http1_keeper *keeper, vo
 /* Bytes that were read before the codec had the conn. */
 void http1_feed(struct http1 *h, char *data, size_t n);
 
-/* Client: the stream to send the next request on; whoever takes it sets events, owner and arena. The
- * method decides whether the response has a body. */
+/* Client: the stream to send the next request on; whoever takes it sets events, owner and arena.
+ * The method decides whether the response has a body. */
 struct stream *http1_take(struct http1 *h, struct str method);
-/* Client, idle: when the peer has said (Keep-Alive: timeout) how long it keeps the connection; 0: not. */
+/* Client, idle: when the peer has said (Keep-Alive: timeout) how long it keeps the connection; 0:
+ * not. */
 nsec_t http1_idle_limit(const struct http1 *h);
 /* Client, idle: closed at that time (monotonic). */
 void http1_expire(struct http1 *h, nsec_t when);
@@ -47,6 +48,8 @@ struct http1 *http1_of(struct stream *s);
 void http1_close_idle(struct http1 *h);
 /* The same, and on_gone() is called. */
 void http1_close_gone(struct http1 *h);
+/* Server, between messages: closes it, unless the next request has come, or begun to. */
+void http1_drain(struct http1 *h);
 /* A link for the keeper's list of idle ones. */
 struct list *http1_link(struct http1 *h);
 struct http1 *http1_from_link(struct list *link);

@@ -9,6 +9,9 @@
 
 enum { CHUNK_EXTENSION_MAX = 256, HEAD_FIELDS_START = 32 };
 
+/* What llhttp is told when a head is complete. With HEAD_HAS_BODY the fields decide. */
+enum { HEAD_HAS_BODY = 0, HEAD_WITHOUT_BODY = 1, HEAD_ENDS_HTTP = 2 };
+
 /* ---- the notes of a head ---- */
 
 bool http1_head_take(struct http1 *h)
@@ -99,6 +102,8 @@ static struct http1_field *new_field(struct http1 *h)
     return &head->v[head->n++];
 }
 
+/* ---- trailers: kept as pairs of name NUL value NUL ---- */
+
 static int trailer_piece(struct http1 *h, const char *at, size_t n)
 {
     if (!h->trailers) {
@@ -157,12 +162,17 @@ static int on_piece_complete(llhttp_t *p)
 {
     struct http1 *h = p->data;
 
-    return h->input == INPUT_BODY ? trailer_piece(h, "", 1) : 0;
+    if (h->input != INPUT_BODY)
+        return 0;
+    if (h->trailer_pieces++ >= 2 * limits_of(h)->headers)
+        return refuse(h, &refusal_trailer);
+    return trailer_piece(h, "", 1);
 }
 
 /* ---- a message of the notes ---- */
 
-/* The bytes of the head go to the arena once; 2 more, so that the CR LF of the last field is there. */
+/* The bytes of the head go to the arena once; 2 more, so that the CR LF of the last field is there.
+ */
 static bool build(struct http1 *h, struct message *m)
 {
     struct http1_head *head = h->head;
@@ -183,13 +193,13 @@ static bool build(struct http1 *h, struct message *m)
         v[i].name = str_of(copy + f->name, f->name_end - f->name);
         v[i].value = f->value_end ? str_of(copy + f->value, f->value_end - f->value)
                                   : str_of(copy + f->name_end, 0);
-        if (v[i].value.n && (v[i].value.p[v[i].value.n - 1] == ' ' ||
-                             v[i].value.p[v[i].value.n - 1] == '\t'))
+        if (v[i].value.n &&
+            (v[i].value.p[v[i].value.n - 1] == ' ' || v[i].value.p[v[i].value.n - 1] == '\t'))
             v[i].value = str_trim_ows(v[i].value);
         v[i].id = header_id_of(v[i].name);
     }
-    m->version = (uint8_t)(llhttp_get_http_major(&h->parser) * 10 +
-                           llhttp_get_http_minor(&h->parser));
+    m->version =
+        (uint8_t)(llhttp_get_http_major(&h->parser) * 10 + llhttp_get_http_minor(&h->parser));
     return true;
 }
 
@@ -217,11 +227,14 @@ static int request_complete(struct http1 *h)
         return -1;
     }
     h->input = INPUT_BODY;
-    h->http10 = m->version == 10;
-    h->upgrade_asked = m->upgrade;
+    h->client_closes = m->close;
     timer_disarm(&h->timer);
+    if (str_eq(m->method, STR("CONNECT"))) {
+        h->last_head = m;
+        return HEAD_ENDS_HTTP;
+    }
     h->stream.events->on_head(h->stream.owner, m);
-    return h->gone || h->input == INPUT_REFUSED ? -1 : 0;
+    return h->gone || h->input == INPUT_REFUSED ? -1 : HEAD_HAS_BODY;
 }
 
 static void learn_idle_limit(struct http1 *h, const struct message *m)
@@ -236,7 +249,7 @@ static void learn_idle_limit(struct http1 *h, const struct message *m)
     while (str_next_member(&rest, &member))
         if (str_starts(member, STR("timeout=")) &&
             str_to_u64(str_slice(member, 8, member.n), &seconds) && seconds < 86400)
-            h->idle_limit = SECONDS(seconds);
+            h->idle_limit = seconds ? SECONDS(seconds) : 1;
 }
 
 static int response_complete(struct http1 *h)
@@ -253,26 +266,28 @@ static int response_complete(struct http1 *h)
     if (m->status < 200 && m->status != 101) {
         m->body = BODY_NONE;
         h->stream.events->on_head(h->stream.owner, m);
-        return h->gone ? -1 : 1;
+        return h->gone ? -1 : HEAD_WITHOUT_BODY;
     }
-    no_body = h->no_body || m->status == 204 || m->status == 304 || m->status == 101;
+    m->upgrade = m->status == 101;
+    no_body = h->no_body || m->status == 204 || m->status == 304 || m->upgrade;
     if (no_body)
         m->body = BODY_NONE;
     else if (m->body == BODY_NONE && !headers_find(&m->fields, HEADER_CONTENT_LENGTH))
         m->body = BODY_UNTIL_CLOSE;
-    m->upgrade = m->status == 101;
-    m->close = m->body == BODY_UNTIL_CLOSE || headers_have_member(&m->fields, HEADER_CONNECTION,
-                                                                  STR("close")) ||
-               (m->version < 11 &&
-                !headers_have_member(&m->fields, HEADER_CONNECTION, STR("keep-alive")));
+    m->close =
+        m->body == BODY_UNTIL_CLOSE ||
+        headers_have_member(&m->fields, HEADER_CONNECTION, STR("close")) ||
+        (m->version < 11 && !headers_have_member(&m->fields, HEADER_CONNECTION, STR("keep-alive")));
     if (m->close)
         h->close = true;
     learn_idle_limit(h, m);
     h->input = INPUT_BODY;
+    if (m->upgrade) {
+        h->last_head = m;
+        return HEAD_ENDS_HTTP;
+    }
     h->stream.events->on_head(h->stream.owner, m);
-    if (h->gone)
-        return -1;
-    return m->upgrade ? 2 : no_body ? 1 : 0;
+    return h->gone ? -1 : no_body ? HEAD_WITHOUT_BODY : HEAD_HAS_BODY;
 }
 
 /* With its line ends; what is said of the whole must not depend on how it was cut into reads. */
@@ -321,37 +336,63 @@ static int on_chunk_extension(llhttp_t *p, const char *at, size_t n)
     return 0;
 }
 
-/* Pairs of name NUL value NUL. */
-static const struct headers *trailers_of(struct http1 *h, struct headers *out)
+/* Fields that frame, route, authorise or describe a message mean nothing behind it, but for a
+ * reader who merges them into the head (RFC 9110 section 6.5.1): they do not travel. */
+static bool may_trail(struct str name)
 {
-    struct str rest, name, value, all;
+    static const struct str never[] = {
+        STR_INIT("authorization"),
+        STR_INIT("proxy-authorization"),
+        STR_INIT("www-authenticate"),
+        STR_INIT("proxy-authenticate"),
+        STR_INIT("set-cookie"),
+        STR_INIT("cache-control"),
+        STR_INIT("content-encoding"),
+        STR_INIT("content-range"),
+        STR_INIT("range"),
+        STR_INIT("age"),
+        STR_INIT("location"),
+        STR_INIT("vary"),
+        STR_INIT("expires"),
+        STR_INIT("pragma"),
+    };
+
+    if (header_id_of(name) != HEADER_OTHER)
+        return false; /* all that a proxy acts upon */
+    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++)
+        if (str_eq_nocase(name, never[i]))
+            return false;
+    return true;
+}
+
+const struct headers *http1_take_trailers(struct http1 *h)
+{
+    struct headers *out;
+    struct str rest, name, value;
 
     if (!h->trailers)
         return NULL;
-    all = arena_dup(h->stream.arena, buffer_str(h->trailers));
+    /* In the arena: the message may be sent on later. */
+    out = arena_zalloc(h->stream.arena, sizeof *out);
+    rest = arena_dup(h->stream.arena, buffer_str(h->trailers));
     buffer_release(h->trailers);
     free(h->trailers);
     h->trailers = NULL;
-    if (!all.p)
+    if (!out || !rest.p)
         return NULL;
-    rest = all;
     while (rest.n && str_split(&rest, '\0', &name) && str_split(&rest, '\0', &value))
-        if (!headers_add(out, h->stream.arena, name, str_trim_ows(value)))
+        if (may_trail(name) && !headers_add(out, h->stream.arena, name, str_trim_ows(value)))
             return NULL;
     return out;
 }
 
+/* The end is told by http1.c, when it is known what came behind the message. */
 static int on_message_complete(llhttp_t *p)
 {
     struct http1 *h = p->data;
-    struct headers trailers = {0};
 
-    if (h->input == INPUT_HEAD) { /* an interim response is over: the next head follows */
-        h->input = INPUT_IDLE;
-        return HPE_PAUSED;
-    }
-    h->input = INPUT_OVER;
-    h->stream.events->on_end(h->stream.owner, trailers_of(h, &trailers));
+    /* After an interim response the next head follows. */
+    h->input = h->input == INPUT_HEAD ? INPUT_IDLE : INPUT_OVER;
     return HPE_PAUSED;
 }
 

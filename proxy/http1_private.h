@@ -11,11 +11,11 @@
 #include "proxy/timer.h"
 
 enum http1_input {
-    INPUT_IDLE,     /* the first byte of a message */
-    INPUT_HEAD,     /* the rest of the head */
-    INPUT_BODY,     /* body and trailers */
-    INPUT_OVER,     /* nothing: the message was whole; what comes is kept for the next */
-    INPUT_REFUSED,  /* nothing: what comes is thrown away */
+    INPUT_IDLE,    /* the first byte of a message */
+    INPUT_HEAD,    /* the rest of the head */
+    INPUT_BODY,    /* body and trailers */
+    INPUT_OVER,    /* nothing: the message was whole; what comes is kept for the next */
+    INPUT_REFUSED, /* nothing: what comes is thrown away */
 };
 
 enum http1_output {
@@ -29,14 +29,14 @@ struct http1_field {
     uint32_t name, name_end, value, value_end;
 };
 
-/* What is known of a head while it comes. Taken from the worker's scratch where the head comes in one
- * piece, so an idle connection has none. */
+/* What is known of a head while it comes. Taken from the worker's scratch where the head comes in
+ * one piece, so an idle connection has none. */
 struct http1_head {
     uint32_t url, url_end, reason, reason_end;
     unsigned n, cap;
-    uint32_t bytes;       /* up to the end of the last field */
-    bool after_value;     /* the last callback was of a value: a name begins a new field */
-    const char *origin;   /* what the offsets count from, now */
+    uint32_t bytes;     /* up to the end of the last field */
+    bool after_value;   /* the last callback was of a value: a name begins a new field */
+    const char *origin; /* what the offsets count from, now */
     struct http1_field v[];
 };
 
@@ -52,24 +52,27 @@ struct http1 {
     uint32_t held_n, held_cap;
     uint32_t held_parsed;    /* of an incomplete head: how many the parser has seen */
     struct buffer *trailers; /* owned; NULL: none so far */
-    struct timer timer;      /* server: head and idle; client: none */
-    struct list link;        /* in the keeper's list of idle ones */
+    struct message
+        *last_head;     /* of a message that may end HTTP here: told when the parser is done */
+    struct str rest;    /* while the end of a message is told: the bytes behind it */
+    struct timer timer; /* server: head and idle; client: idle in the pool */
+    struct list link;   /* in the keeper's list of idle ones */
     struct burial burial;
     uint64_t messages;
-    uint64_t left;           /* output: of the body, or of the chunk */
+    uint64_t left; /* output: of the body, or of the chunk */
     nsec_t idle_limit;
     uint8_t input, output;
-    uint8_t out_body;        /* enum body_kind */
+    uint8_t out_body; /* enum body_kind */
     bool server;
-    bool close;              /* after this exchange */
-    bool parsing;            /* http1_feed() is on the stack */
-    bool gone;               /* the conn is closed or given away */
-    bool no_body;            /* client: the response to HEAD, or 2xx to CONNECT, has none */
-    bool upgrade_asked;      /* a 101 may come */
-    bool http10;             /* server: the client speaks HTTP/1.0 */
+    bool close;         /* after this exchange */
+    bool parsing;       /* http1_feed() is on the stack */
+    bool gone;          /* the conn is closed or given away */
+    bool no_body;       /* client: the response to HEAD has none */
+    bool client_closes; /* server: the client has said that this request is its last */
     bool paused;
-    bool in_pool;            /* when it went: it was in the keeper's list */
+    bool in_pool; /* when it went: it was in the keeper's list */
     uint16_t extension_bytes;
+    uint16_t trailer_pieces;       /* names and values */
     const struct refusal *refusal; /* why parsing stopped; NULL: llhttp says */
 };
 
@@ -80,6 +83,8 @@ extern const llhttp_settings_t *http1_settings(void);
 void http1_message_start(struct http1 *h);
 bool http1_head_take(struct http1 *h);
 void http1_head_drop(struct http1 *h);
+/* The message is over: its trailers, in the stream's arena; NULL: none. */
+const struct headers *http1_take_trailers(struct http1 *h);
 /* What is known of a head that is not whole; in the stream's arena. NULL: no memory. */
 struct message *http1_partial(struct http1 *h);
 /* The parser stopped with an error: refuses the request, or fails the response. */
@@ -95,6 +100,8 @@ extern const struct refusal refusal_head_bytes, refusal_headers, refusal_url, re
 
 /* http1.c */
 void http1_gone(struct http1 *h);
+/* Server: the response under way is the last on this connection, by a limit or a drain. */
+bool http1_is_last(const struct http1 *h);
 /* Refuses what is coming; partial has what is known. */
 void http1_refuse(struct http1 *h, const struct refusal *why, struct message *partial);
 

@@ -39,8 +39,8 @@ static bool goes_out(struct writer *w, const struct message *m, const struct hea
 {
     switch (f->id) {
     case HEADER_CONTENT_LENGTH:
-        if (m->body == BODY_CHUNKED || m->body == BODY_UNTIL_CLOSE || (m->status && m->status < 200) ||
-            m->status == 204)
+        if (m->body == BODY_CHUNKED || m->body == BODY_UNTIL_CLOSE ||
+            (m->status && m->status < 200) || m->status == 204)
             return false;
         w->length_sent = true;
         return true;
@@ -157,7 +157,7 @@ void http1_send_head(struct stream *s, const struct message *m, bool end)
         h->output = OUTPUT_OVER;
         return;
     }
-    if (h->server && (m->close || h->worker->draining))
+    if (h->server && (m->close || h->client_closes || http1_is_last(h)))
         h->close = true;
     put_start_line(&w, h, m);
     put_fields(&w, m);
