@@ -22,7 +22,7 @@ struct dial {
     struct event *ready; /* fd can be written; NULL with fd -1 */
     struct event *timer; /* the answer is there, or the time for it, or for fd, is over */
     bool resolving;
-    char detail[160]; /* of the last failure */
+    char detail[192]; /* of the last failure */
 };
 
 /* ---- the end ---- */
