@@ -99,6 +99,7 @@ static void read_once(struct conn *c)
         int error = errno;
 
         c->broken = true;
+        c->error = error;
         unregister(c);
         c->owner->on_error(c, error);
     }

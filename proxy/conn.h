@@ -52,6 +52,7 @@ struct conn {
     bool blocked;    /* over the high mark, and on_drained() is owed */
     bool broken;     /* writing failed: nothing more is sent */
     int write_error; /* not 0: an error met in writing, told when the turn ends */
+    int error;       /* what broke it: errno */
     const struct conn_owner *owner;
     void *owner_data; /* the owner's */
     struct worker *worker;

@@ -31,8 +31,8 @@ static void on_connect(evutil_socket_t fd, short what, void *arg)
     worker_end_turn(w);
 }
 
-struct conn *conn_connect(struct worker *w, const struct address *to, const struct conn_owner *owner,
-                          void *data, int *error)
+struct conn *conn_connect(struct worker *w, const struct address *to,
+                          const struct conn_owner *owner, void *data, int *error)
 {
     struct sockaddr_storage sa;
     struct conn *c;

@@ -78,7 +78,7 @@ static void write_failed(struct conn *c, int error)
     c->broken = true;
     if (c->queue)
         c->queue->start = c->queue->end = 0;
-    c->write_error = error;
+    c->write_error = c->error = error;
     /* The end of the turn tells it; without memory for that, reading finds it. */
     if (!turn_of(c))
         shutdown(c->fd, SHUT_RDWR);

@@ -454,7 +454,7 @@ static void on_eof(struct conn *c)
     struct http1 *h = c->owner_data;
 
     if (c->broken) /* a write met the reset first, and left only this of it */
-        on_error(c, EPIPE);
+        on_error(c, c->error);
     else if (h->server)
         server_eof(h);
     else
@@ -483,8 +483,10 @@ static void on_error(struct conn *c, int error)
 
     h->close = true;
     if (h->stream.events) {
-        h->stream.events->on_failed(h->stream.owner,
-                                    h->server ? SPAN_ERROR_CANCELLED : SPAN_ERROR_RESET);
+        /* EPIPE: the peer had closed before the reset came. */
+        h->stream.events->on_failed(h->stream.owner, h->server        ? SPAN_ERROR_CANCELLED
+                                                     : error == EPIPE ? SPAN_ERROR_CLOSED_EARLY
+                                                                      : SPAN_ERROR_RESET);
         return;
     }
     conn_close(c);

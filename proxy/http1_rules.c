@@ -43,6 +43,7 @@ static const struct refusal coding_repeated = {"transfer-encoding-repeated", 400
                                                "send one Transfer-Encoding: chunked"};
 static const struct refusal coding_in_10 = {"transfer-encoding-in-http-1.0", 400,
                                             "HTTP/1.0 has no transfer codings"};
+static const struct refusal line_end = {"line-end", 400, "end each line with CR LF"};
 static const struct refusal scheme_unknown = {"target-scheme", 400,
                                               "only http:// targets can be forwarded"};
 
@@ -58,7 +59,6 @@ const struct refusal *http1_refusal_of(llhttp_errno_t e, const char *reason)
         {HPE_INVALID_URL, {"target-character", 400, "percent-encode what is not a URL character"}},
         {HPE_INVALID_VERSION, {"version-unknown", 505, "send HTTP/1.1"}},
         {HPE_INVALID_CONSTANT, {"request-line", 400, "the request line is METHOD TARGET HTTP/1.1"}},
-        {HPE_CR_EXPECTED, {"line-end", 400, "end each line with CR LF"}},
         {HPE_LF_EXPECTED, {"bare-cr", 400, "end each line with CR LF; CR stands nowhere else"}},
         {HPE_UNEXPECTED_SPACE,
          {"obs-fold", 400, "do not continue a header on the next line (obs-fold)"}},
@@ -80,7 +80,9 @@ const struct refusal *http1_refusal_of(llhttp_errno_t e, const char *reason)
     };
     static const struct refusal malformed = {"malformed", 400, "send well-formed HTTP/1.1"};
 
-    /* llhttp tells these two by its words alone. */
+    /* llhttp tells these by its words alone. */
+    if (e == HPE_CR_EXPECTED || (e == HPE_INVALID_VERSION && reason && strstr(reason, "CRLF")))
+        return &line_end;
     if ((e == HPE_INVALID_TRANSFER_ENCODING && reason && strstr(reason, "Content-Length")) ||
         (e == HPE_UNEXPECTED_CONTENT_LENGTH && reason && strstr(reason, "Transfer-Encoding")))
         return &length_and_coding;

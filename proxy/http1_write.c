@@ -11,7 +11,7 @@
 
 struct writer {
     char *p;
-    bool length_sent, coding_sent;
+    bool length_sent, coding_sent, te_sent;
 };
 
 static void put(struct writer *w, const char *p, size_t n)
@@ -51,6 +51,9 @@ static bool goes_out(struct writer *w, const struct message *m, const struct hea
         return true;
     case HEADER_CONNECTION:
         return false;
+    case HEADER_TE:
+        w->te_sent = m->status == 0;
+        return true;
     default:
         return true;
     }
@@ -127,10 +130,23 @@ static void put_start_line(struct writer *w, const struct http1 *h, const struct
     PUT(w, " HTTP/1.1\r\n");
 }
 
-static void put_framing(struct writer *w, const struct http1 *h, const struct message *m, bool end)
+/* What concerns this connection alone. TE is, and says so (RFC 9110 section 10.1.4). */
+static void put_connection(struct writer *w, const struct http1 *h, const struct message *m)
 {
     bool final = !m->status || m->status >= 200;
 
+    if (m->upgrade && w->te_sent)
+        PUT(w, "Connection: upgrade, TE\r\n");
+    else if (m->upgrade)
+        PUT(w, "Connection: upgrade\r\n");
+    else if (w->te_sent)
+        PUT(w, "Connection: TE\r\n");
+    else if (final && (m->close || (h->server && h->close)))
+        PUT(w, "Connection: close\r\n");
+}
+
+static void put_framing(struct writer *w, const struct message *m)
+{
     if (m->body == BODY_CHUNKED && !w->coding_sent)
         PUT(w, "Transfer-Encoding: chunked\r\n");
     if (m->body == BODY_LENGTH && !w->length_sent) {
@@ -138,11 +154,6 @@ static void put_framing(struct writer *w, const struct http1 *h, const struct me
         put_number(w, m->length);
         PUT(w, "\r\n");
     }
-    if (m->upgrade)
-        PUT(w, "Connection: upgrade\r\n");
-    else if (final && (m->close || (h->server && h->close)))
-        PUT(w, "Connection: close\r\n");
-    PUT(w, "\r\n");
 }
 
 void http1_send_head(struct stream *s, const struct message *m, bool end)
@@ -161,7 +172,9 @@ void http1_send_head(struct stream *s, const struct message *m, bool end)
         h->close = true;
     put_start_line(&w, h, m);
     put_fields(&w, m);
-    put_framing(&w, h, m, end);
+    put_framing(&w, m);
+    put_connection(&w, h, m);
+    PUT(&w, "\r\n");
     assert((size_t)(w.p - start) <= room);
     conn_write(h->conn, str_of(start, (size_t)(w.p - start)));
     if (m->status && m->status < 200 && m->status != 101)
