@@ -3,17 +3,14 @@
  * their connections where an address stays.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "proxy/upstream.h"
 #include "proxy/upstream_private.h"
 
-enum { ORIGINALS_MAX = 4096 };
-
-struct upstreams {
-    struct worker *worker;
-    struct list clusters;
-    struct list originals; /* endpoints no cluster names, the latest used first */
-    unsigned n_originals;
+struct path {
+    struct path *next;
+    char text[];
 };
 
 static void *must(void *p)
@@ -40,34 +37,43 @@ struct upstreams *upstreams_new(struct worker *w)
         return NULL;
     u->worker = w;
     list_init(&u->clusters);
-    list_init(&u->originals);
     return u;
 }
 
 /* ---- endpoints ---- */
 
-static struct upstream *upstream_new(struct worker *w, struct str cluster,
-                                     const struct address *address)
+/* What holds an address may outlive the set it is from: a path is kept as long as the worker. There
+ * are as many as configurations have named. */
+static const char *keep_path(struct upstreams *us, const char *path)
+{
+    struct path *kept;
+
+    for (kept = us->paths; kept; kept = kept->next)
+        if (strcmp(kept->text, path) == 0)
+            return kept->text;
+    kept = must(malloc(sizeof *kept + strlen(path) + 1));
+    strcpy(kept->text, path);
+    kept->next = us->paths;
+    us->paths = kept;
+    return kept->text;
+}
+
+struct upstream *upstream_new(struct upstreams *us, struct str cluster,
+                              const struct address *address)
 {
     struct upstream *u = must(calloc(1, sizeof *u));
 
     u->refs = 1;
-    u->worker = w;
+    u->worker = us->worker;
     u->cluster = copy_text(cluster);
     u->address = *address;
+    if (address->family == AF_UNIX)
+        u->address.path = keep_path(us, address->path);
     list_init(&u->link);
+    list_init(&u->bucket);
     list_init(&u->idle);
     list_init(&u->waiting);
     return u;
-}
-
-static void configure(struct upstream *u, const struct cluster *c)
-{
-    u->connect_timeout = c->connect_timeout;
-    u->pool_idle = c->pool_idle;
-    u->pool_max = c->pool_max;
-    u->pool_idle_max = c->pool_idle_max;
-    u->pool_requests = c->pool_requests;
 }
 
 static struct upstream *endpoint_of(const struct cluster_state *c, const struct address *a)
@@ -98,9 +104,9 @@ static void use_set(struct upstreams *u, struct cluster_state *c, struct endpoin
     for (size_t i = 0; i < set->n; i++) {
         struct upstream *was = endpoint_of(c, &set->v[i].address);
 
-        v[i] = was ? upstream_ref(was) : upstream_new(u->worker, c->name, &set->v[i].address);
+        v[i] = was ? upstream_ref(was) : upstream_new(u, c->name, &set->v[i].address);
         v[i]->refs_of_sets++;
-        configure(v[i], c->config);
+        v[i]->pool = c->pool;
         entries[i].weight = set->v[i].weight;
     }
     free(c->entries);
@@ -116,8 +122,7 @@ static void use_set(struct upstreams *u, struct cluster_state *c, struct endpoin
 
 static struct cluster_state *find(struct upstreams *u, struct str name)
 {
-    LIST_FOR_EACH(at, &u->clusters)
-    {
+    LIST_FOR_EACH (at, &u->clusters) {
         struct cluster_state *c = container_of(at, struct cluster_state, link);
 
         if (str_eq(c->name, name))
@@ -141,43 +146,49 @@ static void unref_cluster(struct cluster_state *c)
 /* Literal addresses need nobody to resolve them: they are there with the config. */
 static struct endpoint_set *literal_set(const struct cluster *c)
 {
-    struct endpoint_set *set =
-        must(calloc(1, sizeof *set + c->n_endpoints * sizeof set->v[0]));
+    struct endpoint_set *set = must(endpoint_set_new(c->name, c->n_endpoints));
 
-    atomic_init(&set->refs, 1);
-    set->cluster = (char *)(uintptr_t)copy_text(c->name).p;
     for (size_t i = 0; i < c->n_endpoints; i++) {
         const struct endpoint_config *e = &c->endpoints[i];
 
         if (e->location.address.family == 0)
             set->pending = true;
-        else {
-            set->v[set->n].address = e->location.address;
-            set->v[set->n].weight = e->weight;
-            address_format(&e->location.address, set->v[set->n].text);
-            set->n++;
-        }
+        else
+            endpoint_set_add(set, &e->location.address, e->weight);
     }
     return set;
+}
+
+static void configure(struct cluster_state *c, const struct cluster *config)
+{
+    c->balance = config->balance;
+    c->pool = (struct pool_rules){
+        .connect_timeout = config->connect_timeout,
+        .idle = config->pool_idle,
+        .max = config->pool_max,
+        .idle_max = config->pool_idle_max,
+        .requests = config->pool_requests,
+    };
+    for (size_t i = 0; i < c->n; i++)
+        c->upstreams[i]->pool = c->pool;
 }
 
 static struct cluster_state *adopt(struct upstreams *u, const struct cluster *config)
 {
     struct cluster_state *c = find(u, config->name);
 
-    if (!c) {
+    if (c) {
+        configure(c, config);
+    } else {
         c = must(calloc(1, sizeof *c));
         c->name = copy_text(config->name);
         list_push_back(&u->clusters, &c->link);
-        c->config = config;
         c->series[0] = metrics_series(u->worker->metrics, 0, config->name);
         c->series[1] = metrics_series(u->worker->metrics, 1, config->name);
+        configure(c, config);
         use_set(u, c, literal_set(config));
     }
     c->refs++;
-    c->config = config;
-    for (size_t i = 0; i < c->n; i++)
-        configure(c->upstreams[i], config);
     return c;
 }
 
@@ -219,63 +230,22 @@ struct upstream *cluster_choose(struct cluster_state *c, const uint64_t *skip, s
     }
     for (i = 0; i < c->n; i++)
         c->entries[i].in_flight = c->upstreams[i]->in_flight;
-    i = balance_choose(c->config->balance, c->entries, c->n, skip, &c->upstreams[0]->worker->random);
+    i = balance_choose(c->balance, c->entries, c->n, skip, &c->upstreams[0]->worker->random);
     *index = i;
     return i < c->n ? c->upstreams[i] : NULL;
-}
-
-/* ---- original destinations ---- */
-
-static void forget(struct upstreams *us, struct upstream *u)
-{
-    list_remove(&u->link);
-    us->n_originals--;
-    upstream_retire(u);
-    upstream_unref(u);
-}
-
-/* Makes room: one that nobody uses, the longest unused first. */
-static void forget_one(struct upstreams *us)
-{
-    for (struct list *at = us->originals.prev; at != &us->originals; at = at->prev) {
-        struct upstream *u = container_of(at, struct upstream, link);
-
-        if (u->n_open == u->n_idle && !u->n_connecting && !u->n_waiting) {
-            forget(us, u);
-            return;
-        }
-    }
-}
-
-struct upstream *upstream_original(struct upstreams *us, const struct address *address)
-{
-    static const struct cluster defaults = {
-        .connect_timeout = SECONDS(5), .pool_idle = SECONDS(30), .pool_idle_max = 64};
-    struct upstream *u;
-
-    LIST_FOR_EACH(at, &us->originals)
-    {
-        u = container_of(at, struct upstream, link);
-        if (address_eq(&u->address, address)) {
-            list_remove(&u->link);
-            list_push_front(&us->originals, &u->link);
-            return upstream_ref(u);
-        }
-    }
-    if (us->n_originals >= ORIGINALS_MAX)
-        forget_one(us);
-    u = upstream_new(us->worker, STR("original"), address);
-    configure(u, &defaults);
-    list_push_front(&us->originals, &u->link);
-    us->n_originals++;
-    return upstream_ref(u);
 }
 
 void upstreams_free(struct upstreams *us)
 {
     if (!us)
         return;
-    while (!list_empty(&us->originals))
-        forget(us, container_of(us->originals.next, struct upstream, link));
+    upstreams_hang_up(us->worker);
+    originals_free(us->originals);
+    while (us->paths) {
+        struct path *next = us->paths->next;
+
+        free(us->paths);
+        us->paths = next;
+    }
     free(us);
 }

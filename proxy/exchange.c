@@ -184,7 +184,8 @@ static void client_on_failed(void *owner, enum span_error why)
 {
     struct exchange *x = owner;
 
-    x->span.error = (uint8_t)why;
+    if (!x->response_ended) /* else it has had all it wanted */
+        x->span.error = (uint8_t)why;
     exchange_end(x);
 }
 
@@ -293,6 +294,7 @@ static void exchange_clear(struct exchange *x)
     x->series = NULL;
     x->deadline = x->fault_until = x->queue_until = x->idle_limit = 0;
     x->addresses = NULL;
+    x->tries = 0;
     x->n_addresses = x->next_address = 0;
     memset(x->skip, 0, sizeof x->skip);
     x->state = EXCHANGE_NEW;
@@ -313,6 +315,9 @@ bool exchange_open(struct front *f, struct stream *client)
     exchange_clear(x);
     x->front = f;
     x->generation = generation_ref(w->generation);
+    /* Both heads have their place, however large they may be. */
+    x->arena.limit_bytes = EXCHANGE_ARENA_LIMIT + 8 * exchange_config(x)->limits.header_bytes +
+                           256 * exchange_config(x)->limits.headers;
     x->client = client;
     x->started = client->began;
     client->events = &client_events;

@@ -13,12 +13,23 @@
 static void on_ready(struct upstream_ask *a, struct stream *s, bool reused);
 static void on_ask_failed(struct upstream_ask *a, enum span_error why, int error);
 
+/* Gives up the attempt's connection. */
+static void drop_stream(struct exchange *x)
+{
+    struct stream *s = x->upstream;
+
+    x->upstream = NULL;
+    if (s)
+        s->codec->abort(s, false);
+}
+
 /* ---- asking for a connection ---- */
 
 static void choose_endpoint(struct exchange *x)
 {
     size_t index = 0;
-    struct upstream *u = cluster_choose(x->cluster, x->skip, &index);
+    bool noted = x->cluster->n <= SKIP_WORDS * 64; /* else those that refused are not left out */
+    struct upstream *u = cluster_choose(x->cluster, noted ? x->skip : NULL, &index);
 
     if (!u)
         return;
@@ -36,32 +47,6 @@ static const char *no_endpoint_text(const struct cluster_state *c)
     return "the cluster has no endpoint";
 }
 
-void exchange_connect(struct exchange *x)
-{
-    if (!x->endpoint)
-        choose_endpoint(x);
-    if (!x->endpoint) {
-        exchange_fail(
-            x, x->cluster->set && x->cluster->set->error ? SPAN_ERROR_DNS : SPAN_ERROR_NO_ENDPOINT,
-            no_endpoint_text(x->cluster));
-        return;
-    }
-    x->endpoint->in_flight++;
-    x->queue_until = 0;
-    exchange_enter(x, EXCHANGE_CONNECTING);
-    x->ask.ready = on_ready;
-    x->ask.failed = on_ask_failed;
-    x->ask.method = x->request->method;
-    x->ask.fresh = x->retried;
-    x->ask.queued = false;
-    upstream_ask(x->endpoint, &x->ask);
-    if (x->state == EXCHANGE_CONNECTING && x->ask.upstream && x->endpoint->connect_timeout) {
-        /* Dialling has its own time; this one is for a place in the queue. */
-        x->queue_until = worker_now(x->worker) + x->endpoint->connect_timeout + SECONDS(1);
-        exchange_rearm(x);
-    }
-}
-
 static const char *connect_detail(struct exchange *x, enum span_error why, int error)
 {
     char where[ADDRESS_TEXT_MAX];
@@ -76,8 +61,8 @@ static const char *connect_detail(struct exchange *x, enum span_error why, int e
     return text.p ? text.p : "connecting to the upstream failed";
 }
 
-/* Nothing was sent: another endpoint, where the cluster has one that was not tried. */
-static bool elsewhere(struct exchange *x)
+/* The cluster has an endpoint that was not tried. */
+static bool has_another(const struct exchange *x)
 {
     size_t tried = 0;
 
@@ -97,41 +82,71 @@ static void forget_endpoint(struct exchange *x)
     x->endpoint = NULL;
 }
 
-static void on_ask_failed(struct upstream_ask *a, enum span_error why, int error)
+/* No connection was had, so nothing was sent: true when there is another place to go to. Else it
+ * has been answered. */
+static bool go_elsewhere(struct exchange *x, enum span_error why, int error)
 {
-    struct exchange *x = container_of(a, struct exchange, ask);
     const char *detail = connect_detail(x, why, error);
-
-    bool another = x->next_address < x->n_addresses || elsewhere(x);
+    bool ours = why == SPAN_ERROR_OVERLOAD && error; /* it would be no better elsewhere */
+    bool another = x->next_address < x->n_addresses || has_another(x);
 
     if (x->front->direction == DIRECTION_OUTBOUND)
         x->span.peer = x->endpoint->address;
-    if (!another) {
+    if (ours || !another || x->tries >= TRIES_MAX) {
         exchange_fail(x, why, detail);
-        return;
+        return false;
     }
     x->span.error = (uint8_t)why;
     exchange_span_again(x);
     forget_endpoint(x);
-    if (x->n_addresses)
-        exchange_next_address(x);
-    else
+    return !x->n_addresses || exchange_next_address(x);
+}
+
+static bool have_endpoint(struct exchange *x)
+{
+    if (!x->endpoint)
+        choose_endpoint(x);
+    if (!x->endpoint)
+        exchange_fail(x, x->cluster->set->error ? SPAN_ERROR_DNS : SPAN_ERROR_NO_ENDPOINT,
+                      no_endpoint_text(x->cluster));
+    return x->endpoint != NULL;
+}
+
+void exchange_connect(struct exchange *x)
+{
+    enum span_error why;
+    int error;
+
+    do {
+        if (!have_endpoint(x))
+            return;
+        x->endpoint->in_flight++;
+        x->tries++;
+        x->queue_until = 0;
+        exchange_enter(x, EXCHANGE_CONNECTING);
+        x->ask.ready = on_ready;
+        x->ask.failed = on_ask_failed;
+        x->ask.method = x->request->method;
+        x->ask.fresh = x->retried;
+        x->ask.queued = false;
+        why = upstream_ask(x->endpoint, &x->ask, &error);
+    } while (why && go_elsewhere(x, why, error));
+    if (x->state == EXCHANGE_CONNECTING && x->ask.upstream && x->endpoint->pool.connect_timeout) {
+        /* Dialling has its own time; this one is for a place in the queue. */
+        x->queue_until = worker_now(x->worker) + x->endpoint->pool.connect_timeout + SECONDS(1);
+        exchange_rearm(x);
+    }
+}
+
+static void on_ask_failed(struct upstream_ask *a, enum span_error why, int error)
+{
+    struct exchange *x = container_of(a, struct exchange, ask);
+
+    if (go_elsewhere(x, why, error))
         exchange_connect(x);
 }
 
 /* ---- the request goes out ---- */
-
-/* May be sent twice (RFC 9110 section 9.2.2). */
-static bool idempotent(struct str method)
-{
-    static const struct str names[] = {STR_INIT("GET"),   STR_INIT("HEAD"), STR_INIT("OPTIONS"),
-                                       STR_INIT("TRACE"), STR_INIT("PUT"),  STR_INIT("DELETE")};
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (str_eq(method, names[i]))
-            return true;
-    return false;
-}
 
 static void send_what_is_there(struct exchange *x)
 {
@@ -156,9 +171,42 @@ static void send_what_is_there(struct exchange *x)
     }
 }
 
+/* May be sent twice (RFC 9110 section 9.2.2). */
+static bool idempotent(struct str method)
+{
+    static const struct str names[] = {STR_INIT("GET"),   STR_INIT("HEAD"), STR_INIT("OPTIONS"),
+                                       STR_INIT("TRACE"), STR_INIT("PUT"),  STR_INIT("DELETE")};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (str_eq(method, names[i]))
+            return true;
+    return false;
+}
+
+/* The peer has closed it, or said what nobody asked for. */
+static bool is_stale(const struct conn *c)
+{
+    char byte;
+
+    return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
+           (errno != EAGAIN && errno != EINTR);
+}
+
+static void send_again(struct exchange *x, enum span_error why)
+{
+    metrics_add(x->worker->metrics, COUNT_STALE_RETRIES, 1);
+    x->retried = true;
+    x->span.error = (uint8_t)why;
+    exchange_span_again(x);
+    drop_stream(x);
+    x->endpoint->in_flight--;
+    exchange_connect(x);
+}
+
 static void on_ready(struct upstream_ask *a, struct stream *s, bool reused)
 {
     struct exchange *x = container_of(a, struct exchange, ask);
+    struct conn *c = http1_conn(http1_of(s));
 
     x->upstream = s;
     x->reused = reused;
@@ -178,16 +226,12 @@ static void on_ready(struct upstream_ask *a, struct stream *s, bool reused)
         exchange_fail(x, SPAN_ERROR_OVERLOAD, "the request's headers are too large to rewrite");
         return;
     }
-    x->sent_before = http1_conn(http1_of(s))->sent_bytes;
-    if (reused && !idempotent(x->request->method)) {
-        /* A request that may not be sent twice is worth a look before it is sent once. */
-        char byte;
-        int fd = http1_conn(http1_of(s))->fd;
-
-        if (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
-            exchange_retry(x, SPAN_ERROR_CLOSED_EARLY);
-            return;
-        }
+    x->sent_before = c->sent_bytes;
+    x->received_before = c->received_bytes;
+    /* A request that may not be sent twice is worth a look before it is sent once. */
+    if (reused && !x->retried && !idempotent(x->request->method) && is_stale(c)) {
+        send_again(x, SPAN_ERROR_CLOSED_EARLY);
+        return;
     }
     send_what_is_there(x);
 }
@@ -195,8 +239,9 @@ static void on_ready(struct upstream_ask *a, struct stream *s, bool reused)
 /* ---- again ---- */
 
 /*
- * The peer's kernel acknowledged no byte after those of earlier requests: the
- * socket was closed there before ours came, so nobody can have read it.
+ * The peer's kernel acknowledged no byte after those of earlier requests, and
+ * then its FIN came: the socket was closed there before ours came, so nobody
+ * can have read it. A reset alone does not tell: it acknowledges nothing.
  */
 static bool provably_unread(struct exchange *x)
 {
@@ -211,33 +256,41 @@ static bool provably_unread(struct exchange *x)
     return info.tcpi_bytes_acked <= x->sent_before + 1;
 }
 
-bool exchange_retry(struct exchange *x, enum span_error why)
+/* True: it was a kept connection gone stale, and the request is sent again on another. */
+static bool retry(struct exchange *x, enum span_error why)
 {
-    if (!x->reused || x->retried || x->response_begun || x->interim || !x->replayable)
+    struct conn *c = http1_conn(http1_of(x->upstream));
+
+    if (!x->reused || x->retried || x->response_begun || x->interim || !x->replayable ||
+        c->received_bytes != x->received_before)
         return false;
     if (why != SPAN_ERROR_RESET && why != SPAN_ERROR_CLOSED_EARLY)
         return false;
-    if (!idempotent(x->request->method) && !provably_unread(x))
+    if (!idempotent(x->request->method) && !(why == SPAN_ERROR_CLOSED_EARLY && provably_unread(x)))
         return false;
-    metrics_add(x->worker->metrics, COUNT_STALE_RETRIES, 1);
-    x->retried = true;
-    x->span.error = (uint8_t)why;
-    exchange_span_again(x);
-    exchange_drop_stream(x);
-    x->endpoint->in_flight--;
-    exchange_connect(x);
+    send_again(x, why);
     return true;
 }
 
 /* ---- what the upstream tells ---- */
 
+/* The client waited for a 100 and is told something else: it need not send its body any more, nor
+ * say so (RFC 9110 section 10.1.1). */
+static bool body_unwanted(const struct exchange *x)
+{
+    return !x->request_ended && !x->interim && x->span.request_bytes == 0 &&
+           headers_find(&x->request->fields, HEADER_EXPECT);
+}
+
 static void on_final_head(struct exchange *x, struct message *m)
 {
+    bool unwanted = body_unwanted(x);
+
     exchange_enter(x, EXCHANGE_ANSWERING);
     x->response = m;
     x->span.status = m->status;
     x->replayable = false;
-    x->upstream_closes = m->close;
+    x->upstream_closes = m->close || unwanted;
     if (m->upgrade) {
         exchange_upgrade(x, m);
         return;
@@ -247,6 +300,7 @@ static void on_final_head(struct exchange *x, struct message *m)
         exchange_fail(x, SPAN_ERROR_OVERLOAD, "the response's headers are too large to rewrite");
         return;
     }
+    m->close |= unwanted;
     x->response_begun = true;
     x->client->codec->send_head(x->client, m, m->body == BODY_NONE);
 }
@@ -321,7 +375,7 @@ static void on_failed(void *owner, enum span_error why)
 
     if (x->response_ended) /* all that was wanted of it is here */
         exchange_end(x);
-    else if (!exchange_retry(x, why))
+    else if (!retry(x, why))
         exchange_fail(x, why, failure_detail(why));
 }
 
@@ -339,15 +393,6 @@ const struct stream_events exchange_upstream_events = {
 };
 
 /* ---- the end of an attempt ---- */
-
-void exchange_drop_stream(struct exchange *x)
-{
-    struct stream *s = x->upstream;
-
-    x->upstream = NULL;
-    if (s)
-        s->codec->abort(s, false);
-}
 
 void exchange_release_upstream(struct exchange *x, bool whole)
 {

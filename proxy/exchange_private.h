@@ -23,7 +23,12 @@ enum exchange_state {
     EXCHANGE_ENDED,      /* nothing: its memory goes when the turn is over */
 };
 
-enum { EXCHANGE_ARENA_LIMIT = 1024 * 1024, REPLAY_BYTES_MAX = 64 * 1024, SKIP_WORDS = 4 };
+enum {
+    EXCHANGE_ARENA_LIMIT = 1024 * 1024,
+    REPLAY_BYTES_MAX = 64 * 1024,
+    SKIP_WORDS = 4,
+    TRIES_MAX = 16
+};
 
 struct exchange {
     struct list link; /* in worker->active */
@@ -61,6 +66,7 @@ struct exchange {
     bool local;  /* answered by us: what else the client sends is thrown away */
     bool reused; /* the attempt is on a kept connection */
     bool retried;
+    uint8_t tries;        /* at connecting */
     bool replayable;      /* held has all of the body so far */
     bool upstream_closes; /* the response said so */
     bool refused;
@@ -68,7 +74,8 @@ struct exchange {
     bool edited;           /* the request's fields are those that are sent on */
     bool interim;          /* an interim response came: somebody has read the request */
     bool end_with_request; /* answered by us; over when the request is */
-    uint64_t sent_before;  /* bytes on the attempt's connection before this request */
+    uint64_t sent_before,
+        received_before; /* bytes of the attempt's connection before this request */
     struct span span;
     struct arena arena;
 };
@@ -96,8 +103,9 @@ void exchange_go_on(struct exchange *x);
 /* To where the client wanted: the redirected connection's destination, or the name it gave a
  * forward proxy. */
 void exchange_to_original(struct exchange *x);
-/* To the next address of the name that was resolved; there must be one. */
-void exchange_next_address(struct exchange *x);
+/* Chooses the next address of the name that was resolved; there must be one. False: the exchange
+ * does not connect to it; it has been dealt with. */
+bool exchange_next_address(struct exchange *x);
 
 /* ---- exchange_headers.c ---- */
 /* Makes the request's fields those that are sent on. False: the arena is full. */
@@ -108,10 +116,6 @@ bool exchange_inject(struct exchange *x);
 
 /* ---- exchange_attempt.c ---- */
 void exchange_connect(struct exchange *x);
-/* True: it is sent again on another connection. */
-bool exchange_retry(struct exchange *x, enum span_error why);
-/* Gives up the attempt's connection; the endpoint stays chosen. */
-void exchange_drop_stream(struct exchange *x);
 /* The upstream side is over, whole or not. */
 void exchange_release_upstream(struct exchange *x, bool whole);
 extern const struct stream_events exchange_upstream_events;

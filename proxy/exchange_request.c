@@ -175,24 +175,25 @@ static void no_route(struct exchange *x, const char *cure)
                    span_error_text(SPAN_ERROR_NO_ROUTE));
 }
 
-static void to_address(struct exchange *x, const struct address *to)
+/* False: it is not connected to for this request. */
+static bool choose_address(struct exchange *x, const struct address *to)
 {
     if (front_is_loop(x->front, exchange_config(x), to)) {
         metrics_add(x->worker->metrics, COUNT_LOOPS, 1);
         exchange_fail(x, SPAN_ERROR_LOOP, "the destination is this sidecar itself");
-        return;
+        return false;
     }
     if (str_eq(x->request->method, STR("CONNECT"))) {
         exchange_dial_tunnel(x, to);
-        return;
+        return false;
     }
     x->endpoint = upstream_original(x->worker->upstreams, to);
-    exchange_connect(x);
+    return true;
 }
 
-void exchange_next_address(struct exchange *x)
+bool exchange_next_address(struct exchange *x)
 {
-    to_address(x, &x->addresses[x->next_address++]);
+    return choose_address(x, &x->addresses[x->next_address++]);
 }
 
 /* All of them, from a random one on: the next is tried where one refuses. */
@@ -215,19 +216,16 @@ static void on_resolved(void *arg, const struct resolved *result)
 {
     struct exchange *x = arg;
     struct worker *w = x->worker;
-    bool own_turn = x->resolving != NULL; /* else it was answered within the question */
 
-    if (own_turn)
-        worker_begin_turn(w);
+    worker_begin_turn(w);
     x->resolving = NULL;
     if (result->error)
         exchange_fail(x, SPAN_ERROR_DNS, result->error);
     else if (!keep_addresses(x, result))
         exchange_fail(x, SPAN_ERROR_OVERLOAD, "no memory for the addresses of the name");
-    else
-        exchange_next_address(x);
-    if (own_turn)
-        worker_end_turn(w);
+    else if (exchange_next_address(x))
+        exchange_connect(x);
+    worker_end_turn(w);
 }
 
 /* Splits "host:port"; the port of the scheme where there is none. */
@@ -259,7 +257,8 @@ void exchange_to_original(struct exchange *x)
     x->series = metrics_series(x->worker->metrics, x->front->direction, STR("original"));
     x->span.text[SPAN_CLUSTER] = STR("original");
     if (x->front->original.family) {
-        to_address(x, &x->front->original);
+        if (choose_address(x, &x->front->original))
+            exchange_connect(x);
         return;
     }
     if (x->front->mode != LISTEN_FORWARD_PROXY) {

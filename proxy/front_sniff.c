@@ -25,9 +25,11 @@ struct sniffing {
     struct front *front;
     struct timer timer;
     struct burial burial;
-    struct conn *upstream;     /* dialled; NULL: not */
-    struct upstream *endpoint; /* a reference; NULL: no destination is known without a request */
-    struct cluster_state *cluster;
+    struct generation *generation; /* a reference */
+    struct conn *upstream;         /* dialled; NULL: not */
+    /* Where the connection goes without a request: both NULL: nowhere. */
+    struct cluster_state *cluster; /* borrowed of the generation */
+    struct upstream *endpoint;     /* a reference; of a cluster it is chosen when it is needed */
     bool connected;
     int dial_error;    /* errno; 0: none */
     nsec_t dial_at;    /* the destination is dialled then; 0: not, or done */
@@ -62,8 +64,7 @@ static nsec_t in(const struct sniffing *s, nsec_t after)
 static void find_destination(struct sniffing *s)
 {
     struct front *f = s->front;
-    const struct direction *d = front_rules(f, worker_config(f->worker));
-    size_t index;
+    const struct direction *d = front_rules(f, s->generation->config);
 
     if (f->original.family) {
         if (d->unmatched == UNMATCHED_PASS || d->n_routes == 0)
@@ -76,12 +77,40 @@ static void find_destination(struct sniffing *s)
     const struct route *r = d->routes[d->n_routes - 1];
 
     if (r->action == ACTION_FORWARD && r->n_matches == 0 && r->n_targets == 1 &&
-        r->targets[0].kind == TARGET_CLUSTER && str_eq(r->text, STR("/"))) {
-        s->cluster = f->worker->generation->clusters[r->targets[0].cluster->index];
-        s->endpoint = cluster_choose(s->cluster, NULL, &index);
-        if (s->endpoint)
-            upstream_ref(s->endpoint);
+        r->targets[0].kind == TARGET_CLUSTER && str_eq(r->text, STR("/")))
+        s->cluster = s->generation->clusters[r->targets[0].cluster->index];
+}
+
+static bool has_destination(const struct sniffing *s)
+{
+    return s->endpoint || (s->cluster && s->cluster->n);
+}
+
+/* Not before it is needed: each choice counts when a cluster's endpoints take turns. */
+static bool choose_endpoint(struct sniffing *s)
+{
+    size_t index;
+
+    if (!s->endpoint && s->cluster) {
+        struct upstream *u = cluster_choose(s->cluster, NULL, &index);
+
+        s->endpoint = u ? upstream_ref(u) : NULL;
     }
+    return s->endpoint != NULL;
+}
+
+/* What was heard of the destination; NULL: there is none. */
+static uint8_t *speaks(struct sniffing *s)
+{
+    return s->cluster ? &s->cluster->speaks : s->endpoint ? &s->endpoint->speaks : NULL;
+}
+
+static void heard(struct sniffing *s, enum speaks who)
+{
+    uint8_t *at = speaks(s);
+
+    if (at)
+        *at = (uint8_t)who;
 }
 
 /* ---- the end of it ---- */
@@ -90,6 +119,7 @@ static void free_sniffing(struct burial *b)
 {
     struct sniffing *s = container_of(b, struct sniffing, burial);
 
+    generation_unref(s->generation);
     free(s->bytes);
     free(s);
 }
@@ -189,15 +219,15 @@ static void to_tunnel(struct sniffing *s, struct str from_client, struct str fro
     };
     struct span span;
 
-    if (!s->endpoint) {
-        fail(s, SPAN_ERROR_NO_ROUTE);
+    if (!choose_endpoint(s)) {
+        fail(s, s->cluster ? SPAN_ERROR_NO_ENDPOINT : SPAN_ERROR_NO_ROUTE);
         return;
     }
     if (s->upstream && !s->connected) /* the tunnel counts it when it is there */
         metrics_add(w->metrics, COUNT_UPSTREAM_OPEN, -1);
     setup.upstream = s->upstream;
     setup.to = s->endpoint->address;
-    setup.connect_timeout = s->endpoint->connect_timeout;
+    setup.connect_timeout = s->endpoint->pool.connect_timeout;
     setup.sampled = begin_span(s, &span);
     setup.span = &span;
     setup.series = series_of(s);
@@ -213,8 +243,7 @@ static void to_http(struct sniffing *s, char *data, size_t n)
 {
     struct front *f = s->front;
 
-    if (s->endpoint)
-        s->endpoint->speaks = SPEAKS_CLIENT_FIRST;
+    heard(s, SPEAKS_CLIENT_FIRST);
     if (s->upstream) {
         metrics_add(f->worker->metrics, COUNT_UPSTREAM_OPEN, -1); /* the pool counts its own */
         upstream_donate(s->endpoint, s->upstream);
@@ -248,15 +277,14 @@ static void decide(struct sniffing *s, char *data, size_t n)
         to_http(s, data, n);
         return;
     case SNIFF_HTTP2:
-        if (!s->endpoint) { /* it is answered in a way that says what is spoken here */
+        if (!has_destination(s)) { /* it is answered in a way that says what is spoken here */
             to_http(s, data, n);
             return;
         }
         /* fall through */
     case SNIFF_TLS:
     case SNIFF_OTHER:
-        if (s->endpoint)
-            s->endpoint->speaks = SPEAKS_CLIENT_FIRST;
+        heard(s, SPEAKS_CLIENT_FIRST);
         to_tunnel(s, str_of(data, n), (struct str){0});
         return;
     }
@@ -287,7 +315,7 @@ static void client_on_eof(struct conn *c)
     struct sniffing *s = c->owner_data;
 
     /* Silent, or a word nobody knows: the destination may know what to make of it. */
-    if (s->endpoint && s->n)
+    if (has_destination(s) && s->n)
         to_tunnel(s, str_of(s->bytes, s->n), (struct str){0});
     else
         close_both(s, false);
@@ -324,6 +352,10 @@ static void dial(struct sniffing *s)
     struct worker *w = s->front->worker;
     int error;
 
+    if (!choose_endpoint(s)) {
+        dial_failed(s, EHOSTUNREACH);
+        return;
+    }
     if (front_is_loop(s->front, worker_config(w), &s->endpoint->address)) {
         metrics_add(w->metrics, COUNT_LOOPS, 1);
         fail(s, SPAN_ERROR_LOOP);
@@ -335,7 +367,7 @@ static void dial(struct sniffing *s)
         return;
     }
     metrics_add(w->metrics, COUNT_UPSTREAM_OPEN, 1);
-    s->dial_until = in(s, s->endpoint->connect_timeout);
+    s->dial_until = in(s, s->endpoint->pool.connect_timeout);
     rearm(s);
 }
 
@@ -343,7 +375,7 @@ static void upstream_on_read(struct conn *c, char *data, size_t n)
 {
     struct sniffing *s = c->owner_data;
 
-    s->endpoint->speaks = SPEAKS_SERVER_FIRST;
+    heard(s, SPEAKS_SERVER_FIRST);
     to_tunnel(s, str_of(s->bytes, s->n), str_of(data, n));
 }
 
@@ -411,11 +443,22 @@ static void on_timer(struct timer *t)
     }
 }
 
+/* When the destination is dialled though its client has said nothing. */
+static nsec_t silence(struct sniffing *s)
+{
+    uint8_t known = *speaks(s);
+    bool needs_request = front_rules(s->front, s->generation->config)->needs_request;
+
+    if (known == SPEAKS_SERVER_FIRST || (known == SPEAKS_UNKNOWN && !needs_request))
+        return 0; /* at once: after a look at what is there */
+    return SILENCE;
+}
+
 void front_sniff(struct front *f, int fd, const struct address *peer)
 {
     struct worker *w = f->worker;
     struct sniffing *s = calloc(1, sizeof *s);
-    bool at_once;
+    nsec_t idle = worker_config(w)->timeouts.idle;
 
     f->conn = conn_accepted(w, fd, peer, &client_owner, s);
     if (!s || !f->conn) {
@@ -426,19 +469,15 @@ void front_sniff(struct front *f, int fd, const struct address *peer)
         return;
     }
     s->front = f;
+    s->generation = generation_ref(w->generation);
     f->sniffing = s;
     list_init(&s->link);
     list_push_back(&w->sniffing, &s->link);
     timer_init(&s->timer, on_timer);
     find_destination(s);
     conn_read(f->conn, true);
-    at_once = s->endpoint && (s->endpoint->speaks == SPEAKS_SERVER_FIRST ||
-                              (s->endpoint->speaks == SPEAKS_UNKNOWN &&
-                               !front_rules(f, worker_config(w))->needs_request));
-    /* At once: after a look at what is there. */
-    if (s->endpoint)
-        s->dial_at = in(s, at_once ? 0 : SILENCE);
-    s->give_up =
-        in(s, worker_config(w)->timeouts.idle ? worker_config(w)->timeouts.idle : SECONDS(3600));
+    if (has_destination(s))
+        s->dial_at = in(s, silence(s));
+    s->give_up = in(s, idle ? idle : SECONDS(3600));
     rearm(s);
 }

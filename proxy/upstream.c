@@ -19,11 +19,14 @@ static void on_pool_gone(void *keeper, struct http1 *h);
 
 static const struct http1_keeper pool_keeper = {.on_idle = on_pool_idle, .on_gone = on_pool_gone};
 
+static void dial_for_waiting(struct upstream *u);
+
 static void closed(struct upstream *u)
 {
     u->n_open--;
     metrics_add(u->worker->metrics, COUNT_UPSTREAM_OPEN, -1);
-    upstream_unref(u); /* each connection holds one */
+    dial_for_waiting(u); /* there may be room again */
+    upstream_unref(u);   /* each connection holds one */
 }
 
 static void drop_idle(struct upstream *u, struct list *link)
@@ -65,38 +68,42 @@ static struct upstream_ask *next_waiting(struct upstream *u)
     return a;
 }
 
-static bool may_be_kept(const struct upstream *u, const struct http1 *h)
+/* How long it may be kept idle; 0: not at all. */
+static nsec_t idle_time(const struct upstream *u, const struct http1 *h)
 {
-    return !u->retired && (!u->pool_requests || http1_messages(h) < u->pool_requests) &&
-           !u->worker->draining;
+    nsec_t told = http1_idle_limit(h);
+
+    if (u->retired || u->worker->draining)
+        return 0;
+    if (!told)
+        return u->pool.idle;
+    /* A peer that tells how long it waits is left a second before it does. */
+    told -= SECONDS(1);
+    if (told <= 0)
+        return 0;
+    return told < u->pool.idle ? told : u->pool.idle;
 }
 
 static void on_pool_idle(void *keeper, struct http1 *h)
 {
     struct upstream *u = keeper;
+    bool used_up = u->pool.requests && http1_messages(h) >= u->pool.requests;
+    nsec_t time = idle_time(u, h);
     struct upstream_ask *a;
-    nsec_t limit = http1_idle_limit(h);
 
-    /* A peer that tells how long it waits is left a second before it does. */
-    if (limit && limit <= SECONDS(1))
-        limit = 1;
-    else if (limit)
-        limit -= SECONDS(1);
-    if (!limit || limit > u->pool_idle)
-        limit = u->pool_idle;
-    if (!may_be_kept(u, h) || limit <= 1) {
+    if (!used_up && (a = next_waiting(u))) {
+        give(u, a, h, true);
+        return;
+    }
+    if (used_up || !time) {
         http1_close_idle(h);
         closed(u);
         return;
     }
-    if ((a = next_waiting(u))) {
-        give(u, a, h, true);
-        return;
-    }
     list_push_front(&u->idle, http1_link(h));
     u->n_idle++;
-    http1_expire(h, worker_now(u->worker) + limit);
-    if (u->pool_idle_max && u->n_idle > u->pool_idle_max)
+    http1_expire(h, worker_now(u->worker) + time);
+    if (u->pool.idle_max && u->n_idle > u->pool.idle_max)
         drop_idle(u, u->idle.prev);
 }
 
@@ -132,12 +139,17 @@ static void dialling_end(struct dialling *d)
     worker_bury(d->upstream->worker, &d->burial, free_dialling);
 }
 
-/* One attempt to connect failed: one of those who wait is told. The others have their own under way. */
+static void count_failed(struct upstream *u)
+{
+    metrics_add(u->worker->metrics, COUNT_UPSTREAM_CONNECT_FAILED, 1);
+}
+
+/* One attempt to connect failed: one of those who wait is told, if it was waited for. */
 static void connect_failed(struct upstream *u, int error)
 {
     struct upstream_ask *a;
 
-    metrics_add(u->worker->metrics, COUNT_UPSTREAM_CONNECT_FAILED, 1);
+    count_failed(u);
     if (u->n_waiting > u->n_connecting && (a = next_waiting(u)))
         a->failed(a, connect_error(error), error);
 }
@@ -172,6 +184,7 @@ static void on_dial_error(struct conn *c, int error)
     dialling_end(d);
     conn_close(c);
     connect_failed(u, error);
+    dial_for_waiting(u);
     upstream_unref(u);
 }
 
@@ -196,8 +209,8 @@ static void follow(struct upstream *u, struct dialling *d)
     d->upstream = upstream_ref(u);
     u->n_connecting++;
     list_push_back(&u->worker->dialling, &d->link);
-    if (u->connect_timeout)
-        timer_arm(u->worker->timers, &d->timer, worker_now(u->worker) + u->connect_timeout);
+    if (u->pool.connect_timeout)
+        timer_arm(u->worker->timers, &d->timer, worker_now(u->worker) + u->pool.connect_timeout);
 }
 
 static struct dialling *dialling_new(void)
@@ -240,10 +253,34 @@ void upstreams_hang_up(struct worker *w)
 
 /* ---- asking ---- */
 
-void upstream_ask(struct upstream *u, struct upstream_ask *a)
+static bool may_open(const struct upstream *u)
 {
-    int error;
+    return !u->pool.max || u->n_open + u->n_connecting < u->pool.max;
+}
 
+/* Whoever waits has a connection on its way, where one more may be opened. */
+static void dial_for_waiting(struct upstream *u)
+{
+    upstream_ref(u); /* whoever is told may be the last to hold it */
+    while (u->n_waiting > u->n_connecting && may_open(u)) {
+        int error = dial(u);
+
+        if (error)
+            connect_failed(u, error);
+    }
+    upstream_unref(u);
+}
+
+static void wait_in_line(struct upstream *u, struct upstream_ask *a)
+{
+    a->upstream = u;
+    list_push_back(&u->waiting, &a->link);
+    u->n_waiting++;
+}
+
+enum span_error upstream_ask(struct upstream *u, struct upstream_ask *a, int *error)
+{
+    *error = 0;
     a->upstream = NULL;
     if (!a->fresh && !list_empty(&u->idle)) {
         struct list *link = u->idle.next;
@@ -251,25 +288,23 @@ void upstream_ask(struct upstream *u, struct upstream_ask *a)
         list_remove(link);
         u->n_idle--;
         give(u, a, http1_from_link(link), true);
-        return;
+        return SPAN_ERROR_NONE;
     }
-    if (u->n_waiting >= WAITING_MAX) {
-        a->failed(a, SPAN_ERROR_OVERLOAD, 0);
-        return;
-    }
+    if (u->n_waiting >= WAITING_MAX)
+        return SPAN_ERROR_OVERLOAD;
     /* A connection that is being made and has nobody waiting for it will do. */
-    if (u->n_connecting <= u->n_waiting &&
-        (!u->pool_max || u->n_open + u->n_connecting < u->pool_max)) {
-        if ((error = dial(u))) {
-            metrics_add(u->worker->metrics, COUNT_UPSTREAM_CONNECT_FAILED, 1);
-            a->failed(a, connect_error(error), error);
-            return;
+    if (u->n_connecting <= u->n_waiting) {
+        if (!may_open(u) && !list_empty(&u->idle)) /* kept ones take the place of a fresh one */
+            drop_idle(u, u->idle.prev);
+        if (!may_open(u)) {
+            a->queued = true;
+        } else if ((*error = dial(u))) {
+            count_failed(u);
+            return connect_error(*error);
         }
     }
-    a->queued = u->n_waiting >= u->n_connecting;
-    a->upstream = u;
-    list_push_back(&u->waiting, &a->link);
-    u->n_waiting++;
+    wait_in_line(u, a);
+    return SPAN_ERROR_NONE;
 }
 
 void upstream_cancel(struct upstream_ask *a)
@@ -323,6 +358,7 @@ void upstream_unref(struct upstream *u)
     if (!u || --u->refs)
         return;
     list_remove(&u->link);
+    list_remove(&u->bucket);
     free((char *)(uintptr_t)u->cluster.p);
     free(u);
 }

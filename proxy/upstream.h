@@ -13,36 +13,47 @@
 /* What an endpoint was heard to speak, so that the next connection to it need not be guessed at. */
 enum speaks { SPEAKS_UNKNOWN, SPEAKS_CLIENT_FIRST, SPEAKS_SERVER_FIRST };
 
-/* One address, reached on behalf of one cluster. Counted: by the cluster's set and by who waits. */
+/* Of a cluster's configuration what its connections follow; a copy, since that may go before they
+ * do. */
+struct pool_rules {
+    nsec_t connect_timeout; /* 0: none */
+    nsec_t idle;            /* an idle connection is kept that long */
+    unsigned max, idle_max; /* connections, of these idle; 0: no bound */
+    uint64_t requests;      /* on one connection; 0: no bound */
+};
+
+/* One address, reached on behalf of one cluster. Counted: by the lists of endpoints it stands in,
+ * by its connections and by who asks. */
 struct upstream {
-    struct list link; /* of an original destination: in the list of these */
+    struct list link;   /* of an original destination: among these, the latest used first */
+    struct list bucket; /* of an original destination: among those of the same hash */
     unsigned refs;
     unsigned refs_of_sets; /* how many lists of endpoints it stands in */
     bool retired;          /* nobody will ask again, nothing is kept */
     struct worker *worker;
-    struct address address;
-    struct str cluster; /* its name; owned */
-    struct list idle;   /* kept connections, the latest first */
+    struct address address; /* a Unix path is the worker's */
+    struct str cluster;     /* its name; owned */
+    struct list idle;       /* kept connections, the latest first */
     struct list waiting;
     unsigned n_idle, n_open, n_connecting, n_waiting;
     unsigned in_flight;
     uint8_t speaks; /* enum speaks */
-    nsec_t connect_timeout, pool_idle;
-    unsigned pool_max, pool_idle_max;
-    uint64_t pool_requests;
+    struct pool_rules pool;
 };
 
 /* A cluster as this worker knows it. Counted: by each generation that has it. */
 struct cluster_state {
     struct list link;
     unsigned refs;
-    struct str name; /* owned */
-    struct endpoint_set *set; /* a reference; NULL: nothing was published yet */
+    struct str name;             /* owned */
+    struct endpoint_set *set;    /* a reference */
     struct upstream **upstreams; /* owned array, of the set's order; each counted */
     struct balance_entry *entries;
     size_t n;
-    struct series *series[2]; /* by direction */
-    const struct cluster *config; /* of the newest generation */
+    struct series *series[2];  /* by direction */
+    uint8_t speaks;            /* enum speaks: its endpoints are alike */
+    enum balance_kind balance; /* of the newest configuration that has it, and so */
+    struct pool_rules pool;
 };
 
 struct upstreams *upstreams_new(struct worker *w);
@@ -54,16 +65,16 @@ void upstreams_abandon(struct upstreams *u, struct cluster_state **v, size_t n);
 /* Takes the reference. Connections to addresses that stay are kept. */
 void upstreams_set_endpoints(struct upstreams *u, struct endpoint_set *set);
 
-/* The endpoint for the next request, or NULL when there is none. skip: endpoints not to use again, by
- * index; *index: the one chosen. */
+/* The endpoint for the next request, or NULL when there is none. skip: endpoints not to use again,
+ * by index; *index: the one chosen. */
 struct upstream *cluster_choose(struct cluster_state *c, const uint64_t *skip, size_t *index);
-/* The one for an address that no cluster names: the original destination. Counted for the caller. */
+/* The one for an address that no cluster names: the original destination. Counted for the caller.
+ */
 struct upstream *upstream_original(struct upstreams *u, const struct address *address);
 struct upstream *upstream_ref(struct upstream *u);
 void upstream_unref(struct upstream *u); /* NULL is fine */
 
-/* Asks for a stream. Exactly one of the two is called, perhaps before upstream_ask() returns, unless it
- * is cancelled. */
+/* Asks for a stream. */
 struct upstream_ask {
     struct list link;
     struct upstream *upstream; /* set while waiting */
@@ -74,12 +85,14 @@ struct upstream_ask {
     bool fresh;  /* not a kept connection */
     bool queued; /* set when it waits for a place: pool max was met */
 };
-void upstream_ask(struct upstream *u, struct upstream_ask *a);
+/* SPAN_ERROR_NONE: exactly one of the two will be called unless it is cancelled, ready() perhaps
+ * before this returns, failed() never. Else none is, and *error is the errno, or 0. */
+enum span_error upstream_ask(struct upstream *u, struct upstream_ask *a, int *error);
 void upstream_cancel(struct upstream_ask *a);
 /* Ends the making of connections that nobody waits for: the worker ends. */
 void upstreams_hang_up(struct worker *w);
-/* A connection that was dialled on accept and turned out to be for HTTP: kept like any other, made or
- * still being made. */
+/* A connection that was dialled on accept and turned out to be for HTTP: kept like any other, made
+ * or still being made. */
 void upstream_donate(struct upstream *u, struct conn *c);
 
 #endif
