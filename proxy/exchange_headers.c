@@ -38,8 +38,7 @@ static void remove_named(struct headers *f, struct str value)
     while (str_next_member(&value, &name)) {
         enum header_id id = header_id_of(name);
 
-        if (str_eq_nocase(name, STR("close")) || str_eq_nocase(name, STR("keep-alive")) ||
-            is_protected(id))
+        if (is_protected(id) || str_eq_nocase(str_slice(name, 0, 12), STR("x-forwarded-")))
             continue;
         if (id)
             headers_remove(f, id);
@@ -188,6 +187,9 @@ bool exchange_edit_request(struct exchange *x)
 
     m->upgrade = m->upgrade && upgrade_known(f) && m->body == BODY_NONE;
     end_hop(f, m->upgrade);
+    if (m->version <
+        11) /* it is ignored there (RFC 9110 section 10.1.1), so nobody waits for a 100 */
+        headers_remove(f, HEADER_EXPECT);
     headers_remove(f, HEADER_TE);
     if (trailers && !headers_add_id(f, &x->arena, HEADER_TE, STR("TE"), STR("trailers")))
         return false;

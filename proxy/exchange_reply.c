@@ -91,7 +91,8 @@ static void answer(struct exchange *x, struct message *m, struct str body)
     if (x->request && x->request->body == BODY_NONE && !x->refused)
         m->close = x->request->close || x->worker->draining;
     x->span.status = m->status;
-    exchange_enter(x, EXCHANGE_ANSWERING);
+    if (x->state != EXCHANGE_ANSWERING)
+        exchange_enter(x, EXCHANGE_ANSWERING);
     x->response_begun = true;
     client->codec->send_head(client, m, m->body == BODY_NONE);
     if (m->body == BODY_LENGTH) {
@@ -121,6 +122,9 @@ void exchange_reply(struct exchange *x, unsigned status, struct str text, const 
     if (body.n)
         headers_add_id(&m->fields, &x->arena, HEADER_CONTENT_TYPE, STR("content-type"),
                        STR("text/plain; charset=utf-8"));
+    if (status == 405)
+        headers_add(&m->fields, &x->arena, STR("allow"),
+                    STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     if (reason && *reason)
         headers_add_id(&m->fields, &x->arena, HEADER_SIDESPAN_REASON, STR("sidespan-reason"),
                        str_from(reason));

@@ -53,14 +53,29 @@ const struct direction *front_rules(const struct front *f, const struct config *
     return f->direction == DIRECTION_INBOUND ? &c->inbound : &c->outbound;
 }
 
+/* The address at which this very connection reached us. */
+static bool is_own_end(const struct front *f, const struct address *a)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    struct address own;
+
+    return getsockname(f->conn->fd, (struct sockaddr *)&sa, &len) == 0 &&
+           address_from_sockaddr((struct sockaddr *)&sa, len, &own) && address_eq(&own, a);
+}
+
 bool front_is_loop(const struct front *f, const struct config *c, const struct address *to)
 {
     const struct direction *d = front_rules(f, c);
 
+    if (to->family == AF_UNIX)
+        return false;
+    if (to->port == f->port && is_own_end(f, to))
+        return true;
     for (size_t i = 0; i < d->n_listens; i++) {
         const struct listen_config *l = &d->listens[i];
 
-        if (l->location.address.port != to->port || to->family == AF_UNIX)
+        if (l->location.address.port != to->port)
             continue;
         if (l->any_address ? address_is_loopback(to) : address_eq(to, &l->location.address))
             return true;
