@@ -16,6 +16,7 @@ import gzip
 import http.server
 import json
 import socketserver
+import ssl
 import threading
 import time
 
@@ -202,10 +203,13 @@ def rpc_status(code, message, retry_after=None):
 # ---- the receiver ----
 
 class OtlpReceiver:
-    def __init__(self, grpc_port=0, http_port=0, host="127.0.0.1", tls=None):
+    """tls is a folder with cert.pem and cert.key; client_ca the file of who may have signed the
+    certificates of clients, which then must have one."""
+
+    def __init__(self, grpc_port=0, http_port=0, host="127.0.0.1", tls=None, client_ca=None):
         self.host = host
         self.grpc_port, self.http_port = grpc_port, http_port
-        self.tls = tls                      # an ssl.SSLContext: HTTP only
+        self.tls, self.client_ca = tls, client_ca
         self.plan = collections.deque()
         self.always = Answer()
         self.accepted = []                  # Export
@@ -297,17 +301,34 @@ class OtlpReceiver:
                                  options=[("grpc.so_reuseport", 0),
                                           ("grpc.max_receive_message_length", 1 << 26)])
         service_grpc.add_TraceServiceServicer_to_server(_grpc_servicer(self), self._grpc)
-        self.grpc_port = self._grpc.add_insecure_port(f"{self.host}:{self.grpc_port}")
+        address = f"{self.host}:{self.grpc_port}"
+        self.grpc_port = self._grpc.add_secure_port(address, self._grpc_credentials()) if self.tls \
+            else self._grpc.add_insecure_port(address)
         assert self.grpc_port, "the port is taken"
         self._grpc.start()
 
+    def _grpc_credentials(self):
+        pair = ((self.tls / "cert.key").read_bytes(), (self.tls / "cert.pem").read_bytes())
+        roots = self.client_ca.read_bytes() if self.client_ca else None
+        return grpc.ssl_server_credentials([pair], roots, require_client_auth=bool(roots))
+
     # -- HTTP
+
+    def _tls_context(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.tls / "cert.pem", self.tls / "cert.key")
+        if self.client_ca:
+            context.load_verify_locations(self.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
 
     def _start_http(self):
         self._http = _HttpServer((self.host, self.http_port), _http_handler(self))
         self.http_port = self._http.server_address[1]
         if self.tls:
-            self._http.socket = self.tls.wrap_socket(self._http.socket, server_side=True)
+            # The handshake belongs to the connection's own thread, not to the one that accepts.
+            self._http.socket = self._tls_context().wrap_socket(
+                self._http.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
 
 

@@ -15,18 +15,19 @@ GROWTH = 3 * MIB
 class Flood:
     """Sends n bytes into a connection from a thread, as fast as it takes them."""
 
-    def __init__(self, wire, n):
+    def __init__(self, wire, n, block=bytes(range(256)) * 4096):
         self.sent = 0
         self.error = None
         wire.sock.settimeout(None)
-        self._thread = threading.Thread(target=self._run, args=(wire, n), daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(wire, n, memoryview(block)),
+                                        daemon=True)
         self._thread.start()
 
-    def _run(self, wire, n):
-        block = memoryview(bytes(range(256)) * 4096)
+    def _run(self, wire, n, block):
         try:
             while self.sent < n:
-                self.sent += wire.sock.send(block[:min(len(block), n - self.sent)])
+                at = self.sent % len(block)
+                self.sent += wire.sock.send(block[at:at + n - self.sent])
         except OSError as e:
             self.error = e
 

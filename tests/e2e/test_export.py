@@ -2,12 +2,13 @@
 import gzip
 import re
 import socket
+import subprocess
 import threading
 
 import pytest
 
 from otlp_receiver import Answer, check_request, message_from_json, service as pb
-from programs import long_variant
+from programs import long_variant, needs
 from wire import Wire, until
 
 KINDS = ["grpc", "http"]
@@ -454,33 +455,81 @@ def test_a_port_that_is_not_said_is_the_standard_one(inbound, origin):
     assert "4317" in sidecar.admin("/config").text or "grpc://127.0.0.1" in sidecar.log()
 
 
-def test_export_over_tls_checks_the_certificate(inbound, origin, collector, tmp_path_factory):
-    import ssl
-    import subprocess
-    from programs import needs
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """cert.pem and key.pem of a collector at localhost that is its own authority, client.pem and
+    client.key of a sidecar that it trusts."""
     openssl = needs("openssl")
-    folder = tmp_path_factory.mktemp("ca")
-    subprocess.run([openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                    "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", folder / "key.pem", "-out",
-                    folder / "cert.pem", "-days", "2", "-subj", "/CN=collector",
-                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-                   check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    receiver = collector(tls=context)
-    trusting = inbound(origin().address, rest=f"""
-        trace {{ export otlp https://localhost:{receiver.http_port} {{ ca {folder}/cert.pem; }}
-                batch {{ delay 50ms; }} }}
-        """)
-    send(trusting, 3)
-    receiver.wait_spans(3)
-    trusting.stop()
+    folder = tmp_path_factory.mktemp("certificates")
+    for name, subject in (("cert", "/CN=collector"), ("client", "/CN=sidecar")):
+        subprocess.run([openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", folder / f"{name}.key",
+                        "-out", folder / f"{name}.pem", "-days", "2", "-subj", subject,
+                        "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+                       check=True, capture_output=True)
+    return folder
 
-    receiver_port = receiver.http_port
-    doubting = inbound(origin().address, rest=f"""
-        trace {{ export otlp https://localhost:{receiver_port}; batch {{ delay 50ms; }} }}
-        """)
-    send(doubting, 2)
-    doubting.wait_log("(?i)certificate")
-    assert len(receiver.spans()) == 3
-    assert doubting.the_ledger()["waiting"] == 2
+
+def secure_url(collector, kind, host="localhost"):
+    return f"grpcs://{host}:{collector.grpc_port}" if kind == "grpc" else \
+        f"https://{host}:{collector.http_port}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_export_over_tls(exporting, collector, certificates, kind):
+    receiver = collector(tls=certificates)
+    sidecar = exporting(secure_url(receiver, kind), options=f"ca {certificates}/cert.pem;")
+    send(sidecar, 3)
+    receiver.wait_spans(3)
+    balanced(sidecar, started=3, exported=3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_export_over_tls_to_an_ip_address(exporting, collector, certificates, kind):
+    receiver = collector(tls=certificates)
+    send(exporting(secure_url(receiver, kind, "127.0.0.1"), options=f"ca {certificates}/cert.pem;"), 1)
+    receiver.wait_spans(1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_collector_that_nobody_trusts_gets_nothing(exporting, collector, certificates, kind):
+    receiver = collector(tls=certificates)
+    sidecar = exporting(secure_url(receiver, kind))  # only what the system trusts
+    send(sidecar, 2)
+    sidecar.wait_log("(?i)certificate")
+    assert receiver.attempts == []
+    balanced(sidecar, started=2, waiting=2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_collector_that_asks_for_a_certificate_gets_one(exporting, collector, certificates, kind):
+    receiver = collector(tls=certificates, client_ca=certificates / "client.pem")
+    own = f"certificate {certificates}/client.pem; key {certificates}/client.key;"
+    send(exporting(secure_url(receiver, kind), options=f"ca {certificates}/cert.pem; {own}"), 2)
+    receiver.wait_spans(2)
+
+
+# ---- HTTP servers of other habits ----
+
+@pytest.mark.parametrize("answer, kept", [
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", True),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", False),
+    (b"HTTP/1.0 200 OK\r\n\r\n", False),
+    (b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", True),
+    (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", True),
+], ids=["chunked", "close", "1.0", "202", "100"])
+def test_answers_of_many_forms_are_understood(exporting, raw_origin, answer, kept):
+    server = raw_origin()
+    sidecar = exporting(f"http://{server.address}", trace="batch { delay 20ms; }")
+    connection = None
+    for n in (1, 2):
+        send(sidecar, 1)
+        connection = connection or server.accept()
+        request = connection.read_request()
+        check_request(pb.ExportTraceServiceRequest.FromString(request.body))
+        assert request.get("host") == server.address
+        connection.send(answer)
+        if not kept:
+            connection.close()
+            connection = None
+        balanced(sidecar, exported=n, waiting=0)

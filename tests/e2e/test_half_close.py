@@ -211,6 +211,18 @@ def test_an_invalid_response_is_a_502_or_a_cut_and_never_passed_on(
     server.expect_broken()
 
 
+@pytest.mark.parametrize("fields", [
+    [f"X-{i}: {'y' * 8000}" for i in range(12)], [f"X-{i}: y" for i in range(300)],
+], ids=["bytes", "fields"])
+def test_a_response_head_over_the_limits_is_a_502(inbound, raw_origin, connect, fields):
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address)
+    client, server = asked(sidecar, upstream, connect)
+    server.send(response_bytes(fields=fields))
+    assert client.read_response().status == 502
+    assert sidecar.wait_span()["error.type"] == "protocol_error"
+
+
 def test_a_response_to_nothing_closes_the_upstream_connection(inbound, raw_origin, connect):
     upstream = raw_origin()
     client, server = asked(inbound(upstream.address), upstream, connect)

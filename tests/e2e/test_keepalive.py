@@ -1,6 +1,8 @@
 """Connections are kept on both sides, and those to upstreams are shared."""
 import threading
 
+import pytest
+
 from wire import Response, request_bytes, response_bytes, until
 
 
@@ -294,3 +296,118 @@ def test_responses_are_parsed_whatever_their_borders(inbound, raw_origin, connec
     response = client.read_response()
     assert isinstance(response, Response) and response.body == b"body"
     assert response.get("x-a") == "b"
+
+
+def test_bytes_past_the_length_are_the_next_request_and_nothing_else(inbound, origin, connect):
+    upstream = origin()
+    client = connect(inbound(upstream.address).port)
+    client.send(b"POST /one HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcXX")
+    assert client.read_response().status == 200
+    client.send(b" / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert client.read_response().status in (200, 400, 501)
+    assert upstream.requests[0].body == b"abc"
+
+
+@pytest.mark.parametrize("method, head", [
+    ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"),
+    ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\n"),
+    ("GET", b"HTTP/1.1 204 No Content\r\n\r\n"),
+], ids=["head", "304", "204"])
+def test_a_body_where_there_can_be_none_spoils_the_upstream_connection_only(
+        inbound, raw_origin, connect, method, head):
+    upstream = raw_origin()
+    client = connect(inbound(upstream.address).port)
+    client.send(request_bytes(method))
+    odd = upstream.accept()
+    odd.read_request()
+    odd.send(head + b"evil")
+    assert client.read_response(method).body == b""
+    odd.expect_broken()
+    client.send(request_bytes(target="/next"))
+    fresh = upstream.accept()
+    fresh.read_request()
+    fresh.send(response_bytes(body=b"good"))
+    assert client.read_response().body == b"good"
+
+
+def test_a_client_that_leaves_the_queue_of_a_full_pool_does_not_keep_its_place(
+        sidespan, port, raw_origin, connect):
+    upstream = raw_origin()
+    sidecar = sidespan(f"""
+        inbound {{ listen 127.0.0.1:{port}; route / {{ to app; }} }}
+        cluster app {{ endpoint {upstream.address}; pool max 1; }}
+        """)
+    first, leaving, last = connect(port), connect(port), connect(port)
+    active = 'sidespan_requests_active{direction="inbound"}'
+    first.send(request_bytes(target="/first"))
+    only = upstream.accept()
+    only.read_request()
+    leaving.send(request_bytes(target="/leaving"))
+    sidecar.wait_metric(active, 2)
+    last.send(request_bytes(target="/last"))
+    sidecar.wait_metric(active, 3)
+    leaving.reset()
+    until(lambda: sidecar.metric(active) == 2, "the end of the one that left")
+    only.send(response_bytes())
+    first.read_response()
+    assert only.read_request().target == "/last"
+    only.send(response_bytes(body=b"last"))
+    assert last.read_response().body == b"last"
+
+
+def test_a_unix_socket_can_be_listened_to_and_reached(sidespan, tmp_path, closing):
+    import socket
+    from wire import Wire
+    listener = closing(socket.socket(socket.AF_UNIX))
+    listener.bind(str(tmp_path / "app.sock"))
+    listener.listen()
+    listener.settimeout(10)
+    sidecar = sidespan(f"""
+        inbound {{ listen unix:{tmp_path}/in.sock; route / {{ to unix:{tmp_path}/app.sock; }} }}
+        """)
+    client = closing(Wire(closing(unix_connect(tmp_path / "in.sock"))))
+    server = None
+    for _ in range(2):
+        client.send(request_bytes())
+        server = server or closing(Wire(listener.accept()[0]))
+        server.read_request()
+        server.send(response_bytes(body=b"through files"))
+        assert client.read_response().body == b"through files"
+    for span in sidecar.wait_spans(2):
+        assert span.name == "GET /"
+
+
+def unix_connect(path):
+    import socket
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(str(path))
+    return sock
+
+
+def test_an_endpoint_of_twice_the_weight_gets_twice_the_requests(sidespan, port, origin, connect):
+    heavy, light = origin(), origin()
+    sidespan(f"""
+        inbound {{ listen 127.0.0.1:{port}; route / {{ to app; }} }}
+        cluster app {{ endpoint {heavy.address} weight 2; endpoint {light.address}; }}
+        """)
+    client = connect(port)
+    for _ in range(30):
+        client.get()
+    assert (len(heavy.requests), len(light.requests)) == (20, 10)
+
+
+def test_a_client_that_asks_for_much_and_reads_nothing_costs_no_memory(inbound, origin, connect):
+    from test_bodies import MIB, Flood, bounded, stalled
+    upstream = origin(lambda r: response_bytes(body=b"x" * 100_000))
+    sidecar = inbound(upstream.address)
+    warm = connect(sidecar.port)
+    warm.get()
+    warm.close()
+    before = sidecar.rss()
+    clients = [connect(sidecar.port, receive_buffer=4096) for _ in range(3)]
+    ask = request_bytes()
+    floods = [Flood(c, 20 * MIB, block=ask * 1000) for c in clients]
+    for flood in floods:
+        assert stalled(flood) < 20 * MIB
+    bounded(sidecar, before)
+    assert len(upstream.requests) < 1000

@@ -218,3 +218,26 @@ def test_weights_change_for_new_requests_only_by_the_file(sidespan, port, two, c
     sidecar.reload(weights(0, 1))
     until(lambda: client.get().body == b"two", "the other arm")
     assert {client.get().body for _ in range(20)} == {b"two"}
+
+
+def test_an_included_file_is_watched_too(sidespan, port, two, connect, tmp_path):
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d" / "in.conf").write_text(conf(port, two[0]))
+    sidecar = sidespan('include "conf.d/*.conf";')
+    client = connect(port)
+    assert client.get().body == b"one"
+    (tmp_path / "new").write_text(conf(port, two[1]))
+    (tmp_path / "new").rename(tmp_path / "conf.d" / "in.conf")
+    until(lambda: client.get().body == b"two", "the new origin")
+    (tmp_path / "conf.d" / "z.conf").write_text("trace { sample never; }")  # one more
+    until(lambda: "never" in sidecar.admin("/config").text, "the new file")
+
+
+def test_sampling_changes_on_open_connections(sidespan, port, two, connect):
+    sidecar = sidespan(conf(port, two[0]))
+    client = connect(port)
+    client.get()
+    sidecar.wait_spans(1)
+    sidecar.reload(conf(port, two[0]) + "\ntrace { sample never; }")
+    until(lambda: client.get() and two[0].requests[-1].get("traceparent").endswith("-02"),
+          "an unsampled trace")

@@ -99,7 +99,8 @@ class Wire:
         self.buffer = b""
         self.ended = False                    # FIN has come
         self.deadline = deadline or DEADLINE
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.settimeout(self.deadline)
 
     @classmethod
