@@ -48,9 +48,8 @@ struct http1 {
     void *keeper_data;
     llhttp_t parser;
     struct http1_head *head; /* owned; NULL unless a head is coming */
-    char *held;              /* owned: bytes of an incomplete head, or of the next message */
-    uint32_t held_n, held_cap;
-    uint32_t held_parsed;    /* of an incomplete head: how many the parser has seen */
+    struct held *held;    /* owned: bytes of an incomplete head, or of the next message; or NULL */
+    uint32_t held_parsed; /* of an incomplete head: how many the parser has seen */
     struct buffer *trailers; /* owned; NULL: none so far */
     struct message
         *last_head;     /* of a message that may end HTTP here: told when the parser is done */
@@ -96,9 +95,23 @@ const struct refusal *http1_check_response(struct message *m);
 /* What an error of llhttp is called. */
 const struct refusal *http1_refusal_of(llhttp_errno_t e, const char *reason);
 extern const struct refusal refusal_head_bytes, refusal_headers, refusal_url, refusal_extension,
-    refusal_head_timeout, refusal_trailer;
+    refusal_head_timeout, refusal_trailer, refusal_request_line;
+
+/* http1_input.c */
+/* How many bytes are held, and which. */
+size_t http1_held(const struct http1 *h);
+struct str http1_held_bytes(const struct http1 *h);
+void http1_free_held(struct http1 *h);
+/* The message is whole; rest is what came behind it. */
+void http1_tell_over(struct http1 *h, struct str rest);
+/* Server: turns reading on or off, as the state asks. */
+void http1_want(struct http1 *h);
+/* The next message may be there already, and so may the end. */
+void http1_go_on(struct http1 *h);
 
 /* http1.c */
+/* Server: the client has sent FIN. */
+void http1_server_eof(struct http1 *h);
 void http1_gone(struct http1 *h);
 /* Server: the response under way is the last on this connection, by a limit or a drain. */
 bool http1_is_last(const struct http1 *h);
