@@ -4,7 +4,7 @@ import re
 import pytest
 
 from process import SERVER
-from wire import Response, request_bytes
+from wire import Response, request_bytes, until
 
 BASE = "GET / HTTP/1.1\r\nHost: a\r\n"
 LONG = "x" * 9000
@@ -218,7 +218,9 @@ def test_a_first_line_that_trickles_does_not_stay_for_ever(inbound, origin, conn
     client.send("GE")
     rest = client.expect_broken()
     assert rest == b"" or Response(rest[:rest.index(b"\r\n\r\n") + 4]).status == 408
-    assert sidecar.metric('sidespan_connections_open{direction="inbound"}') == 0
+    client.close()
+    until(lambda: sidecar.metric('sidespan_connections_open{direction="inbound"}') == 0,
+          "the end of the connection")
 
 
 def test_the_second_head_has_its_own_time(inbound, origin, connect):
