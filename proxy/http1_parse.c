@@ -70,7 +70,8 @@ static int on_url(llhttp_t *p, const char *at, size_t n)
         head->url = offset(h, at);
     head->url_end = offset(h, at) + (uint32_t)n;
     head->bytes = head->url_end;
-    if (head->url_end - head->url > limits_of(h)->url_bytes)
+    if (head->url_end - head->url > limits_of(h)->url_bytes ||
+        head->url_end > limits_of(h)->header_bytes)
         return refuse(h, &refusal_url);
     return 0;
 }
@@ -208,6 +209,12 @@ static struct str method_of(const llhttp_t *p)
     return str_from(llhttp_method_name((llhttp_method_t)p->method));
 }
 
+/* llhttp takes any number of them in the request line. */
+static bool single_spaces(const struct http1_head *head, size_t method_bytes)
+{
+    return head->url == method_bytes + 1 && head->origin[head->url_end + 1] == 'H';
+}
+
 static int request_complete(struct http1 *h)
 {
     struct message *m;
@@ -219,6 +226,8 @@ static int request_complete(struct http1 *h)
     if (!(m = arena_zalloc(h->stream.arena, sizeof *m)) || !build(h, m))
         return refuse(h, &refusal_head_bytes);
     m->method = method_of(&h->parser);
+    if (!single_spaces(h->head, m->method.n))
+        return refuse(h, &refusal_request_line);
     m->close = !llhttp_should_keep_alive(&h->parser) || m->version < 11;
     http1_head_drop(h);
     why = http1_check_request(m, limits_of(h));

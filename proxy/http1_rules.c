@@ -19,6 +19,9 @@ const struct refusal refusal_head_timeout = {
 const struct refusal refusal_trailer = {"trailers-too-large", 431,
                                         "send fewer trailers, or raise limits { header-bytes }"};
 
+const struct refusal refusal_request_line = {
+    "request-line", 400, "the request line is METHOD TARGET HTTP/1.1, with one space between"};
+
 static const struct refusal version = {"version-unknown", 505, "send HTTP/1.1"};
 static const struct refusal target_form = {
     "target-form", 400, "the target must be a path, an absolute http URL, or * for OPTIONS"};
@@ -43,6 +46,8 @@ static const struct refusal coding_repeated = {"transfer-encoding-repeated", 400
                                                "send one Transfer-Encoding: chunked"};
 static const struct refusal coding_in_10 = {"transfer-encoding-in-http-1.0", 400,
                                             "HTTP/1.0 has no transfer codings"};
+static const struct refusal fold = {
+    "obs-fold", 400, "do not continue a header on the next line (obs-fold)"};
 static const struct refusal line_end = {"line-end", 400, "end each line with CR LF"};
 static const struct refusal scheme_unknown = {"target-scheme", 400,
                                               "only http:// targets can be forwarded"};
@@ -58,10 +63,7 @@ const struct refusal *http1_refusal_of(llhttp_errno_t e, const char *reason)
         {HPE_INVALID_METHOD, {"method-unknown", 501, "send a method of the HTTP method registry"}},
         {HPE_INVALID_URL, {"target-character", 400, "percent-encode what is not a URL character"}},
         {HPE_INVALID_VERSION, {"version-unknown", 505, "send HTTP/1.1"}},
-        {HPE_INVALID_CONSTANT, {"request-line", 400, "the request line is METHOD TARGET HTTP/1.1"}},
         {HPE_LF_EXPECTED, {"bare-cr", 400, "end each line with CR LF; CR stands nowhere else"}},
-        {HPE_UNEXPECTED_SPACE,
-         {"obs-fold", 400, "do not continue a header on the next line (obs-fold)"}},
         {HPE_INVALID_CONTENT_LENGTH,
          {"content-length-invalid", 400, "Content-Length is decimal digits, nothing else"}},
         {HPE_UNEXPECTED_CONTENT_LENGTH,
@@ -80,12 +82,18 @@ const struct refusal *http1_refusal_of(llhttp_errno_t e, const char *reason)
     };
     static const struct refusal malformed = {"malformed", 400, "send well-formed HTTP/1.1"};
 
+    if (e == HPE_INVALID_CONSTANT)
+        return &refusal_request_line;
     /* llhttp tells these by its words alone. */
     if (e == HPE_CR_EXPECTED || (e == HPE_INVALID_VERSION && reason && strstr(reason, "CRLF")))
         return &line_end;
     if ((e == HPE_INVALID_TRANSFER_ENCODING && reason && strstr(reason, "Content-Length")) ||
-        (e == HPE_UNEXPECTED_CONTENT_LENGTH && reason && strstr(reason, "Transfer-Encoding")))
+        ((e == HPE_UNEXPECTED_CONTENT_LENGTH || e == HPE_INVALID_CONTENT_LENGTH) && reason &&
+         strstr(reason, "Transfer-Encoding")))
         return &length_and_coding;
+    if (e == HPE_UNEXPECTED_SPACE ||
+        (e == HPE_INVALID_HEADER_TOKEN && reason && strstr(reason, "whitespace after header")))
+        return &fold;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (rows[i].error == e)
             return &rows[i].refusal;
