@@ -7,9 +7,8 @@ import re
 import signal
 import socket
 import subprocess
-import time
 
-from wire import DEADLINE, Wire, until
+from wire import DEADLINE, until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("SIDESPAN", str(ROOT / "build" / "sidespan"))
@@ -319,11 +318,6 @@ class Sidespan:
         assert (answer.status == 200) == accepted, f"{answer.status} {answer.text}"
         return answer
 
-    # -- traffic
-
-    def connect(self, port, **arguments):
-        return Wire.connect(port, **arguments)
-
 
 def run(*arguments, env=None, cwd=None, deadline=None):
     """One run of the binary that ends by itself."""
@@ -335,6 +329,3 @@ def run(*arguments, env=None, cwd=None, deadline=None):
     assert not SANITIZER_REPORT.search(done.stderr), done.stderr
     return done
 
-
-def monotonic():
-    return time.monotonic()

@@ -49,7 +49,9 @@ def test_redirect_sends_the_client_elsewhere(outbound, connect):
 def test_rewrite_changes_the_path_and_the_query_where_it_names_one(outbound, origin, connect):
     upstream = origin()
     sidecar = outbound(f"""
-        route /v1/users/{{id}} {{ rewrite "/v2/people/$(path id)?src=$(query from)"; to {upstream.address}; }}
+        route /v1/users/{{id}} {{
+            rewrite "/v2/people/$(path id)?src=$(query from)"; to {upstream.address};
+        }}
         route /plain {{ rewrite /fixed; to {upstream.address}; }}
         """)
     client = connect(sidecar.port)

@@ -1,11 +1,12 @@
 """What an operator sees."""
 import http.client
+import json
 import socket
 import subprocess
 
 import pytest
 
-from process import free_port, run
+from process import free_port, run, spans_of
 from programs import needs
 from wire import DEADLINE, Wire, request_bytes, response_bytes, until
 
@@ -57,7 +58,6 @@ def test_the_wrong_method_is_405(sidecar, method, path):
 
 
 def test_one_trace_can_be_asked_for(sidecar, connect):
-    from process import spans_of
     client = connect(sidecar.port)
     trace = "0af7651916cd43dd8448eb211c80319c"
     for i in range(5):
@@ -227,7 +227,6 @@ def test_readiness_waits_for_names_to_be_resolved(sidespan, port):
 
 
 def test_log_lines_can_be_json(sidespan, port, origin, connect):
-    import json
     sidecar = sidespan(f"""
         log format json;
         inbound {{ listen 127.0.0.1:{port}; route / {{ to {origin().address}; }} }}

@@ -148,7 +148,9 @@ def test_the_file_that_ships_is_good():
 
 def test_the_canonical_text_reads_as_the_same_configuration(tmp_path, sidespan, port):
     sidecar = sidespan(f"""
-        inbound {{ listen 127.0.0.1:{port}; route /a/{{b}} {{ to 127.0.0.1:1; fault delay 1s for 10%; }} }}
+        inbound {{
+            listen 127.0.0.1:{port}; route /a/{{b}} {{ to 127.0.0.1:1; fault delay 1s for 10%; }}
+        }}
         trace {{ sample ratio 10%; export memory 50; }}
         """)
     text = sidecar.admin("/config").text

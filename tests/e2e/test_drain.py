@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from otlp_receiver import Answer
 from wire import Wire, request_bytes, response_bytes, until
 
 
@@ -183,7 +184,6 @@ def test_the_last_spans_are_flushed(inbound, raw_origin, connect, collector):
 
 
 def test_the_flush_has_a_bound_too(inbound, origin, connect, collector):
-    from otlp_receiver import Answer
     receiver = collector()
     receiver.always = Answer(gate=threading.Event())
     sidecar = drained(inbound, origin().address, flush="300ms", trace=f"""

@@ -1,13 +1,16 @@
 """Spans leave over OTLP, and a collector that misbehaves costs spans at most, and never a request."""
+import email.utils
 import gzip
 import re
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
 from otlp_receiver import Answer, check_request, message_from_json, service as pb
+from process import sanitized
 from programs import long_variant, needs
 from wire import Wire, until
 
@@ -74,7 +77,8 @@ def test_spans_arrive_whole(exporting, collector, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_headers_of_the_file_are_sent(exporting, collector, kind):
     receiver = collector()
-    send(exporting(url(receiver, kind), options='header authorization "Bearer t0ken"; header x-team shop;'), 1)
+    options = 'header authorization "Bearer t0ken"; header x-team shop;'
+    send(exporting(url(receiver, kind), options=options), 1)
     receiver.wait_spans(1)
     headers = receiver.accepted[0].headers
     assert headers["authorization"] == "Bearer t0ken" and headers["x-team"] == "shop"
@@ -234,8 +238,6 @@ def test_the_wait_that_the_collector_asks_for_is_kept(exporting, collector, kind
 
 
 def test_a_date_in_retry_after_is_understood(exporting, collector):
-    import email.utils
-    import time
     receiver = collector()
     receiver.plan.append(Answer(http=429, retry_after=email.utils.formatdate(
         int(time.time()) + 3, usegmt=True)))
@@ -290,7 +292,6 @@ def test_a_hundred_thousand_requests_do_not_notice(exporting, collector, kind, t
 
 
 def in_trouble(exporting, collector, kind, trouble, n):
-    from process import sanitized
     receiver = collector()
     gate = threading.Event()
     if trouble == "stopped":

@@ -1,10 +1,11 @@
 """A forward-proxy listener, for services that are told of it by HTTP_PROXY."""
+import subprocess
+
 import pytest
 
 from process import CLIENT
 from programs import needs
 from wire import request_bytes, response_bytes
-import subprocess
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """Connections are kept on both sides, and those to upstreams are shared."""
+import socket
 import threading
 
 import pytest
 
-from wire import Response, request_bytes, response_bytes, until
+from test_bodies import MIB, Flood, bounded, stalled
+from wire import Response, Wire, request_bytes, response_bytes, until
 
 
 def test_many_requests_of_one_client_use_one_upstream_connection(inbound, origin, connect):
@@ -356,8 +358,6 @@ def test_a_client_that_leaves_the_queue_of_a_full_pool_does_not_keep_its_place(
 
 
 def test_a_unix_socket_can_be_listened_to_and_reached(sidespan, tmp_path, closing):
-    import socket
-    from wire import Wire
     listener = closing(socket.socket(socket.AF_UNIX))
     listener.bind(str(tmp_path / "app.sock"))
     listener.listen()
@@ -378,7 +378,6 @@ def test_a_unix_socket_can_be_listened_to_and_reached(sidespan, tmp_path, closin
 
 
 def unix_connect(path):
-    import socket
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(str(path))
     return sock
@@ -397,7 +396,6 @@ def test_an_endpoint_of_twice_the_weight_gets_twice_the_requests(sidespan, port,
 
 
 def test_a_client_that_asks_for_much_and_reads_nothing_costs_no_memory(inbound, origin, connect):
-    from test_bodies import MIB, Flood, bounded, stalled
     upstream = origin(lambda r: response_bytes(body=b"x" * 100_000))
     sidecar = inbound(upstream.address)
     warm = connect(sidecar.port)

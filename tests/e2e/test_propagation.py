@@ -3,6 +3,9 @@ import re
 
 import pytest
 
+from process import free_port
+from wire import request_bytes
+
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
 VALID = f"00-{TRACE}-{PARENT}-01"
@@ -225,7 +228,6 @@ def test_each_request_of_a_trace_has_its_own_span_id(passed):
 
 
 def test_two_processes_do_not_draw_the_same_ids(sidespan, origin, connect):
-    from process import free_port
     upstream = origin()
     for i in range(2):
         port = free_port()
@@ -257,7 +259,6 @@ def test_responses_are_left_alone(passed, inbound, origin, connect):
 
 
 def test_pipelined_requests_keep_their_own_parents(inbound, origin, connect):
-    from wire import request_bytes
     upstream = origin()
     client = connect(inbound(upstream.address).port)
     traces = [f"{i:032x}" for i in range(1, 21)]

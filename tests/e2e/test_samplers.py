@@ -1,5 +1,9 @@
 """The truth table: no parent, 00, 01, invalid x sampler, seen from outside."""
+import random
+
 import pytest
+
+from process import free_port
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -42,7 +46,6 @@ def test_the_truth_table_holds(inbound, origin, connect, sampler):
 
 
 def test_a_ratio_samples_its_share_and_the_same_traces_everywhere(sidespan, origin, connect):
-    from process import free_port
     upstream = origin()
     clients, sidecars = [], []
     for share in ("20%", "20%", "50%"):
@@ -52,7 +55,6 @@ def test_a_ratio_samples_its_share_and_the_same_traces_everywhere(sidespan, orig
             trace {{ sample parent {{ remote-sampled ratio {share}; }} }}
             """, name=f"{port}.conf"))
         clients.append(connect(port))
-    import random
     draw = random.Random(7)
     decided = []
     for _ in range(500):

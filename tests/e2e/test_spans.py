@@ -106,7 +106,7 @@ def test_a_server_span_has_the_attributes_of_the_conventions(sidespan, port, ori
 
 def test_a_client_span_has_the_attributes_of_the_conventions(outbound, origin, connect):
     upstream = origin()
-    sidecar = outbound(f"host users.test {{ route /api/{{id}} {{ to users; }} }}",
+    sidecar = outbound("host users.test { route /api/{id} { to users; } }",
                        rest=f"cluster users {{ endpoint {upstream.address}; }}")
     connect(sidecar.port).get("/api/7?a=b", "User-Agent: x", host="users.test:81")
     span = sidecar.wait_span()

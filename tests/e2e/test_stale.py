@@ -146,7 +146,7 @@ def test_a_large_body_that_was_streamed_is_not_sent_again(inbound, raw_origin, c
     upstream = raw_origin()
     sidecar = inbound(upstream.address)
     client, kept = warmed(sidecar, upstream, connect)
-    client.send(f"PUT /big HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n")
+    client.send("PUT /big HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n")
     kept.read_request(body=False)
     client.send(b"x" * 1_000_000)
     kept.read(1_000_000)

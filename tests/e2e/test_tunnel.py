@@ -8,6 +8,7 @@ import pytest
 
 from process import CLIENT, SERVER, free_port
 from programs import needs
+from test_bodies import MIB, Flood, bounded, stalled
 from wire import Wire, request_bytes, response_bytes, until
 
 
@@ -68,7 +69,6 @@ def test_a_reset_is_passed_on(inbound, raw_origin, connect, first):
 
 
 def test_a_tunnel_has_back_pressure(inbound, raw_origin, connect):
-    from test_bodies import MIB, Flood, bounded, stalled
     upstream = raw_origin()
     sidecar = inbound(upstream.address)
     client = connect(sidecar.port)

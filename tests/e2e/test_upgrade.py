@@ -1,6 +1,8 @@
 """After a 101 the connection is a tunnel; what nobody agreed to is not upgraded."""
 import pytest
 
+from process import free_port
+from test_bodies import MIB, Flood, bounded, stalled
 from wire import request_bytes, response_bytes
 
 HANDSHAKE = ["Upgrade: websocket", "Connection: keep-alive, Upgrade",
@@ -125,7 +127,6 @@ def test_an_origin_that_switches_unasked_is_not_believed(inbound, raw_origin, co
 
 
 def test_an_upgrade_passes_through_two_sidecars(sidespan, inbound, raw_origin, connect):
-    from process import free_port
     upstream = raw_origin()
     near = inbound(upstream.address)
     far_port = free_port()
@@ -146,7 +147,6 @@ def test_an_upgrade_passes_through_two_sidecars(sidespan, inbound, raw_origin, c
 
 
 def test_an_upgraded_connection_has_back_pressure(inbound, raw_origin, connect):
-    from test_bodies import MIB, Flood, bounded, stalled
     upstream = raw_origin()
     sidecar = inbound(upstream.address)
     client, server = upgraded(sidecar, upstream, connect)
