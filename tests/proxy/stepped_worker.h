@@ -18,13 +18,13 @@
 
 #define STEPPED_WORKER_CONF "inbound { listen 127.0.0.1:0; } limits { buffer-bytes 64k; }"
 
-static inline struct worker *stepped_worker_new(void)
+static inline struct worker *stepped_worker_of(const char *conf)
 {
     struct errors errors = {0};
     struct error err = {0};
     struct worker_setup setup = {
         .n_workers = 1,
-        .config = config_parse("test.conf", STR(STEPPED_WORKER_CONF), NULL, &errors),
+        .config = config_parse("test.conf", str_from(conf), NULL, &errors),
         .recording = true,
     };
     struct worker *w;
@@ -35,6 +35,11 @@ static inline struct worker *stepped_worker_new(void)
     config_unref(setup.config);
     errors_release(&errors);
     return w;
+}
+
+static inline struct worker *stepped_worker_new(void)
+{
+    return stepped_worker_of(STEPPED_WORKER_CONF);
 }
 
 static inline int64_t counted(const struct worker *w, enum counter c)
