@@ -1,0 +1,321 @@
+#include "proxy/exchange_private.h"
+#include "stepped_worker.h"
+
+/* ---- an exchange as far as its headers go ---- */
+
+static struct worker *worker;
+static struct exchange *x;
+static struct front front;
+static struct conn client; /* only its peer is looked at */
+static struct message *request, *response;
+
+static void begin(enum direction_kind direction)
+{
+    worker = stepped_worker_new();
+    x = calloc(1, sizeof *x);
+    front = (struct front){.worker = worker, .conn = &client, .direction = (uint8_t)direction};
+    client.peer = (struct address){.family = AF_INET, .ip = {10, 1, 2, 3}, .port = 999};
+    x->worker = worker;
+    x->front = &front;
+    x->generation = worker->generation;
+    arena_init(&x->arena, 0, EXCHANGE_ARENA_LIMIT);
+    request = x->request = arena_zalloc(&x->arena, sizeof *request);
+    request->method = STR("GET");
+    request->target = request->path = STR("/");
+    request->authority = STR("a");
+    request->version = 11;
+    response = arena_zalloc(&x->arena, sizeof *response);
+    response->status = 200;
+    response->version = 11;
+}
+
+static void end(void)
+{
+    arena_release(&x->arena);
+    free(x);
+    worker_free(worker);
+}
+
+/* "A: b\nC: d" */
+static void put(struct headers *f, const char *lines)
+{
+    struct str rest = str_from(lines), line;
+
+    while (rest.n && str_split(&rest, '\n', &line)) {
+        size_t colon = str_index(line, ':', 0);
+
+        ck_assert(headers_add(f, &x->arena, str_slice(line, 0, colon),
+                              str_trim_ows(str_slice(line, colon + 1, line.n))));
+    }
+}
+
+static const char *got(const struct headers *f)
+{
+    static char text[2000];
+    size_t n = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < f->n; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%.*s:%s%.*s", i ? "\n" : "",
+                              STR_ARG(f->v[i].name), f->v[i].value.n ? " " : "",
+                              STR_ARG(f->v[i].value));
+    return text;
+}
+
+/* ---- requests ---- */
+
+static const struct {
+    enum direction_kind direction;
+    const char *in, *out;
+    const char *authority; /* NULL: a */
+    unsigned version;      /* 0: 11 */
+    bool upgrade;          /* is asked for */
+} requests[] = {
+    /* What concerns one connection ends there; the rest keeps its order, case and bytes. */
+    {DIRECTION_OUTBOUND, "host: a\nX-b: 1\nKeep-Alive: 5\nx-B: 2\nProxy-Connection: keep-alive",
+     "host: a\nX-b: 1\nx-B: 2", NULL, 0, false},
+    {DIRECTION_OUTBOUND, "Host: a\nConnection: close, X-Mine\nx-mine: 1\nX-Mine: 2\nOther: 3",
+     "Host: a\nOther: 3", NULL, 0, false},
+    {DIRECTION_OUTBOUND, "Host: a\nConnection: X\nConnection: Y\nX: 1\nZ: 2\nY: 3", "Host: a\nZ: 2",
+     NULL, 0, false},
+    {DIRECTION_OUTBOUND, "Host: a\nConnection:\nConnection: , ,\nX: 1", "Host: a\nX: 1", NULL, 0,
+     false},
+    /* Nobody can have a field that others rely on removed by naming it. */
+    {DIRECTION_OUTBOUND,
+     "Connection: Host, Content-Length, Transfer-Encoding, traceparent, tracestate, baggage,"
+     " x-trace-id, X-Forwarded-For, X-FORWARDED-PORT, X-Forwarded-Proto, Forwarded, x\n"
+     "Host: a\nContent-Length: 3\ntraceparent: t\ntracestate: s\nbaggage: b\nx-trace-id: i\n"
+     "X-Forwarded-For: f\nX-Forwarded-Port: 1\nX-Forwarded-Proto: p\nForwarded: for=q\nX: gone",
+     "Host: a\nContent-Length: 3\ntraceparent: t\ntracestate: s\nbaggage: b\nx-trace-id: i\n"
+     "X-Forwarded-For: f\nX-Forwarded-Port: 1\nX-Forwarded-Proto: p\nForwarded: for=q",
+     NULL, 0, false},
+    /* Of TE only what a client may say of trailers. */
+    {DIRECTION_OUTBOUND, "Host: a\nTE: gzip, Trailers\nConnection: TE", "Host: a\nTE: trailers",
+     NULL, 0, false},
+    {DIRECTION_OUTBOUND, "Host: a\nTE: gzip;q=0.5", "Host: a", NULL, 0, false},
+    /* Upgrades that are known are passed on; others are ignored. */
+    {DIRECTION_OUTBOUND, "Host: a\nConnection: Upgrade\nUpgrade: WebSocket\nSec-WebSocket-Key: k",
+     "Host: a\nUpgrade: WebSocket\nSec-WebSocket-Key: k", NULL, 0, true},
+    {DIRECTION_OUTBOUND, "Host: a\nConnection: Upgrade\nUpgrade: TLS/1.2", "Host: a", NULL, 0,
+     true},
+    {DIRECTION_OUTBOUND,
+     "Host: a\nConnection: Upgrade, HTTP2-Settings\nUpgrade: h2c\n"
+     "HTTP2-Settings: AAM",
+     "Host: a", NULL, 0, true},
+    {DIRECTION_OUTBOUND, "Host: a\nUpgrade: websocket", "Host: a", NULL, 0, false},
+    /* There is one Host, and it is the authority's. */
+    {DIRECTION_OUTBOUND, "X: 1\nHost: a", "X: 1\nHost: b:8", "b:8", 0, false},
+    {DIRECTION_OUTBOUND, "X: 1", "X: 1\nHost: b", "b", 10, false},
+    /* Nobody waits for a 100 that HTTP/1.0 does not know. */
+    {DIRECTION_OUTBOUND, "Host: a\nExpect: 100-continue", "Host: a\nExpect: 100-continue", NULL, 0,
+     false},
+    {DIRECTION_OUTBOUND, "Host: a\nExpect: 100-continue", "Host: a", NULL, 10, false},
+    /* Inbound, the service is told who called. */
+    {DIRECTION_INBOUND, "Host: a", "Host: a\nx-forwarded-for: 10.1.2.3\nx-forwarded-proto: http",
+     NULL, 0, false},
+    {DIRECTION_INBOUND, "Host: a\nX-Forwarded-For: 1.1.1.1\nX-Forwarded-Proto: https",
+     "Host: a\nX-Forwarded-For: 1.1.1.1, 10.1.2.3\nX-Forwarded-Proto: https", NULL, 0, false},
+    {DIRECTION_INBOUND, "X-Forwarded-For: 1.1.1.1\nHost: a\nX-Forwarded-For: 2.2.2.2, 3.3.3.3",
+     "X-Forwarded-For: 1.1.1.1\nHost: a\nX-Forwarded-For: 2.2.2.2, 3.3.3.3, 10.1.2.3\n"
+     "x-forwarded-proto: http",
+     NULL, 0, false},
+    {DIRECTION_INBOUND, "Host: a\nX-Forwarded-For:",
+     "Host: a\nX-Forwarded-For:\nx-forwarded-for: 10.1.2.3\nx-forwarded-proto: http", NULL, 0,
+     false},
+};
+
+START_TEST(a_request_is_sent_on_with_what_is_the_next_hops_business)
+{
+    begin(requests[_i].direction);
+    put(&request->fields, requests[_i].in);
+    if (requests[_i].authority)
+        request->authority = str_from(requests[_i].authority);
+    if (requests[_i].version)
+        request->version = (uint8_t)requests[_i].version;
+    request->upgrade = requests[_i].upgrade;
+    request->close = true; /* the client's connection, not ours */
+    ck_assert(exchange_edit_request(x));
+    ck_assert_str_eq(got(&request->fields), requests[_i].out);
+    ck_assert(!request->close);
+    ck_assert_int_eq(request->upgrade,
+                     requests[_i].upgrade && strstr(requests[_i].out, "Upgrade:") != NULL);
+    end();
+}
+END_TEST
+
+START_TEST(an_origin_is_asked_in_origin_form)
+{
+    static const struct {
+        const char *target, *path, *query, *sent;
+    } rows[] = {
+        {"/a?b", "/a", "b", "/a?b"},  {"/", "/", NULL, "/"},
+        {"*", "*", NULL, "*"},        {"http://h/a%2f?b=c", "/a%2f", "b=c", "/a%2f?b=c"},
+        {"http://h", "/", NULL, "/"}, {"http://h?", "/", "", "/?"},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        begin(DIRECTION_OUTBOUND);
+        request->target = str_from(rows[i].target);
+        request->path = str_from(rows[i].path);
+        request->query = str_from(rows[i].query);
+        ck_assert(exchange_edit_request(x));
+        ck_assert_msg(str_eq(request->target, str_from(rows[i].sent)), "%s: %.*s", rows[i].target,
+                      STR_ARG(request->target));
+        end();
+    }
+}
+END_TEST
+
+START_TEST(a_request_with_a_body_is_not_upgraded)
+{
+    begin(DIRECTION_OUTBOUND);
+    put(&request->fields, "Host: a\nConnection: upgrade\nUpgrade: websocket\nContent-Length: 1");
+    request->upgrade = true;
+    request->body = BODY_LENGTH;
+    request->length = 1;
+    ck_assert(exchange_edit_request(x));
+    ck_assert(!request->upgrade);
+    ck_assert_str_eq(got(&request->fields), "Host: a\nContent-Length: 1");
+    end();
+}
+END_TEST
+
+START_TEST(a_full_arena_is_an_answer_not_a_crash)
+{
+    begin(DIRECTION_INBOUND);
+    put(&request->fields, "Host: a");
+    while (arena_alloc(&x->arena, 64))
+        ;
+    request->fields.cap = request->fields.n;
+    ck_assert(!exchange_edit_request(x));
+    end();
+}
+END_TEST
+
+/* ---- responses ---- */
+
+START_TEST(a_response_loses_what_was_for_us_alone)
+{
+    begin(DIRECTION_OUTBOUND);
+    put(&response->fields, "Server: s\nConnection: keep-alive, X-Hop\nKeep-Alive: timeout=5\n"
+                           "X-Hop: 1\nSet-Cookie: a\nset-cookie: b\nUpgrade: h2c");
+    ck_assert(exchange_edit_response(x, response));
+    ck_assert_str_eq(got(&response->fields), "Server: s\nSet-Cookie: a\nset-cookie: b");
+    end();
+}
+END_TEST
+
+START_TEST(the_end_of_a_body_is_told_in_the_clients_version)
+{
+    static const struct {
+        unsigned version;
+        enum body_kind upstream, client;
+    } rows[] = {
+        {11, BODY_LENGTH, BODY_LENGTH},           {11, BODY_CHUNKED, BODY_CHUNKED},
+        {11, BODY_UNTIL_CLOSE, BODY_CHUNKED},     {11, BODY_NONE, BODY_NONE},
+        {10, BODY_LENGTH, BODY_LENGTH},           {10, BODY_CHUNKED, BODY_UNTIL_CLOSE},
+        {10, BODY_UNTIL_CLOSE, BODY_UNTIL_CLOSE}, {10, BODY_NONE, BODY_NONE},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        begin(DIRECTION_OUTBOUND);
+        request->version = (uint8_t)rows[i].version;
+        response->body = rows[i].upstream;
+        ck_assert(exchange_edit_response(x, response));
+        ck_assert_int_eq(response->body, rows[i].client);
+        end();
+    }
+}
+END_TEST
+
+START_TEST(an_interim_response_and_a_101_keep_their_fields)
+{
+    begin(DIRECTION_OUTBOUND);
+    response->status = 103;
+    put(&response->fields, "Link: x\nConnection: close");
+    ck_assert(exchange_edit_response(x, response));
+    ck_assert_str_eq(got(&response->fields), "Link: x");
+    response->status = 101;
+    response->upgrade = true;
+    response->fields.n = 0;
+    put(&response->fields, "Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Accept: k");
+    ck_assert(exchange_edit_response(x, response));
+    ck_assert_str_eq(got(&response->fields), "Upgrade: websocket\nSec-WebSocket-Accept: k");
+    end();
+}
+END_TEST
+
+/* ---- the kept body ---- */
+
+/* A codec that writes down what it is given. */
+static char sent[1000];
+
+static void note(const char *what, uint64_t n)
+{
+    snprintf(sent + strlen(sent), sizeof sent - strlen(sent), "%s%llu ", what,
+             (unsigned long long)n);
+}
+
+static void note_chunk(struct stream *s, uint64_t size)
+{
+    note("c", size);
+}
+
+static void note_body(struct stream *s, struct str data)
+{
+    note("b", data.n);
+}
+
+START_TEST(a_kept_body_is_sent_again_in_its_chunks)
+{
+    static const struct codec_ops ops = {.send_chunk = note_chunk, .send_body = note_body};
+    struct stream s = {.codec = &ops};
+
+    begin(DIRECTION_OUTBOUND);
+    buffer_init(&x->held, 0);
+    x->replayable = true;
+    ck_assert(exchange_hold_chunk(x, 5));
+    ck_assert(exchange_hold_data(x, STR("he")));
+    ck_assert(exchange_hold_data(x, STR("llo")));
+    ck_assert(exchange_hold_chunk(x, 100));
+    ck_assert(exchange_hold_data(x, STR("part")));
+    x->upstream = &s;
+    for (int i = 0; i < 2; i++) {
+        sent[0] = '\0';
+        exchange_send_held(x);
+        ck_assert_str_eq(sent, "c5 b2 b3 c100 b4 ");
+    }
+    /* Sent and too much to keep: it is not kept, and not sent again. */
+    ck_assert(exchange_hold_data(x, str_of(sent, 10)));
+    ck_assert(x->replayable);
+    ck_assert(exchange_hold_chunk(x, REPLAY_BYTES_MAX));
+    ck_assert(!x->replayable);
+    ck_assert_uint_eq(x->held.n, 0);
+    buffer_release(&x->held);
+    end();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("exchange");
+    TCase *t = tcase_create("exchange");
+
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, a_request_is_sent_on_with_what_is_the_next_hops_business, 0,
+                        (int)(sizeof requests / sizeof requests[0]));
+    tcase_add_test(t, an_origin_is_asked_in_origin_form);
+    tcase_add_test(t, a_request_with_a_body_is_not_upgraded);
+    tcase_add_test(t, a_full_arena_is_an_answer_not_a_crash);
+    tcase_add_test(t, a_response_loses_what_was_for_us_alone);
+    tcase_add_test(t, the_end_of_a_body_is_told_in_the_clients_version);
+    tcase_add_test(t, an_interim_response_and_a_101_keep_their_fields);
+    tcase_add_test(t, a_kept_body_is_sent_again_in_its_chunks);
+    suite_add_tcase(s, t);
+
+    SRunner *runner = srunner_create(s);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
