@@ -1,6 +1,7 @@
 /*
- * A socket's bytes. The read event is level-triggered and stays registered for
- * the life of the conn; the write event exists only while the socket is full.
+ * A socket's bytes. The read event stays registered for the life of the conn,
+ * the write event exists only while the socket is full. Both are edge-triggered:
+ * the kernel tells once, and what was not read then is remembered here.
  */
 #include "proxy/conn.h"
 
@@ -12,6 +13,9 @@
 
 #include "proxy/conn_private.h"
 #include "proxy/worker.h"
+
+/* EV_CLOSED: a FIN that came with the last bytes has no edge of its own. */
+#define READ_EDGE (EV_READ | EV_CLOSED | EV_ET | EV_PERSIST)
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 
@@ -27,7 +31,7 @@ static struct conn *conn_new(struct worker *w, int fd, const struct address *pee
     c->owner = owner;
     c->owner_data = data;
     c->peer = *peer;
-    event_assign(&c->event, w->base, fd, EV_READ | EV_PERSIST, on_event, c);
+    event_assign(&c->event, w->base, fd, READ_EDGE, on_event, c);
     return c;
 }
 
@@ -55,10 +59,13 @@ void conn_read(struct conn *c, bool on)
     if (c->reading == on || c->state == CONN_CLOSED)
         return;
     c->reading = on;
-    /* Turning it off is left until bytes come that nobody wants: often it is on again by then. */
-    if (on && !c->registered && !c->eof && c->state == CONN_OPEN) {
+    if (!on || c->eof || c->state != CONN_OPEN)
+        return;
+    if (!c->registered) {
         event_add(&c->event, NULL);
         c->registered = true;
+    } else if (c->ready) {
+        conn_read_soon(c);
     }
 }
 
@@ -66,7 +73,7 @@ void conn_read(struct conn *c, bool on)
 void conn_established(struct conn *c)
 {
     c->state = CONN_OPEN;
-    event_assign(&c->event, c->worker->base, c->fd, EV_READ | EV_PERSIST, on_event, c);
+    event_assign(&c->event, c->worker->base, c->fd, READ_EDGE, on_event, c);
     if (c->reading) {
         event_add(&c->event, NULL);
         c->registered = true;
@@ -75,6 +82,13 @@ void conn_established(struct conn *c)
 }
 
 /* ---- reading ---- */
+
+/* The kernel will not tell again: the loop's next round reads. */
+void conn_read_soon(struct conn *c)
+{
+    if (c->registered)
+        event_active(&c->event, EV_READ, 0);
+}
 
 static void unregister(struct conn *c)
 {
@@ -88,6 +102,11 @@ static void read_once(struct conn *c)
     struct worker *w = c->worker;
     ssize_t n = recv(c->fd, w->receive, WORKER_RECEIVE_BYTES, 0);
 
+    /* A full buffer, or a FIN that has come, means that there is more; a short read, that there is
+     * not. */
+    c->ready = n == WORKER_RECEIVE_BYTES || (n > 0 && c->fin_seen) || (n < 0 && errno == EINTR);
+    if (c->ready)
+        conn_read_soon(c);
     if (n > 0) {
         c->received_bytes += (uint64_t)n;
         c->owner->on_read(c, w->receive, (size_t)n);
@@ -111,10 +130,11 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     struct worker *w = c->worker;
 
     worker_begin_turn(w);
+    c->fin_seen |= (what & EV_CLOSED) != 0;
     if (c->reading)
         read_once(c);
     else
-        unregister(c);
+        c->ready = true;
     worker_end_turn(w);
 }
 
@@ -167,155 +187,4 @@ void conn_reset(struct conn *c)
         return;
     setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     close_now(c);
-}
-
-/* ---- a lingering close: an owner of its own ---- */
-
-/* How long the peer may be silent when all was sent; how long it may talk; how long it may take
- * nothing of what is still queued. And how many may linger: the next are closed at once. */
-enum { LINGER_SECONDS = 2, LINGER_MOST_SECONDS = 30, LINGER_STUCK_SECONDS = 30, LINGER_MAX = 4096 };
-
-struct lingering {
-    struct list link; /* in worker->lingering */
-    struct timer timer;
-    struct conn *conn;
-    nsec_t end;    /* whatever still comes */
-    uint64_t sent; /* when last looked at */
-    bool sending;  /* something is queued: a drain waits for it */
-    struct burial burial;
-};
-
-static void free_lingering(struct burial *b)
-{
-    free(container_of(b, struct lingering, burial));
-}
-
-static void linger_end(struct lingering *l, bool reset)
-{
-    struct conn *c = l->conn;
-
-    if (l->sending)
-        worker_busy_add(c->worker, -1);
-    c->worker->n_lingering--;
-    list_remove(&l->link);
-    timer_release(&l->timer);
-    worker_bury(c->worker, &l->burial, free_lingering);
-    if (reset)
-        conn_reset(c);
-    else
-        conn_close(c);
-}
-
-static void linger_rearm(struct lingering *l)
-{
-    struct worker *w = l->conn->worker;
-    nsec_t until = worker_now(w) + SECONDS(l->sending ? LINGER_STUCK_SECONDS : LINGER_SECONDS);
-
-    if (!l->sending && until > l->end)
-        until = l->end;
-    timer_arm(w->timers, &l->timer, until);
-}
-
-/* All was handed to the socket, FIN too: from here the peer is only waited for. */
-static void linger_sent(struct lingering *l)
-{
-    struct worker *w = l->conn->worker;
-
-    if (l->sending)
-        worker_busy_add(w, -1);
-    l->sending = false;
-    l->end = worker_now(w) + SECONDS(LINGER_MOST_SECONDS);
-    if (l->conn->eof)
-        linger_end(l, false);
-    else
-        linger_rearm(l);
-}
-
-static void linger_on_read(struct conn *c, char *data, size_t n)
-{
-    struct lingering *l = c->owner_data;
-
-    if (!l->sending)
-        linger_rearm(l);
-}
-
-static void linger_on_eof(struct conn *c)
-{
-    struct lingering *l = c->owner_data;
-
-    if (!l->sending || c->broken) /* else a half-close: it may still read */
-        linger_end(l, false);
-}
-
-static void linger_on_drained(struct conn *c)
-{
-    struct lingering *l = c->owner_data;
-
-    if (conn_queued(c) == 0)
-        linger_sent(l);
-    else
-        c->blocked = true; /* to be told again */
-}
-
-static void linger_on_connected(struct conn *c)
-{
-}
-
-static void linger_on_error(struct conn *c, int error)
-{
-    linger_end(c->owner_data, false);
-}
-
-static void linger_on_timer(struct timer *t)
-{
-    struct lingering *l = container_of(t, struct lingering, timer);
-
-    if (l->sending && l->conn->sent_bytes > l->sent) {
-        l->sent = l->conn->sent_bytes;
-        linger_rearm(l);
-        return;
-    }
-    linger_end(l, l->sending);
-}
-
-static const struct conn_owner linger_owner = {
-    linger_on_read, linger_on_eof, linger_on_drained, linger_on_connected, linger_on_error,
-};
-
-void conn_close_lingering(struct conn *c)
-{
-    struct worker *w = c->worker;
-    struct lingering *l;
-    bool sending;
-
-    conn_shut(c);
-    sending = conn_queued(c) > 0;
-    if (c->state != CONN_OPEN || c->broken || (c->eof && !sending) ||
-        w->n_lingering >= LINGER_MAX || !(l = calloc(1, sizeof *l))) {
-        conn_close(c);
-        return;
-    }
-    l->conn = c;
-    l->sent = c->sent_bytes;
-    l->sending = sending;
-    l->end = worker_now(w) + SECONDS(LINGER_MOST_SECONDS);
-    if (sending) {
-        worker_busy_add(w, 1);
-        c->blocked = true; /* on_drained() is owed */
-    }
-    w->n_lingering++;
-    list_push_back(&w->lingering, &l->link);
-    timer_init(&l->timer, linger_on_timer);
-    linger_rearm(l);
-    conn_give(c, &linger_owner, l);
-    conn_read(c, true);
-}
-
-void conns_cut_lingering(struct worker *w)
-{
-    while (!list_empty(&w->lingering)) {
-        struct lingering *l = container_of(w->lingering.next, struct lingering, link);
-
-        linger_end(l, l->sending);
-    }
 }

@@ -47,6 +47,8 @@ struct conn {
     uint8_t state;   /* enum conn_state */
     bool reading;    /* wanted */
     bool registered; /* the event is added */
+    bool ready;      /* the kernel told that there is something to read, and it was not read */
+    bool fin_seen;   /* the kernel told of FIN: what is read ends with it */
     bool eof;        /* FIN came */
     bool shut;       /* we have sent, or will after the queue, FIN */
     bool blocked;    /* over the high mark, and on_drained() is owed */
@@ -72,8 +74,7 @@ struct conn *conn_connect(struct worker *w, const struct address *to,
                           const struct conn_owner *owner, void *data, int *error);
 void conn_give(struct conn *c, const struct conn_owner *owner, void *data);
 
-/* Whether on_read() and on_eof() are wanted. Turning it off and on costs a system call, only when
- * nothing was read in between that could not be held. */
+/* Whether on_read() and on_eof() are wanted. Turning it off and on costs no system call. */
 void conn_read(struct conn *c, bool on);
 /* Reads once without waiting for readiness, where bytes are likely to be there. Bytes that another
  * conn's on_read() got in this turn are gone then, but for what was given to conn_write(). */

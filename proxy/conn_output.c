@@ -11,7 +11,7 @@
 #include "proxy/conn_private.h"
 #include "proxy/worker.h"
 
-enum { TURN_PIECES = 64, QUEUE_START_BYTES = 16 * 1024 };
+enum { TURN_PIECES = 64, QUEUE_START_BYTES = 16 * 1024, SMALL_BYTES = 4096 };
 
 struct out_turn {
     struct list link; /* in worker->dirty */
@@ -132,7 +132,7 @@ static void queue_add(struct conn *c, const char *p, size_t n)
             write_failed(c, ENOMEM);
             return;
         }
-        event_assign(&c->queue->writable, c->worker->base, c->fd, EV_WRITE | EV_PERSIST,
+        event_assign(&c->queue->writable, c->worker->base, c->fd, EV_WRITE | EV_ET | EV_PERSIST,
                      on_writable, c);
         if (c->state == CONN_OPEN)
             event_add(&c->queue->writable, NULL);
@@ -217,18 +217,33 @@ static void queue_rest(struct conn *c, const struct out_turn *t, size_t sent)
     }
 }
 
+/* A little in several pieces is cheaper to copy together than to describe to the kernel. */
+static ssize_t send_turn(struct conn *c, struct out_turn *t)
+{
+    char together[SMALL_BYTES];
+    struct msghdr m = {.msg_iov = t->v, .msg_iovlen = (size_t)t->n};
+    size_t at = 0;
+
+    if (t->n == 1)
+        return send(c->fd, t->v[0].iov_base, t->v[0].iov_len, MSG_NOSIGNAL);
+    if (t->bytes > sizeof together)
+        return sendmsg(c->fd, &m, MSG_NOSIGNAL);
+    for (int i = 0; i < t->n; i++) {
+        memcpy(together + at, t->v[i].iov_base, t->v[i].iov_len);
+        at += t->v[i].iov_len;
+    }
+    return send(c->fd, together, at, MSG_NOSIGNAL);
+}
+
 void conn_flush(struct conn *c)
 {
     struct out_turn *t = c->turn;
-    struct msghdr m = {0};
     ssize_t n = 0;
 
     if (!t || t->n == 0)
         return;
     if (c->state == CONN_OPEN && !c->queue && !c->broken) {
-        m.msg_iov = t->v;
-        m.msg_iovlen = (size_t)t->n;
-        n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+        n = send_turn(c, t);
         if (n < 0 && errno != EAGAIN && errno != EINTR) {
             write_failed(c, errno);
             n = 0;
@@ -261,7 +276,9 @@ void conns_flush(struct worker *w)
         c->write_error = 0;
         turn_done(c);
         /* What the peer sent before it broke is still to be read, and its end with it. */
-        if (error && !(c->reading && c->registered))
+        if (error && c->reading && c->registered)
+            conn_read_soon(c);
+        else if (error)
             c->owner->on_error(c, error);
     }
 }

@@ -14,6 +14,8 @@ void conns_flush(struct worker *w);
 void conns_send(struct worker *w);
 /* Ends what lingers; what is still queued is lost. */
 void conns_cut_lingering(struct worker *w);
+/* Reads in the loop's next round, though no event tells of it. */
+void conn_read_soon(struct conn *c);
 /* The socket of a conn that was connecting is connected. */
 void conn_established(struct conn *c);
 /* The connection was made: what was queued meanwhile goes out. */
