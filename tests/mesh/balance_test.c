@@ -113,8 +113,8 @@ START_TEST(least_request_uses_an_idle_cluster_by_weight)
     for (int i = 0; i < DRAWS; i++)
         counts[balance_choose(BALANCE_LEAST_REQUEST, v, n, NULL, &chance)]++;
     for (size_t i = 0; i < n; i++) {
-        double p = v[i].weight / 10.0;
-        ck_assert_msg(fabs(counts[i] - DRAWS * p) < 3 * sqrt(DRAWS * p * (1 - p)), "%u", counts[i]);
+        double p = v[i].weight / 10.0, mean = (double)DRAWS * p;
+        ck_assert_msg(fabs(counts[i] - mean) < 3 * sqrt(mean * (1 - p)), "%u", counts[i]);
     }
 }
 END_TEST

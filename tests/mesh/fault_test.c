@@ -35,8 +35,8 @@ START_TEST(strikes_its_share_of_traces)
         struct request r = given_number(i);
         struck += fault_strikes(&f, &r);
     }
-    ck_assert_msg(fabs(struck - TRACES * p) < 3 * sqrt(TRACES * p * (1 - p)), "%g of 1/%g", struck,
-                  1 / p);
+    double mean = (double)TRACES * p;
+    ck_assert_msg(fabs(struck - mean) < 3 * sqrt(mean * (1 - p)), "%g of 1/%g", struck, 1 / p);
 }
 END_TEST
 

@@ -43,7 +43,7 @@ static void add_routes(struct direction *d, int n, const char *format)
 
 static void report(const char *what, nsec_t best)
 {
-    printf("%-52s %6.1f ns\n", what, (double)best / CALLS);
+    printf("%-52s %6.1f ns\n", what, (double)best / (double)CALLS);
 }
 
 static void time_find(const char *what, struct direction *d, const struct request *r)

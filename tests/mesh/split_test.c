@@ -52,7 +52,8 @@ START_TEST(shares_are_those_of_the_weights)
         counts[choose(route, key)]++;
     for (size_t i = 0; i < route->n_targets; i++) {
         double p = (double)route->targets[i].weight / (double)route->total_weight;
-        double deviations = fabs(counts[i] - KEYS * p) / sqrt(KEYS * p * (1 - p) + 1e-9);
+        double mean = (double)KEYS * p;
+        double deviations = fabs(counts[i] - mean) / sqrt(mean * (1 - p) + 1e-9);
         if (p == 0)
             ck_assert_uint_eq(counts[i], 0);
         else
