@@ -46,8 +46,8 @@ static const struct refusal coding_repeated = {"transfer-encoding-repeated", 400
                                                "send one Transfer-Encoding: chunked"};
 static const struct refusal coding_in_10 = {"transfer-encoding-in-http-1.0", 400,
                                             "HTTP/1.0 has no transfer codings"};
-static const struct refusal fold = {
-    "obs-fold", 400, "do not continue a header on the next line (obs-fold)"};
+static const struct refusal fold = {"obs-fold", 400,
+                                    "do not continue a header on the next line (obs-fold)"};
 static const struct refusal line_end = {"line-end", 400, "end each line with CR LF"};
 static const struct refusal scheme_unknown = {"target-scheme", 400,
                                               "only http:// targets can be forwarded"};
@@ -102,10 +102,13 @@ const struct refusal *http1_refusal_of(llhttp_errno_t e, const char *reason)
 
 /* ---- the target and the host ---- */
 
+/* Letters, digits and -._~!$&'()*+,;=%:[] as bits: the codes below 64, and those from there to 127.
+ */
 static bool host_char(unsigned char c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (c && strchr("-._~!$&'()*+,;=%:[]", c));
+    static const uint64_t bits[2] = {0x2fff7ff200000000ull, 0x47fffffeaffffffeull};
+
+    return c < 128 && (bits[c / 64] >> (c % 64) & 1);
 }
 
 /* uri-host [":" port], RFC 9110 section 7.2; no userinfo. */
