@@ -15,6 +15,9 @@
 #include "proxy/tunnel.h"
 #include "proxy/upstream.h"
 
+/* Callbacks in a row before the kernel is asked for more. */
+enum { CALLBACKS_MAX = 32 };
+
 /* ---- turns ---- */
 
 static void look_at_the_clock(struct worker *w)
@@ -142,6 +145,8 @@ static struct event_base *loop_new(void)
         return NULL;
     event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
     event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);
+    /* What one conn makes ready again and again must not keep the others from being asked. */
+    event_config_set_max_dispatch_interval(config, NULL, CALLBACKS_MAX, 0);
     base = event_base_new_with_config(config);
     event_config_free(config);
     return base;
