@@ -27,14 +27,20 @@ static bool over_limit(const struct worker *w)
     return limit && w->open >= (limit + w->n_workers - 1) / w->n_workers;
 }
 
+void fronts_resume(struct worker *w)
+{
+    if (!w->accept_paused || over_limit(w) || !w->listeners)
+        return;
+    w->accept_paused = false;
+    listeners_pause(w->listeners, false);
+}
+
 void front_count(struct worker *w, unsigned direction, int n)
 {
     w->open += (unsigned)n;
     metrics_add(w->metrics, open_counter(direction), n);
-    if (n < 0 && w->accept_paused && !over_limit(w) && w->listeners) {
-        w->accept_paused = false;
-        listeners_pause(w->listeners, false);
-    }
+    if (n < 0)
+        fronts_resume(w);
 }
 
 static void pause_when_full(struct worker *w)

@@ -30,6 +30,8 @@ void fronts_close_idle(struct worker *w);
 void fronts_close_all(struct worker *w);
 /* A client connection more (n = 1) or less (-1) is open. */
 void front_count(struct worker *w, unsigned direction, int n);
+/* Accepts again, where limits.connections stopped it and allows it now. */
+void fronts_resume(struct worker *w);
 /* What direction's rules are, as they are now. */
 const struct direction *front_rules(const struct front *f, const struct config *c);
 /* True when a connection to that address would come back to one of this direction's listeners. */

@@ -1,10 +1,12 @@
 /*
- * What front.c and front_sniff.c share.
+ * What the files of the front share.
  */
 #ifndef SIDESPAN_PROXY_FRONT_PRIVATE_H
 #define SIDESPAN_PROXY_FRONT_PRIVATE_H
 
 #include "proxy/front.h"
+#include "proxy/timer.h"
+#include "proxy/upstream.h"
 
 /* Makes the conn and begins to find out what it speaks. f->conn stays NULL without memory. */
 void front_sniff(struct front *f, int fd, const struct address *peer);
@@ -12,7 +14,45 @@ void front_sniff(struct front *f, int fd, const struct address *peer);
 void front_http(struct front *f, char *data, size_t n);
 /* The conn is closed or a tunnel's: counts it no more, frees the front. */
 void front_end(struct front *f);
+/* A connection while it is not known what it speaks. */
+struct sniffing {
+    struct list link; /* in worker->sniffing */
+    struct front *front;
+    struct timer timer;
+    struct burial burial;
+    struct generation *generation; /* a reference */
+    struct conn *upstream;         /* dialled; NULL: not */
+    /* Where the connection goes without a request: both NULL: nowhere. */
+    struct cluster_state *cluster; /* borrowed of the generation */
+    struct upstream *endpoint;     /* a reference; of a cluster it is chosen when it is needed */
+    bool connected;
+    int dial_error;    /* errno; 0: none */
+    nsec_t dial_at;    /* the destination is dialled then; 0: not, or done */
+    nsec_t dial_until; /* the connection must be there by then; 0: none is being made */
+    nsec_t give_up;    /* whoever has not said enough by then is not waited for */
+    size_t n;
+    char *bytes; /* owned: the first bytes while they do not tell */
+};
+
 /* Ends a connection whose protocol is not known; link is that of worker->sniffing. */
 void front_sniff_cut(struct list *link);
+
+/* ---- front_sniff.c ---- */
+/* Forgets it; the connections are somebody else's, or closed. */
+void sniffing_end(struct sniffing *s);
+/* Closes both connections, and ends. */
+void sniffing_close(struct sniffing *s, bool reset);
+
+/* ---- front_tunnel.c ---- */
+void sniffing_find_destination(struct sniffing *s);
+bool sniffing_has_destination(const struct sniffing *s);
+/* Chooses the endpoint, once. False: there is none. */
+bool sniffing_choose(struct sniffing *s);
+/* What was heard of the destination: enum speaks; NULL: there is none. */
+uint8_t *sniffing_speaks(struct sniffing *s);
+/* It goes nowhere, and there is a span that says why. */
+void sniffing_fail(struct sniffing *s, enum span_error why);
+/* A tunnel takes both connections, or dials; the bytes are what came already. */
+void sniffing_to_tunnel(struct sniffing *s, struct str from_client, struct str from_upstream);
 
 #endif

@@ -60,6 +60,7 @@ static void on_configure(void *arg)
 
     worker_begin_turn(w);
     worker_adopt(w, &m->setup);
+    fronts_resume(w); /* there may be another limit */
     config_unref(m->setup.config);
     worker_end_turn(w);
     free(m);
