@@ -220,7 +220,7 @@ START_TEST(the_end_of_a_body_is_told_in_the_clients_version)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         begin(DIRECTION_OUTBOUND);
         request->version = (uint8_t)rows[i].version;
-        response->body = rows[i].upstream;
+        response->body = (uint8_t)rows[i].upstream;
         ck_assert(exchange_edit_response(x, response));
         ck_assert_int_eq(response->body, rows[i].client);
         end();
