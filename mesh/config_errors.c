@@ -74,11 +74,17 @@ void config_print_errors(const struct errors *errors, struct buffer *out)
 {
     for (size_t i = 0; i < errors->n; i++) {
         const struct error *e = &errors->v[i];
-        if (e->at.file)
-            buffer_printf(out, "%s:", e->at.file);
+        /* What stands in a file, or is a file's name, may be anything. */
+        if (e->at.file) {
+            add_shown(str_from(e->at.file), out);
+            buffer_add_char(out, ':');
+        }
         if (e->at.line)
             buffer_printf(out, "%u:%u:", e->at.line, e->at.column);
-        buffer_printf(out, "%s%s\n", e->at.file ? " " : "", e->text);
+        if (e->at.file)
+            buffer_add_char(out, ' ');
+        add_shown(str_from(e->text), out);
+        buffer_add_char(out, '\n');
         if (e->excerpt)
             buffer_add_str(out, str_from(e->excerpt));
     }
