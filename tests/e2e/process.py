@@ -3,6 +3,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -31,13 +32,23 @@ def sanitized():
 _held_names = []
 
 
+def _listening_ports():
+    """Below those that the system gives to connections: none of these can take one before it is listened on."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+        lowest = int(file.read().split()[0])
+    return (lowest // 2, lowest - 1) if lowest > 4096 else (20000, 32000)
+
+
 def free_port(host="127.0.0.1"):
-    """A port chosen by the system that nobody uses. Other runs of these tests beside this one do
+    """A port that nobody uses. Other runs of these tests beside this one do
     not get it as long as this process lives: each holds the port's name."""
     while True:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.bind((host, 0))
-            port = probe.getsockname()[1]
+            port = random.randint(*_listening_ports())
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
             name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             try:
                 name.bind(f"\0sidespan-e2e-port-{port}")
