@@ -32,7 +32,7 @@ struct export_carrier {
     void (*close)(struct export_client *c);
     /* Writes c->request. */
     void (*submit)(struct export_client *c);
-    /* Bytes came. Ends with export_client_end(), _lost() or _close() at most once. */
+    /* Bytes came. Ends with export_client_answered(), _lost() or _close() at most once. */
     void (*receive)(struct export_client *c, struct evbuffer *in);
     /* The peer closed while a request was under way; true: this completed its answer. */
     bool (*finish)(struct export_client *c);

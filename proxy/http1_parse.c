@@ -27,10 +27,7 @@ bool http1_head_take(struct http1 *h)
             return false;
         head->cap = HEAD_FIELDS_START;
     }
-    head->n = 0;
-    head->url = head->url_end = head->reason = head->reason_end = 0;
-    head->bytes = 0;
-    h->head = head;
+    h->head = head; /* message_start() makes it empty */
     return true;
 }
 

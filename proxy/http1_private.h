@@ -35,7 +35,6 @@ struct http1_head {
     uint32_t url, url_end, reason, reason_end;
     unsigned n, cap;
     uint32_t bytes;     /* up to the end of the last field */
-    bool after_value;   /* the last callback was of a value: a name begins a new field */
     const char *origin; /* what the offsets count from, now */
     struct http1_field v[];
 };
