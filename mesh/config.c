@@ -27,9 +27,14 @@ static void set_defaults(struct config *c)
                                 .headers = 100,
                                 .url_bytes = 16 << 10,
                                 .connections = 65536,
-                                .buffer_bytes = 64 << 10};
+                                .buffer_bytes = 64 << 10,
+                                .streams = 128,
+                                .stream_window = 256 << 10,
+                                .connection_window = 1 << 20};
     c->timeouts = (struct timeouts){.header = SECONDS(10),
                                     .idle = SECONDS(300),
+                                    .ping = SECONDS(360),
+                                    .ping_timeout = SECONDS(20),
                                     .drain_delay = SECONDS(1),
                                     .drain = SECONDS(30),
                                     .flush = SECONDS(5)};

@@ -41,7 +41,9 @@ struct location {
 /* ---- clusters ---- */
 
 enum balance_kind { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUEST };
-enum cluster_protocol { PROTOCOL_AUTO, PROTOCOL_H1 };
+/* What is spoken to endpoints. auto: what the client spoke; HTTP/1.1 to one that turned out not to
+ * know HTTP/2. */
+enum cluster_protocol { PROTOCOL_AUTO, PROTOCOL_H1, PROTOCOL_H2 };
 
 struct endpoint_config {
     struct location location;
@@ -102,6 +104,7 @@ struct fault {
     share_t share;
     nsec_t delay, jitter;          /* FAULT_DELAY: delay plus up to jitter */
     unsigned status;               /* FAULT_ABORT */
+    int grpc_status;               /* FAULT_ABORT: as a gRPC code; -1: what goes with status */
     const struct match_rule *when; /* NULL: for all */
     uint64_t first;                /* 0: no bound; else the first N requests only */
     atomic_uint_fast64_t *struck;  /* with first: how many it has struck, all workers together */
@@ -154,6 +157,7 @@ struct route {
     struct key_value *attributes;  /* put on this route's spans */
     size_t n_attributes;
     bool named; /* template comes from `name` */
+    bool grpc;  /* `route grpc`: takes calls of gRPC only */
     /* The templates above as they were written. */
     struct str rewrite_text, rewrite_host_text, body_text, location_text;
 };
@@ -268,6 +272,10 @@ struct limits {
     size_t connections;               /* of all workers together, both directions; 0: none */
     uint64_t requests_per_connection; /* 0: none */
     size_t buffer_bytes; /* held for one side of an exchange before its reading pauses */
+    /* HTTP/2 */
+    size_t streams;           /* a client may have open on one connection */
+    size_t stream_window;     /* bytes a peer may send on a stream before they are taken */
+    size_t connection_window; /* and on all streams of a connection together */
 };
 
 struct timeouts {
@@ -275,6 +283,8 @@ struct timeouts {
     nsec_t idle;          /* a client's connection between requests */
     nsec_t exchange_idle; /* between bytes of an exchange; 0: none */
     nsec_t tunnel_idle;   /* between bytes of a tunnel; 0: none */
+    nsec_t ping;          /* HTTP/2: a silent peer with open streams is asked; 0: not */
+    nsec_t ping_timeout;  /* and must answer within */
     nsec_t drain_delay;   /* from SIGTERM to the close of the listeners */
     nsec_t drain;         /* from then to the end, whatever is still open */
     nsec_t flush;         /* for the last spans */

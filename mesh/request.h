@@ -14,6 +14,7 @@ struct request {
     struct str path;      /* without the query */
     struct str query;     /* without '?'; p NULL: there was no '?' */
     const struct headers *headers;
+    bool grpc;                /* a call of gRPC, by its content-type */
     struct trace_id trace_id; /* of the context that is sent on */
     struct address source;    /* the peer */
 };

@@ -26,6 +26,8 @@ static const char *const explanations[SPAN_ERROR_COUNT] = {
     [SPAN_ERROR_DRAINING] = "the sidecar is shutting down",
     [SPAN_ERROR_REQUEST] = "the request was refused",
     [SPAN_ERROR_IDLE] = "nothing was sent for the idle timeout",
+    [SPAN_ERROR_STREAM_RESET] = "the upstream reset the stream",
+    [SPAN_ERROR_REFUSED_STREAM] = "the upstream refused the stream",
 };
 
 struct str make_valid(struct describing *d, struct str text)

@@ -20,6 +20,7 @@ void span_init(struct span *s, enum span_kind kind, enum span_protocol protocol)
     memset(s, 0, offsetof(struct span, extras));
     s->kind = (uint8_t)kind;
     s->protocol = (uint8_t)protocol;
+    s->grpc_status = -1;
     for (int i = 0; i < PHASE_COUNT; i++)
         s->phase[i] = -1;
 }

@@ -56,7 +56,9 @@ enum span_phase {
     X(SPAN_ERROR_CANCELLED, "client_closed") /* the caller went away */                   \
     X(SPAN_ERROR_DRAINING, "draining")                                                    \
     X(SPAN_ERROR_REQUEST, "bad_request") /* refused; refusal names the rule */            \
-    X(SPAN_ERROR_IDLE, "idle_timeout")
+    X(SPAN_ERROR_IDLE, "idle_timeout")                                                    \
+    X(SPAN_ERROR_STREAM_RESET, "stream_reset")     /* the upstream ended the stream */    \
+    X(SPAN_ERROR_REFUSED_STREAM, "refused_stream") /* and had not looked at it */
 
 #define SPAN_ERROR_ROW(id, text) id,
 enum span_error { SPAN_ERRORS(SPAN_ERROR_ROW) SPAN_ERROR_COUNT };
@@ -106,6 +108,8 @@ struct span {
     bool upgraded;        /* 101: bytes after it are counted as the body's */
     uint16_t status;      /* of the response; 0: none was sent or received */
     uint16_t resend_count;
+    bool grpc;                     /* a call of gRPC */
+    int16_t grpc_status;           /* -1: none was sent or received */
     uint32_t weight, total_weight; /* of the arm chosen; 0: no choice was made */
     nsec_t start;                  /* wall clock */
     nsec_t duration;               /* monotonic */

@@ -41,6 +41,24 @@ struct refusal {
     const char *cure; /* a sentence for the log and the answer */
 };
 
+/* Why a stream ends before its messages are over: the error codes of RFC 9113 section 7, the others
+ * too. HTTP/1 knows no codes: without an error it closes, else it resets. */
+enum stream_code {
+    STREAM_NO_ERROR = 0,
+    STREAM_PROTOCOL_ERROR = 1,
+    STREAM_INTERNAL_ERROR = 2,
+    STREAM_REFUSED = 7,
+    STREAM_CANCEL = 8,
+    STREAM_ENHANCE_YOUR_CALM = 11,
+};
+
+/* Whether a request that failed may be sent once more. */
+enum replay {
+    REPLAY_NEVER,
+    REPLAY_IF_IDEMPOTENT, /* somebody may have read it */
+    REPLAY_SAFE,          /* nobody has */
+};
+
 struct stream;
 struct conn;
 
@@ -79,12 +97,22 @@ struct codec_ops {
     void (*pause)(struct stream *s, bool paused);
     /* The owner is done with it, both messages are over: the connection is kept or closed. */
     void (*finish)(struct stream *s);
-    /* The owner is done with it, though a message was not over. reset: so that the peer cannot take
-     * what it has for the whole. */
-    void (*abort)(struct stream *s, bool reset);
+    /* The owner is done with it, though a message was not over. An error: so that the peer cannot
+     * take what it has for the whole. */
+    void (*abort)(struct stream *s, enum stream_code code);
     /* Hands over the connection after an upgrade or CONNECT, with what came after the message in
-     * *leftover (good until the end of the turn). The stream is gone. */
+     * *leftover (good until the end of the turn). The stream is gone. NULL: the connection is not
+     * the stream's alone. */
     struct conn *(*detach)(struct stream *s, struct str *leftover);
+    /* The same where one side cannot be detached: from here on both bodies are plain bytes, until
+     * an end. What came already follows as on_body(). */
+    void (*switch_protocols)(struct stream *s);
+    /* What was lent to send_body() in this turn need not live any longer. */
+    void (*settle)(struct stream *s);
+    /* Client: the connection is known to be dead, at the price of a look. */
+    bool (*stale)(struct stream *s);
+    /* Client, in on_failed(): whether the request may be sent again elsewhere. */
+    enum replay (*replay)(struct stream *s, enum span_error why);
 };
 
 struct stream {
@@ -93,6 +121,8 @@ struct stream {
     void *owner;
     struct arena *arena; /* the owner's: heads of received messages are put there */
     nsec_t began;        /* when the first byte of the message came */
+    uint32_t code;       /* in on_failed(): the peer's code; 0: none */
+    bool replayable;     /* client: it may be worth keeping what is sent, see replay() */
 };
 
 #endif
