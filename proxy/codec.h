@@ -42,7 +42,7 @@ struct refusal {
 };
 
 /* Why a stream ends before its messages are over: the error codes of RFC 9113 section 7, the others
- * too. HTTP/1 knows no codes: without an error it closes, else it resets. */
+ * too. HTTP/1 knows no codes: a server resets where there is an error, else it closes. */
 enum stream_code {
     STREAM_NO_ERROR = 0,
     STREAM_PROTOCOL_ERROR = 1,

@@ -124,7 +124,7 @@ static bool body_allowed(struct exchange *x, size_t n)
     uint64_t limit = exchange_config(x)->limits.body_bytes;
 
     x->span.request_bytes += n;
-    return !limit || x->span.request_bytes <= limit;
+    return !limit || x->span.upgraded || x->span.request_bytes <= limit;
 }
 
 static void client_on_body(void *owner, struct str data)
@@ -186,6 +186,7 @@ static void client_on_failed(void *owner, enum span_error why)
 
     if (!x->response_ended) /* else it has had all it wanted */
         x->span.error = (uint8_t)why;
+    x->client_code = x->client->code ? x->client->code : STREAM_CANCEL;
     exchange_end(x);
 }
 
@@ -302,6 +303,7 @@ static void exchange_clear(struct exchange *x)
     x->has_parent = x->sampled = x->recording = x->span_open = false;
     x->local = x->reused = x->retried = x->refused = x->tunnelled = false;
     x->edited = x->interim = x->end_with_request = x->upstream_closes = false;
+    x->client_code = x->upstream_code = STREAM_NO_ERROR;
     x->replayable = true;
 }
 
@@ -347,6 +349,14 @@ static void exchange_reuse(struct burial *b)
     p->free[p->n++] = x;
 }
 
+/* What the client is told of a response that does not come to its end. */
+static enum stream_code abort_code(const struct exchange *x)
+{
+    if (!x->response_begun && x->span.error == SPAN_ERROR_CANCELLED)
+        return STREAM_NO_ERROR; /* it has gone by itself */
+    return x->upstream_code ? x->upstream_code : STREAM_INTERNAL_ERROR;
+}
+
 static void give_back_client(struct exchange *x)
 {
     struct stream *s = x->client;
@@ -357,7 +367,7 @@ static void give_back_client(struct exchange *x)
     if (x->response_ended)
         s->codec->finish(s);
     else
-        s->codec->abort(s, x->response_begun || x->span.error != SPAN_ERROR_CANCELLED);
+        s->codec->abort(s, abort_code(x));
 }
 
 void exchange_end(struct exchange *x)

@@ -1,14 +1,10 @@
 /*
  * One try of a request at one endpoint, and whether there may be another.
  */
-#include <errno.h>
-#include <linux/tcp.h>
-#include <netinet/in.h>
 #include <stdlib.h>
-#include <sys/socket.h>
+#include <string.h>
 
 #include "proxy/exchange_private.h"
-#include "proxy/http1.h"
 
 static void on_ready(struct upstream_ask *a, struct stream *s, bool reused);
 static void on_ask_failed(struct upstream_ask *a, enum span_error why, int error);
@@ -20,7 +16,7 @@ static void drop_stream(struct exchange *x)
 
     x->upstream = NULL;
     if (s)
-        s->codec->abort(s, false);
+        s->codec->abort(s, STREAM_NO_ERROR);
 }
 
 /* ---- asking for a connection ---- */
@@ -157,9 +153,9 @@ static void send_what_is_there(struct exchange *x)
     s->codec->send_head(s, m, bodyless);
     if (x->held.n) {
         exchange_send_held(x);
-        conn_flush(http1_conn(http1_of(s))); /* held may grow, and move, in this turn */
+        s->codec->settle(s); /* held may grow, and move, in this turn */
     }
-    if (!x->reused) { /* a fresh connection is not stale: nothing need be kept */
+    if (!s->replayable) {
         x->replayable = false;
         buffer_reset(&x->held);
     }
@@ -183,15 +179,6 @@ static bool idempotent(struct str method)
     return false;
 }
 
-/* The peer has closed it, or said what nobody asked for. */
-static bool is_stale(const struct conn *c)
-{
-    char byte;
-
-    return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
-           (errno != EAGAIN && errno != EINTR);
-}
-
 static void send_again(struct exchange *x, enum span_error why)
 {
     metrics_add(x->worker->metrics, COUNT_STALE_RETRIES, 1);
@@ -206,7 +193,6 @@ static void send_again(struct exchange *x, enum span_error why)
 static void on_ready(struct upstream_ask *a, struct stream *s, bool reused)
 {
     struct exchange *x = container_of(a, struct exchange, ask);
-    struct conn *c = http1_conn(http1_of(s));
 
     x->upstream = s;
     x->reused = reused;
@@ -226,10 +212,8 @@ static void on_ready(struct upstream_ask *a, struct stream *s, bool reused)
         exchange_fail(x, SPAN_ERROR_OVERLOAD, "the request's headers are too large to rewrite");
         return;
     }
-    x->sent_before = c->sent_bytes;
-    x->received_before = c->received_bytes;
     /* A request that may not be sent twice is worth a look before it is sent once. */
-    if (reused && !x->retried && !idempotent(x->request->method) && is_stale(c)) {
+    if (!x->retried && !idempotent(x->request->method) && s->codec->stale(s)) {
         send_again(x, SPAN_ERROR_CLOSED_EARLY);
         return;
     }
@@ -238,35 +222,14 @@ static void on_ready(struct upstream_ask *a, struct stream *s, bool reused)
 
 /* ---- again ---- */
 
-/*
- * The peer's kernel acknowledged no byte after those of earlier requests, and
- * then its FIN came: the socket was closed there before ours came, so nobody
- * can have read it. A reset alone does not tell: it acknowledges nothing.
- */
-static bool provably_unread(struct exchange *x)
-{
-    struct conn *c = http1_conn(http1_of(x->upstream));
-    struct tcp_info info = {0};
-    socklen_t len = sizeof info;
-
-    if (c->fd < 0 || getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
-        len < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof info.tcpi_bytes_acked)
-        return false;
-    /* The SYN counts as one. */
-    return info.tcpi_bytes_acked <= x->sent_before + 1;
-}
-
-/* True: it was a kept connection gone stale, and the request is sent again on another. */
+/* True: nobody answered, and nobody need have read it: the request is sent again elsewhere. */
 static bool retry(struct exchange *x, enum span_error why)
 {
-    struct conn *c = http1_conn(http1_of(x->upstream));
+    enum replay may = x->upstream->codec->replay(x->upstream, why);
 
-    if (!x->reused || x->retried || x->response_begun || x->interim || !x->replayable ||
-        c->received_bytes != x->received_before)
+    if (x->retried || x->response_begun || x->interim || !x->replayable)
         return false;
-    if (why != SPAN_ERROR_RESET && why != SPAN_ERROR_CLOSED_EARLY)
-        return false;
-    if (!idempotent(x->request->method) && !(why == SPAN_ERROR_CLOSED_EARLY && provably_unread(x)))
+    if (may == REPLAY_NEVER || (may == REPLAY_IF_IDEMPOTENT && !idempotent(x->request->method)))
         return false;
     send_again(x, why);
     return true;
@@ -373,6 +336,7 @@ static void on_failed(void *owner, enum span_error why)
 {
     struct exchange *x = owner;
 
+    x->upstream_code = x->upstream->code;
     if (x->response_ended) /* all that was wanted of it is here */
         exchange_end(x);
     else if (!retry(x, why))
@@ -403,6 +367,6 @@ void exchange_release_upstream(struct exchange *x, bool whole)
     if (s && whole)
         s->codec->finish(s);
     else if (s)
-        s->codec->abort(s, false);
+        s->codec->abort(s, x->client_code ? x->client_code : STREAM_NO_ERROR);
     forget_endpoint(x);
 }

@@ -74,8 +74,8 @@ struct exchange {
     bool edited;           /* the request's fields are those that are sent on */
     bool interim;          /* an interim response came: somebody has read the request */
     bool end_with_request; /* answered by us; over when the request is */
-    uint64_t sent_before,
-        received_before; /* bytes of the attempt's connection before this request */
+    uint32_t client_code,
+        upstream_code; /* enum stream_code: why that side ended it; 0: it did not */
     struct span span;
     struct arena arena;
 };

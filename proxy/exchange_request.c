@@ -127,7 +127,7 @@ static void abort_by_fault(struct exchange *x, const struct fault *f)
         metrics_add(x->worker->metrics, COUNT_FAULT_RESETS, 1);
         x->span.error = SPAN_ERROR_FAULT;
         x->client = NULL;
-        client->codec->abort(client, true);
+        client->codec->abort(client, STREAM_INTERNAL_ERROR);
         exchange_end(x);
         return;
     }

@@ -2,8 +2,8 @@
  * When an exchange becomes a tunnel: after 101 Switching Protocols, and for
  * CONNECT.
  */
+#include "proxy/conn.h"
 #include "proxy/exchange_private.h"
-#include "proxy/http1.h"
 #include "proxy/tunnel.h"
 
 /* The exchange is over; the tunnel has its span. */
@@ -34,11 +34,35 @@ static void keep_counts(struct exchange *x, bool upstream)
         metrics_add(x->worker->metrics, COUNT_UPSTREAM_OPEN, 1);
 }
 
-void exchange_upgrade(struct exchange *x, struct message *m)
+/* Both connections are these two streams' alone: they become a tunnel. */
+static void hand_over(struct exchange *x)
 {
     struct stream *client = x->client, *upstream = x->upstream;
-    struct tunnel_setup setup;
+    struct tunnel_setup setup = setup_of(x);
 
+    client->codec->settle(client);
+    setup.client = client->codec->detach(client, &setup.from_client);
+    setup.upstream = upstream->codec->detach(upstream, &setup.from_upstream);
+    x->client = x->upstream = NULL;
+    keep_counts(x, true);
+    tunnel_start(&setup);
+    leave(x);
+}
+
+/* One of them carries other streams too: the bytes pass as bodies, which both begin anew. */
+static void go_on_as_bytes(struct exchange *x)
+{
+    x->request_ended = x->response_ended = false;
+    x->deadline = 0;
+    x->idle_limit = exchange_config(x)->timeouts.tunnel_idle;
+    exchange_rearm(x);
+    x->upstream->codec->switch_protocols(x->upstream);
+    if (x->client)
+        x->client->codec->switch_protocols(x->client);
+}
+
+void exchange_upgrade(struct exchange *x, struct message *m)
+{
     x->span.upgraded = true;
     exchange_capture(x, m, true);
     if (!exchange_edit_response(x, m)) {
@@ -48,15 +72,11 @@ void exchange_upgrade(struct exchange *x, struct message *m)
     m->close = false;
     m->body = BODY_NONE;
     x->response_begun = true;
-    client->codec->send_head(client, m, true);
-    conn_flush(http1_conn(http1_of(client)));
-    setup = setup_of(x);
-    setup.client = client->codec->detach(client, &setup.from_client);
-    setup.upstream = upstream->codec->detach(upstream, &setup.from_upstream);
-    x->client = x->upstream = NULL;
-    keep_counts(x, true);
-    tunnel_start(&setup);
-    leave(x);
+    x->client->codec->send_head(x->client, m, false);
+    if (x->client->codec->detach && x->upstream->codec->detach)
+        hand_over(x);
+    else
+        go_on_as_bytes(x);
 }
 
 /* ---- CONNECT (RFC 9110 section 9.3.6) ---- */
@@ -106,9 +126,15 @@ void exchange_connect_method(struct exchange *x)
 
 void exchange_dial_tunnel(struct exchange *x, const struct address *to)
 {
+    static const struct refusal shared = {"connect-over-http2", 501,
+                                          "send CONNECT to the forward proxy over HTTP/1.1"};
     struct stream *client = x->client;
     struct tunnel_setup setup = setup_of(x);
 
+    if (!client->codec->detach) {
+        exchange_refuse(x, &shared);
+        return;
+    }
     x->span.peer = *to;
     setup.span = &x->span;
     setup.to = *to;

@@ -6,7 +6,10 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "proxy/http1_private.h"
 
@@ -163,7 +166,10 @@ static void on_read(struct conn *c, char *data, size_t n)
 /* The client will send no more. INPUT_OVER: a half-close; the response is still wanted. */
 void http1_server_eof(struct http1 *h)
 {
-    if (h->input == INPUT_BODY && h->stream.events) {
+    if (h->input == INPUT_BYTES) {
+        h->input = INPUT_OVER;
+        h->stream.events->on_end(h->stream.owner, NULL);
+    } else if (h->input == INPUT_BODY && h->stream.events) {
         h->stream.events->on_failed(h->stream.owner, SPAN_ERROR_CANCELLED);
     } else if (h->input == INPUT_HEAD || (h->input == INPUT_IDLE && !h->held)) {
         server_close(h);
@@ -181,6 +187,11 @@ static void client_eof(struct http1 *h)
         return;
     }
     h->close = true;
+    if (h->input == INPUT_BYTES) {
+        h->input = INPUT_OVER;
+        h->stream.events->on_end(h->stream.owner, NULL);
+        return;
+    }
     if (h->input == INPUT_BODY) {
         h->parsing = true;
         e = llhttp_finish(&h->parser);
@@ -304,12 +315,12 @@ static void ops_finish(struct stream *s)
         http1_go_on(h);
 }
 
-static void ops_abort(struct stream *s, bool reset)
+static void ops_abort(struct stream *s, enum stream_code code)
 {
     struct http1 *h = http1_of(s);
 
     disown(s);
-    if (reset)
+    if (h->server && code != STREAM_NO_ERROR) /* an upstream sees that the request is not whole */
         conn_reset(h->conn);
     else
         close_conn(h);
@@ -342,9 +353,65 @@ static void ops_pause(struct stream *s, bool paused)
     conn_read(h->conn, !paused);
 }
 
+static void ops_settle(struct stream *s)
+{
+    conn_flush(http1_of(s)->conn);
+}
+
+/* ---- a request that may have met a dead connection ---- */
+
+/* The peer has closed it, or said what nobody asked for. A fresh one was made a moment ago. */
+static bool ops_stale(struct stream *s)
+{
+    struct http1 *h = http1_of(s);
+    char byte;
+
+    return s->replayable && (recv(h->conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
+                             (errno != EAGAIN && errno != EINTR));
+}
+
+/*
+ * The peer's kernel acknowledged no byte after those of earlier requests, and
+ * then its FIN came: the socket was closed there before ours came, so nobody
+ * can have read it. A reset alone does not tell: it acknowledges nothing.
+ */
+static bool provably_unread(const struct http1 *h)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+
+    if (h->conn->fd < 0 || getsockopt(h->conn->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
+        len < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof info.tcpi_bytes_acked)
+        return false;
+    /* The SYN counts as one. */
+    return info.tcpi_bytes_acked <= h->sent_before + 1;
+}
+
+static enum replay ops_replay(struct stream *s, enum span_error why)
+{
+    struct http1 *h = http1_of(s);
+
+    if (!s->replayable || h->conn->received_bytes != h->received_before)
+        return REPLAY_NEVER;
+    if (why == SPAN_ERROR_CLOSED_EARLY)
+        return provably_unread(h) ? REPLAY_SAFE : REPLAY_IF_IDEMPOTENT;
+    return why == SPAN_ERROR_RESET ? REPLAY_IF_IDEMPOTENT : REPLAY_NEVER;
+}
+
 const struct codec_ops http1_ops = {
-    http1_send_head, http1_send_chunk, http1_send_body, http1_send_end, ops_blocked,
-    ops_pause,       ops_finish,       ops_abort,       ops_detach,
+    .send_head = http1_send_head,
+    .send_chunk = http1_send_chunk,
+    .send_body = http1_send_body,
+    .send_end = http1_send_end,
+    .blocked = ops_blocked,
+    .pause = ops_pause,
+    .finish = ops_finish,
+    .abort = ops_abort,
+    .detach = ops_detach,
+    .switch_protocols = http1_switch_protocols,
+    .settle = ops_settle,
+    .stale = ops_stale,
+    .replay = ops_replay,
 };
 
 struct http1 *http1_of(struct stream *s)
@@ -358,6 +425,8 @@ struct stream *http1_take(struct http1 *h, struct str method)
     h->no_body = str_eq(method, STR("HEAD"));
     h->input = INPUT_IDLE;
     h->output = OUTPUT_HEAD;
+    h->sent_before = h->conn->sent_bytes;
+    h->received_before = h->conn->received_bytes;
     list_remove(&h->link);
     timer_disarm(&h->timer);
     return &h->stream;

@@ -170,6 +170,10 @@ static size_t consume(struct http1 *h, const char *p, size_t n, size_t seen)
     if (h->head)
         h->head->origin = p;
     while (at < n && !h->gone && h->input != INPUT_OVER && h->input != INPUT_REFUSED) {
+        if (h->input == INPUT_BYTES) {
+            h->stream.events->on_body(h->stream.owner, str_of(p + at, n - at));
+            return n;
+        }
         if (h->input == INPUT_IDLE) {
             if (!may_begin(h)) {
                 begin = at;
@@ -260,6 +264,7 @@ void http1_want(struct http1 *h)
         conn_read(h->conn, true);
         break;
     case INPUT_BODY:
+    case INPUT_BYTES:
         conn_read(h->conn, !h->paused);
         break;
     case INPUT_OVER: /* the end of the connection is to be seen */
@@ -303,6 +308,24 @@ void http1_feed(struct http1 *h, char *data, size_t n)
         consume_read(h, data, n);
     h->parsing = false;
     http1_go_on(h);
+}
+
+void http1_switch_protocols(struct stream *s)
+{
+    struct http1 *h = http1_of(s);
+
+    h->input = INPUT_BYTES;
+    h->output = OUTPUT_BYTES;
+    h->close = true;
+    h->paused = false;
+    conn_read(h->conn, true);
+    if (!h->parsing && h->held) { /* else whoever parses goes on with what came behind the head */
+        h->parsing = true;
+        consume_held(h);
+        h->parsing = false;
+    }
+    if (!h->gone && h->conn->eof && h->server)
+        http1_server_eof(h);
 }
 
 void http1_refuse(struct http1 *h, const struct refusal *why, struct message *partial)

@@ -16,12 +16,14 @@ enum http1_input {
     INPUT_BODY,    /* body and trailers */
     INPUT_OVER,    /* nothing: the message was whole; what comes is kept for the next */
     INPUT_REFUSED, /* nothing: what comes is thrown away */
+    INPUT_BYTES,   /* another protocol's, until the end */
 };
 
 enum http1_output {
     OUTPUT_HEAD, /* a (final) head is to be sent */
     OUTPUT_BODY,
     OUTPUT_OVER,
+    OUTPUT_BYTES, /* another protocol's */
 };
 
 /* Where the fields of a head are, as offsets from its first byte: the bytes may move. */
@@ -57,7 +59,8 @@ struct http1 {
     struct list link;   /* in the keeper's list of idle ones */
     struct burial burial;
     uint64_t messages;
-    uint64_t left; /* output: of the body, or of the chunk */
+    uint64_t left;                         /* output: of the body, or of the chunk */
+    uint64_t sent_before, received_before; /* client: bytes of the conn before this request */
     nsec_t idle_limit;
     uint8_t input, output;
     uint8_t out_body; /* enum body_kind */
@@ -107,6 +110,9 @@ void http1_tell_over(struct http1 *h, struct str rest);
 void http1_want(struct http1 *h);
 /* The next message may be there already, and so may the end. */
 void http1_go_on(struct http1 *h);
+
+/* Both sides speak another protocol from here on. */
+void http1_switch_protocols(struct stream *s);
 
 /* http1.c */
 /* Server: the client has sent FIN. */

@@ -145,8 +145,22 @@ static void put_connection(struct writer *w, const struct http1 *h, const struct
         PUT(w, "Connection: close\r\n");
 }
 
-static void put_framing(struct writer *w, const struct message *m)
+/* HTTP/2 tells that there is no body by other means than a length. */
+static bool lacks_length(const struct writer *w, const struct http1 *h, const struct message *m)
 {
+    if (m->version < 20 || m->body != BODY_NONE || w->length_sent || m->upgrade)
+        return false;
+    if (h->server)
+        return m->status >= 200 && m->status != 204 && m->status != 304 &&
+               h->parser.method != HTTP_HEAD && h->parser.method != HTTP_CONNECT;
+    return str_eq(m->method, STR("POST")) || str_eq(m->method, STR("PUT")) ||
+           str_eq(m->method, STR("PATCH"));
+}
+
+static void put_framing(struct writer *w, const struct http1 *h, const struct message *m)
+{
+    if (lacks_length(w, h, m))
+        PUT(w, "Content-Length: 0\r\n");
     if (m->body == BODY_CHUNKED && !w->coding_sent)
         PUT(w, "Transfer-Encoding: chunked\r\n");
     if (m->body == BODY_LENGTH && !w->length_sent) {
@@ -172,7 +186,7 @@ void http1_send_head(struct stream *s, const struct message *m, bool end)
         h->close = true;
     put_start_line(&w, h, m);
     put_fields(&w, m);
-    put_framing(&w, m);
+    put_framing(&w, h, m);
     put_connection(&w, h, m);
     PUT(&w, "\r\n");
     assert((size_t)(w.p - start) <= room);
@@ -233,6 +247,8 @@ void http1_send_body(struct stream *s, struct str data)
 {
     struct http1 *h = http1_of(s);
 
+    if (h->output == OUTPUT_BYTES)
+        conn_write(h->conn, data);
     if (h->output != OUTPUT_BODY || data.n == 0)
         return;
     if (h->out_body == BODY_CHUNKED) {
@@ -273,6 +289,10 @@ void http1_send_end(struct stream *s, const struct headers *trailers)
 {
     struct http1 *h = http1_of(s);
 
+    if (h->output == OUTPUT_BYTES) {
+        h->output = OUTPUT_OVER;
+        conn_shut(h->conn);
+    }
     if (h->output != OUTPUT_BODY)
         return;
     h->output = OUTPUT_OVER;

@@ -50,6 +50,7 @@ static void give(struct upstream *u, struct upstream_ask *a, struct http1 *h, bo
 {
     struct stream *s = http1_take(h, a->method);
 
+    s->replayable = reused; /* a fresh connection is not stale */
     if (reused)
         metrics_add(u->worker->metrics, COUNT_UPSTREAM_REUSED, 1);
     a->ready(a, s, reused);

@@ -94,7 +94,7 @@ static void on_refused(void *owner, const struct refusal *why, struct message *p
 
     assert(why->rule && why->status >= 400);
     buffer_printf(&t->text, "\nREFUSED");
-    t->stream->codec->abort(t->stream, false);
+    t->stream->codec->abort(t->stream, STREAM_NO_ERROR);
     t->stream = NULL;
 }
 
@@ -103,7 +103,7 @@ static void on_failed(void *owner, enum span_error why)
     struct tale *t = owner;
 
     buffer_printf(&t->text, "\nFAILED");
-    t->stream->codec->abort(t->stream, true);
+    t->stream->codec->abort(t->stream, STREAM_INTERNAL_ERROR);
     t->stream = NULL;
 }
 
@@ -175,7 +175,7 @@ static void run(struct tale *t, bool server, const uint8_t *data, size_t size, s
     if (!t->gone) {
         if (t->stream) {
             buffer_printf(&t->text, "\nOPEN");
-            t->stream->codec->abort(t->stream, true);
+            t->stream->codec->abort(t->stream, STREAM_INTERNAL_ERROR);
         } else {
             http1_close_idle(h);
         }

@@ -114,7 +114,7 @@ static void story_on_failed(void *owner, enum span_error why)
 
     buffer_printf(&t->text, "failed %s\n", span_error_text(why));
     t->stream = NULL;
-    s->codec->abort(s, false);
+    s->codec->abort(s, STREAM_NO_ERROR);
 }
 
 static void story_on_drained(void *owner)
@@ -191,7 +191,7 @@ static inline void story_end(struct story *t)
 {
     worker_begin_turn(t->worker);
     if (t->stream)
-        t->stream->codec->abort(t->stream, true);
+        t->stream->codec->abort(t->stream, STREAM_INTERNAL_ERROR);
     else if (t->h)
         http1_close_gone(t->h);
     worker_end_turn(t->worker);

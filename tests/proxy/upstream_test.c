@@ -55,7 +55,7 @@ static void on_failed(void *owner, enum span_error why)
 
     a->stream = NULL;
     a->why = why;
-    s->codec->abort(s, false);
+    s->codec->abort(s, STREAM_NO_ERROR);
 }
 
 static void on_drained(void *owner)
