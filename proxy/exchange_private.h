@@ -133,7 +133,6 @@ void exchange_reply(struct exchange *x, unsigned status, struct str text, const 
 void exchange_respond(struct exchange *x); /* `respond` and `redirect` */
 void exchange_refuse(struct exchange *x, const struct refusal *why);
 unsigned status_of_error(enum span_error e);
-struct str reason_phrase(unsigned status);
 
 /* ---- exchange_span.c ---- */
 void exchange_span_begin(struct exchange *x, nsec_t began);

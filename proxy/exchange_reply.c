@@ -4,51 +4,7 @@
  */
 #include "mesh/template.h"
 #include "proxy/exchange_private.h"
-
-struct str reason_phrase(unsigned status)
-{
-    static const struct {
-        unsigned status;
-        struct str phrase;
-    } rows[] = {
-        {200, STR_INIT("OK")},
-        {201, STR_INIT("Created")},
-        {202, STR_INIT("Accepted")},
-        {204, STR_INIT("No Content")},
-        {301, STR_INIT("Moved Permanently")},
-        {302, STR_INIT("Found")},
-        {303, STR_INIT("See Other")},
-        {304, STR_INIT("Not Modified")},
-        {307, STR_INIT("Temporary Redirect")},
-        {308, STR_INIT("Permanent Redirect")},
-        {400, STR_INIT("Bad Request")},
-        {401, STR_INIT("Unauthorized")},
-        {403, STR_INIT("Forbidden")},
-        {404, STR_INIT("Not Found")},
-        {405, STR_INIT("Method Not Allowed")},
-        {408, STR_INIT("Request Timeout")},
-        {409, STR_INIT("Conflict")},
-        {410, STR_INIT("Gone")},
-        {413, STR_INIT("Content Too Large")},
-        {414, STR_INIT("URI Too Long")},
-        {418, STR_INIT("I'm a teapot")},
-        {422, STR_INIT("Unprocessable Content")},
-        {429, STR_INIT("Too Many Requests")},
-        {431, STR_INIT("Request Header Fields Too Large")},
-        {500, STR_INIT("Internal Server Error")},
-        {501, STR_INIT("Not Implemented")},
-        {502, STR_INIT("Bad Gateway")},
-        {503, STR_INIT("Service Unavailable")},
-        {504, STR_INIT("Gateway Timeout")},
-        {505, STR_INIT("HTTP Version Not Supported")},
-        {508, STR_INIT("Loop Detected")},
-    };
-
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (rows[i].status == status)
-            return rows[i].phrase;
-    return STR("");
-}
+#include "proxy/http_rules.h"
 
 unsigned status_of_error(enum span_error e)
 {

@@ -4,6 +4,7 @@
  */
 #include "proxy/conn.h"
 #include "proxy/exchange_private.h"
+#include "proxy/http_rules.h"
 #include "proxy/tunnel.h"
 
 /* The exchange is over; the tunnel has its span. */

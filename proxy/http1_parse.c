@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "proxy/http1_private.h"
+#include "proxy/http_rules.h"
 
 enum { CHUNK_EXTENSION_MAX = 256, HEAD_FIELDS_START = 32 };
 
@@ -342,35 +343,6 @@ static int on_chunk_extension(llhttp_t *p, const char *at, size_t n)
     return 0;
 }
 
-/* Fields that frame, route, authorise or describe a message mean nothing behind it, but for a
- * reader who merges them into the head (RFC 9110 section 6.5.1): they do not travel. */
-static bool may_trail(struct str name)
-{
-    static const struct str never[] = {
-        STR_INIT("authorization"),
-        STR_INIT("proxy-authorization"),
-        STR_INIT("www-authenticate"),
-        STR_INIT("proxy-authenticate"),
-        STR_INIT("set-cookie"),
-        STR_INIT("cache-control"),
-        STR_INIT("content-encoding"),
-        STR_INIT("content-range"),
-        STR_INIT("range"),
-        STR_INIT("age"),
-        STR_INIT("location"),
-        STR_INIT("vary"),
-        STR_INIT("expires"),
-        STR_INIT("pragma"),
-    };
-
-    if (header_id_of(name) != HEADER_OTHER)
-        return false; /* all that a proxy acts upon */
-    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++)
-        if (str_eq_nocase(name, never[i]))
-            return false;
-    return true;
-}
-
 const struct headers *http1_take_trailers(struct http1 *h)
 {
     struct headers *out;
@@ -387,7 +359,7 @@ const struct headers *http1_take_trailers(struct http1 *h)
     if (!out || !rest.p)
         return NULL;
     while (rest.n && str_split(&rest, '\0', &name) && str_split(&rest, '\0', &value))
-        if (may_trail(name) && !headers_add(out, h->stream.arena, name, str_trim_ows(value)))
+        if (field_may_trail(name) && !headers_add(out, h->stream.arena, name, str_trim_ows(value)))
             return NULL;
     return out;
 }

@@ -8,6 +8,7 @@
 
 #include "base/buffer.h"
 #include "proxy/http1.h"
+#include "proxy/http_rules.h"
 #include "proxy/timer.h"
 
 enum http1_input {
@@ -96,8 +97,8 @@ const struct refusal *http1_check_request(struct message *m, const struct limits
 const struct refusal *http1_check_response(struct message *m);
 /* What an error of llhttp is called. */
 const struct refusal *http1_refusal_of(llhttp_errno_t e, const char *reason);
-extern const struct refusal refusal_head_bytes, refusal_headers, refusal_url, refusal_extension,
-    refusal_head_timeout, refusal_trailer, refusal_request_line;
+extern const struct refusal refusal_extension, refusal_head_timeout, refusal_trailer,
+    refusal_request_line;
 
 /* http1_input.c */
 /* How many bytes are held, and which. */

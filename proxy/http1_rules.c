@@ -5,13 +5,8 @@
 #include <stdlib.h>
 
 #include "proxy/http1_private.h"
+#include "proxy/http_rules.h"
 
-const struct refusal refusal_head_bytes = {
-    "head-too-large", 431, "send smaller headers, or raise limits { header-bytes }"};
-const struct refusal refusal_headers = {"too-many-headers", 431,
-                                        "send fewer headers, or raise limits { headers }"};
-const struct refusal refusal_url = {"target-too-long", 414,
-                                    "send a shorter URL, or raise limits { url-bytes }"};
 const struct refusal refusal_extension = {"chunk-extension-too-long", 400,
                                           "send no chunk extensions"};
 const struct refusal refusal_head_timeout = {
@@ -102,65 +97,6 @@ const struct refusal *http1_refusal_of(llhttp_errno_t e, const char *reason)
 
 /* ---- the target and the host ---- */
 
-/* Letters, digits and -._~!$&'()*+,;=%:[] as bits: the codes below 64, and those from there to 127.
- */
-static bool host_char(unsigned char c)
-{
-    static const uint64_t bits[2] = {0x2fff7ff200000000ull, 0x47fffffeaffffffeull};
-
-    return c < 128 && (bits[c / 64] >> (c % 64) & 1);
-}
-
-/* uri-host [":" port], RFC 9110 section 7.2; no userinfo. */
-static bool host_valid(struct str host)
-{
-    size_t colon;
-
-    if (host.n == 0)
-        return false;
-    for (size_t i = 0; i < host.n; i++)
-        if (!host_char((unsigned char)host.p[i]))
-            return false;
-    if (host.p[0] == '[') {
-        size_t close = str_index(host, ']', 0);
-
-        if (close == host.n)
-            return false;
-        colon = close + 1;
-        if (colon < host.n && host.p[colon] != ':')
-            return false;
-    } else {
-        colon = str_index(host, ':', 0);
-        if (colon == 0)
-            return false;
-    }
-    for (size_t i = colon + 1; i < host.n; i++)
-        if (host.p[i] < '0' || host.p[i] > '9')
-            return false;
-    return host.n <= 255 + 6;
-}
-
-static bool target_chars(struct str target)
-{
-    for (size_t i = 0; i < target.n; i++) {
-        unsigned char c = (unsigned char)target.p[i];
-
-        if (c <= 0x20 || c >= 0x7f)
-            return false;
-    }
-    return true;
-}
-
-static void split_query(struct message *m, struct str path)
-{
-    size_t mark = str_index(path, '?', 0);
-
-    m->path = str_slice(path, 0, mark);
-    m->query = mark < path.n ? str_slice(path, mark + 1, path.n) : (struct str){0};
-    if (m->path.n == 0)
-        m->path = str_eq(m->method, STR("OPTIONS")) && mark == path.n ? STR("*") : STR("/");
-}
-
 static const struct refusal *absolute_form(struct message *m)
 {
     struct str rest = str_slice(m->target, sizeof "http://" - 1, m->target.n);
@@ -170,13 +106,13 @@ static const struct refusal *absolute_form(struct message *m)
         end++;
     /* Overrides Host (RFC 9112 section 3.2.2). */
     m->authority = str_slice(rest, 0, end);
-    split_query(m, str_slice(rest, end, rest.n));
+    message_split_path(m, str_slice(rest, end, rest.n));
     return host_valid(m->authority) ? NULL : &host_invalid;
 }
 
 static const struct refusal *check_target(struct message *m)
 {
-    if (!target_chars(m->target))
+    if (!target_valid(m->target))
         return &target_character;
     if (str_index(m->target, '#', 0) < m->target.n)
         return &target_fragment;
@@ -193,7 +129,7 @@ static const struct refusal *check_target(struct message *m)
                    : &target_form;
     }
     if (m->target.n && m->target.p[0] == '/') {
-        split_query(m, m->target);
+        message_split_path(m, m->target);
         return NULL;
     }
     if (str_eq(m->target, STR("*")) && str_eq(m->method, STR("OPTIONS"))) {

@@ -1,0 +1,141 @@
+/*
+ * Rules of RFC 9110 and RFC 3986 that hold in every version of HTTP.
+ */
+#include "proxy/http_rules.h"
+
+const struct refusal refusal_head_bytes = {
+    "head-too-large", 431, "send smaller headers, or raise limits { header-bytes }"};
+const struct refusal refusal_headers = {"too-many-headers", 431,
+                                        "send fewer headers, or raise limits { headers }"};
+const struct refusal refusal_url = {"target-too-long", 414,
+                                    "send a shorter URL, or raise limits { url-bytes }"};
+
+/* Letters, digits and -._~!$&'()*+,;=%:[] as bits: the codes below 64, and those from there to 127.
+ */
+static bool host_char(unsigned char c)
+{
+    static const uint64_t bits[2] = {0x2fff7ff200000000ull, 0x47fffffeaffffffeull};
+
+    return c < 128 && (bits[c / 64] >> (c % 64) & 1);
+}
+
+bool host_valid(struct str host)
+{
+    size_t colon;
+
+    if (host.n == 0)
+        return false;
+    for (size_t i = 0; i < host.n; i++)
+        if (!host_char((unsigned char)host.p[i]))
+            return false;
+    if (host.p[0] == '[') {
+        size_t close = str_index(host, ']', 0);
+
+        if (close == host.n)
+            return false;
+        colon = close + 1;
+        if (colon < host.n && host.p[colon] != ':')
+            return false;
+    } else {
+        colon = str_index(host, ':', 0);
+        if (colon == 0)
+            return false;
+    }
+    for (size_t i = colon + 1; i < host.n; i++)
+        if (host.p[i] < '0' || host.p[i] > '9')
+            return false;
+    return host.n <= 255 + 6;
+}
+
+bool target_valid(struct str target)
+{
+    for (size_t i = 0; i < target.n; i++) {
+        unsigned char c = (unsigned char)target.p[i];
+
+        if (c <= 0x20 || c >= 0x7f)
+            return false;
+    }
+    return true;
+}
+
+void message_split_path(struct message *m, struct str path)
+{
+    size_t mark = str_index(path, '?', 0);
+
+    m->path = str_slice(path, 0, mark);
+    m->query = mark < path.n ? str_slice(path, mark + 1, path.n) : (struct str){0};
+    if (m->path.n == 0)
+        m->path = str_eq(m->method, STR("OPTIONS")) && mark == path.n ? STR("*") : STR("/");
+}
+
+bool field_may_trail(struct str name)
+{
+    static const struct str never[] = {
+        STR_INIT("authorization"),
+        STR_INIT("proxy-authorization"),
+        STR_INIT("www-authenticate"),
+        STR_INIT("proxy-authenticate"),
+        STR_INIT("set-cookie"),
+        STR_INIT("cache-control"),
+        STR_INIT("content-encoding"),
+        STR_INIT("content-range"),
+        STR_INIT("range"),
+        STR_INIT("age"),
+        STR_INIT("location"),
+        STR_INIT("vary"),
+        STR_INIT("expires"),
+        STR_INIT("pragma"),
+    };
+
+    if (header_id_of(name) != HEADER_OTHER)
+        return false; /* all that a proxy acts upon */
+    for (size_t i = 0; i < sizeof never / sizeof never[0]; i++)
+        if (str_eq_nocase(name, never[i]))
+            return false;
+    return true;
+}
+
+struct str reason_phrase(unsigned status)
+{
+    static const struct {
+        unsigned status;
+        struct str phrase;
+    } rows[] = {
+        {200, STR_INIT("OK")},
+        {201, STR_INIT("Created")},
+        {202, STR_INIT("Accepted")},
+        {204, STR_INIT("No Content")},
+        {301, STR_INIT("Moved Permanently")},
+        {302, STR_INIT("Found")},
+        {303, STR_INIT("See Other")},
+        {304, STR_INIT("Not Modified")},
+        {307, STR_INIT("Temporary Redirect")},
+        {308, STR_INIT("Permanent Redirect")},
+        {400, STR_INIT("Bad Request")},
+        {401, STR_INIT("Unauthorized")},
+        {403, STR_INIT("Forbidden")},
+        {404, STR_INIT("Not Found")},
+        {405, STR_INIT("Method Not Allowed")},
+        {408, STR_INIT("Request Timeout")},
+        {409, STR_INIT("Conflict")},
+        {410, STR_INIT("Gone")},
+        {413, STR_INIT("Content Too Large")},
+        {414, STR_INIT("URI Too Long")},
+        {418, STR_INIT("I'm a teapot")},
+        {422, STR_INIT("Unprocessable Content")},
+        {429, STR_INIT("Too Many Requests")},
+        {431, STR_INIT("Request Header Fields Too Large")},
+        {500, STR_INIT("Internal Server Error")},
+        {501, STR_INIT("Not Implemented")},
+        {502, STR_INIT("Bad Gateway")},
+        {503, STR_INIT("Service Unavailable")},
+        {504, STR_INIT("Gateway Timeout")},
+        {505, STR_INIT("HTTP Version Not Supported")},
+        {508, STR_INIT("Loop Detected")},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i].status == status)
+            return rows[i].phrase;
+    return STR("");
+}

@@ -1,0 +1,25 @@
+/*
+ * What holds for a message in every version of HTTP (RFC 9110).
+ */
+#ifndef SIDESPAN_PROXY_HTTP_RULES_H
+#define SIDESPAN_PROXY_HTTP_RULES_H
+
+#include "proxy/codec.h"
+
+/* Over a limit, whatever the version. */
+extern const struct refusal refusal_head_bytes, refusal_headers, refusal_url;
+
+/* uri-host [":" port], section 7.2; no userinfo. */
+bool host_valid(struct str host);
+/* Visible ASCII only. */
+bool target_valid(struct str target);
+/* Sets path and query from an origin-form target; where it has no path, "/" or the "*" of OPTIONS.
+ */
+void message_split_path(struct message *m, struct str target);
+/* Fields that frame, route, authorise or describe a message mean nothing behind it, but for a
+ * reader who merges them into the head (section 6.5.1): they do not travel as trailers. */
+bool field_may_trail(struct str name);
+/* "OK", ...; empty: none is known. */
+struct str reason_phrase(unsigned status);
+
+#endif
