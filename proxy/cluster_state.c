@@ -73,6 +73,9 @@ struct upstream *upstream_new(struct upstreams *us, struct str cluster,
     list_init(&u->bucket);
     list_init(&u->idle);
     list_init(&u->waiting);
+    list_init(&u->shared);
+    list_init(&u->shared_waiting);
+    u->streams = SHARED_STREAMS;
     return u;
 }
 
@@ -168,6 +171,7 @@ static void configure(struct cluster_state *c, const struct cluster *config)
         .max = config->pool_max,
         .idle_max = config->pool_idle_max,
         .requests = config->pool_requests,
+        .protocol = (uint8_t)config->protocol,
     };
     for (size_t i = 0; i < c->n; i++)
         c->upstreams[i]->pool = c->pool;

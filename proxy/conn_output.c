@@ -258,15 +258,27 @@ void conn_flush(struct conn *c)
     t->bytes = 0;
 }
 
+/* What was gathered becomes bytes; more may be gathered meanwhile. */
+static void run_turn_ends(struct worker *w)
+{
+    while (!list_empty(&w->turn_ends)) {
+        struct turn_end *e = container_of(w->turn_ends.next, struct turn_end, link);
+
+        list_remove(&e->link);
+        e->run(e);
+    }
+}
+
 void conns_send(struct worker *w)
 {
+    run_turn_ends(w);
     LIST_FOR_EACH (at, &w->dirty)
         conn_flush(container_of(at, struct out_turn, link)->conn);
 }
 
 void conns_flush(struct worker *w)
 {
-    while (!list_empty(&w->dirty)) {
+    for (run_turn_ends(w); !list_empty(&w->dirty); run_turn_ends(w)) {
         struct out_turn *t = container_of(w->dirty.next, struct out_turn, link);
         struct conn *c = t->conn;
         int error;

@@ -123,6 +123,7 @@ void exchange_connect(struct exchange *x)
         x->ask.ready = on_ready;
         x->ask.failed = on_ask_failed;
         x->ask.method = x->request->method;
+        x->ask.version = x->request->version;
         x->ask.fresh = x->retried;
         x->ask.queued = false;
         why = upstream_ask(x->endpoint, &x->ask, &error);

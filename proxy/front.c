@@ -10,6 +10,7 @@
 #include "proxy/exchange.h"
 #include "proxy/front_private.h"
 #include "proxy/http1.h"
+#include "proxy/http2.h"
 #include "proxy/original_dst.h"
 
 /* ---- counting ---- */
@@ -137,6 +138,40 @@ void front_http(struct front *f, char *data, size_t n)
     http1_feed(h, data, n);
 }
 
+/* ---- HTTP/2 ---- */
+
+static bool keeper2_open(void *keeper, struct stream *s)
+{
+    return exchange_open(keeper, s);
+}
+
+static nsec_t keeper2_idle(void *keeper, struct http2 *h)
+{
+    const struct front *f = keeper;
+
+    return worker_config(f->worker)->timeouts.idle;
+}
+
+static void keeper2_on_gone(void *keeper, struct http2 *h)
+{
+    front_end(keeper);
+}
+
+static const struct http2_keeper front_keeper2 = {
+    .open = keeper2_open, .idle = keeper2_idle, .on_gone = keeper2_on_gone};
+
+void front_http2(struct front *f, char *data, size_t n)
+{
+    struct http2 *h = http2_server(f->conn, &front_keeper2, f);
+
+    if (!h) {
+        front_end(f);
+        return;
+    }
+    list_push_back(&f->worker->http2_clients, http2_link(h));
+    http2_feed(h, data, n);
+}
+
 /* ---- accepting ---- */
 
 static void refuse_loop(struct worker *w, int fd, const struct address *peer)
@@ -195,6 +230,9 @@ void fronts_close_idle(struct worker *w)
 {
     struct list *last = w->idle.prev;
 
+    LIST_FOR_EACH (at, &w->http2_clients)
+        http2_drain(http2_from_link(at));
+
     /* Those that are spared stay in the list, at its end. */
     for (bool more = !list_empty(&w->idle); more;) {
         struct list *link = w->idle.next;
@@ -208,6 +246,8 @@ void fronts_close_idle(struct worker *w)
 
 void fronts_close_all(struct worker *w)
 {
+    while (!list_empty(&w->http2_clients))
+        http2_close(http2_from_link(w->http2_clients.next));
     while (!list_empty(&w->idle))
         http1_close_gone(http1_from_link(w->idle.next));
     while (!list_empty(&w->sniffing))

@@ -12,6 +12,7 @@
 void front_sniff(struct front *f, int fd, const struct address *peer);
 /* It is HTTP, and these are its first bytes. */
 void front_http(struct front *f, char *data, size_t n);
+void front_http2(struct front *f, char *data, size_t n);
 /* The conn is closed or a tunnel's: counts it no more, frees the front. */
 void front_end(struct front *f);
 /* A connection while it is not known what it speaks. */

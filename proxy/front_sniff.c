@@ -96,18 +96,21 @@ void front_sniff_cut(struct list *link)
 
 /* ---- what the client says ---- */
 
-static void to_http(struct sniffing *s, char *data, size_t n)
+static void to_http(struct sniffing *s, char *data, size_t n, bool http2)
 {
     struct front *f = s->front;
 
     heard(s, SPEAKS_CLIENT_FIRST);
     if (s->upstream) {
         metrics_add(f->worker->metrics, COUNT_UPSTREAM_OPEN, -1); /* the pool counts its own */
-        upstream_donate(s->endpoint, s->upstream);
+        upstream_donate(s->endpoint, s->upstream, http2);
         s->upstream = NULL;
     }
     sniffing_end(s);
-    front_http(f, data, n);
+    if (http2)
+        front_http2(f, data, n);
+    else
+        front_http(f, data, n);
 }
 
 static void decide(struct sniffing *s, char *data, size_t n)
@@ -131,15 +134,11 @@ static void decide(struct sniffing *s, char *data, size_t n)
         }
         return;
     case SNIFF_HTTP1:
-        to_http(s, data, n);
+        to_http(s, data, n, false);
         return;
     case SNIFF_HTTP2:
-        if (!sniffing_has_destination(
-                s)) { /* it is answered in a way that says what is spoken here */
-            to_http(s, data, n);
-            return;
-        }
-        /* fall through */
+        to_http(s, data, n, true);
+        return;
     case SNIFF_TLS:
     case SNIFF_OTHER:
         heard(s, SPEAKS_CLIENT_FIRST);

@@ -57,7 +57,29 @@
     X(COUNT_IDLE_TIMEOUTS, "sidespan_timeouts_total", "timeout=\"idle\"", "counter",               \
       "Times a timeout ended something")                                                           \
     X(COUNT_ROUTE_TIMEOUTS, "sidespan_timeouts_total", "timeout=\"route\"", "counter",             \
-      "Times a timeout ended something")
+      "Times a timeout ended something")                                                           \
+    X(COUNT_PING_TIMEOUTS, "sidespan_timeouts_total", "timeout=\"ping\"", "counter",               \
+      "Times a timeout ended something")                                                           \
+    X(COUNT_ABUSE_RAPID_RESET, "sidespan_http2_abuse_total", "kind=\"rapid-reset\"", "counter",    \
+      "HTTP/2 connections ended because of what their peer did")                                   \
+    X(COUNT_ABUSE_RESET, "sidespan_http2_abuse_total", "kind=\"reset\"", "counter",                \
+      "HTTP/2 connections ended because of what their peer did")                                   \
+    X(COUNT_ABUSE_CONTINUATION, "sidespan_http2_abuse_total", "kind=\"continuation\"", "counter",  \
+      "HTTP/2 connections ended because of what their peer did")                                   \
+    X(COUNT_ABUSE_SETTINGS, "sidespan_http2_abuse_total", "kind=\"settings\"", "counter",          \
+      "HTTP/2 connections ended because of what their peer did")                                   \
+    X(COUNT_ABUSE_PING, "sidespan_http2_abuse_total", "kind=\"ping\"", "counter",                  \
+      "HTTP/2 connections ended because of what their peer did")                                   \
+    X(COUNT_ABUSE_EMPTY_FRAMES, "sidespan_http2_abuse_total", "kind=\"empty-frames\"", "counter",  \
+      "HTTP/2 connections ended because of what their peer did")                                   \
+    X(COUNT_ABUSE_HEADER_LIST, "sidespan_http2_abuse_total", "kind=\"header-list\"", "counter",    \
+      "HTTP/2 connections ended because of what their peer did")                                   \
+    X(COUNT_ABUSE_PRIORITY, "sidespan_http2_abuse_total", "kind=\"priority\"", "counter",          \
+      "HTTP/2 connections ended because of what their peer did")                                   \
+    X(COUNT_ABUSE_WINDOW_UPDATE, "sidespan_http2_abuse_total", "kind=\"window-update\"",           \
+      "counter", "HTTP/2 connections ended because of what their peer did")                        \
+    X(COUNT_ABUSE_STALL, "sidespan_http2_abuse_total", "kind=\"stall\"", "counter",                \
+      "HTTP/2 connections ended because of what their peer did")
 
 #define COUNTER_ROW(id, name, labels, type, help) id,
 enum counter { COUNTERS(COUNTER_ROW) COUNTER_COUNT };

@@ -13,4 +13,10 @@ struct burial {
     void (*free)(struct burial *b); /* not NULL: it is buried already */
 };
 
+/* Something that gathers what is written in a turn, and makes bytes of it before they are sent. */
+struct turn_end {
+    struct list link; /* in worker->turn_ends, or alone */
+    void (*run)(struct turn_end *e);
+};
+
 #endif

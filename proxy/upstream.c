@@ -10,8 +10,6 @@
 #include "proxy/http1.h"
 #include "proxy/upstream_private.h"
 
-enum { WAITING_MAX = 1024 };
-
 /* ---- a connection that is kept ---- */
 
 static void on_pool_idle(void *keeper, struct http1 *h);
@@ -21,12 +19,13 @@ static const struct http1_keeper pool_keeper = {.on_idle = on_pool_idle, .on_gon
 
 static void dial_for_waiting(struct upstream *u);
 
-static void closed(struct upstream *u)
+void upstream_closed(struct upstream *u)
 {
     u->n_open--;
     metrics_add(u->worker->metrics, COUNT_UPSTREAM_OPEN, -1);
     dial_for_waiting(u); /* there may be room again */
-    upstream_unref(u);   /* each connection holds one */
+    shared_dial_for_waiting(u);
+    upstream_unref(u); /* each connection holds one */
 }
 
 static void drop_idle(struct upstream *u, struct list *link)
@@ -36,10 +35,10 @@ static void drop_idle(struct upstream *u, struct list *link)
     list_remove(link);
     u->n_idle--;
     http1_close_idle(h);
-    closed(u);
+    upstream_closed(u);
 }
 
-static void opened(struct upstream *u)
+void upstream_opened(struct upstream *u)
 {
     u->n_open++;
     metrics_add(u->worker->metrics, COUNT_UPSTREAM_OPEN, 1);
@@ -98,7 +97,7 @@ static void on_pool_idle(void *keeper, struct http1 *h)
     }
     if (used_up || !time) {
         http1_close_idle(h);
-        closed(u);
+        upstream_closed(u);
         return;
     }
     list_push_front(&u->idle, http1_link(h));
@@ -114,7 +113,7 @@ static void on_pool_gone(void *keeper, struct http1 *h)
 
     if (http1_was_idle(h))
         u->n_idle--;
-    closed(u);
+    upstream_closed(u);
 }
 
 /* ---- one that is made ---- */
@@ -124,6 +123,7 @@ struct dialling {
     struct timer timer;
     struct upstream *upstream; /* a reference */
     struct conn *conn;
+    bool http2;
     struct burial burial;
 };
 
@@ -136,11 +136,14 @@ static void dialling_end(struct dialling *d)
 {
     list_remove(&d->link);
     timer_release(&d->timer);
-    d->upstream->n_connecting--;
+    if (d->http2)
+        d->upstream->n_shared_connecting--;
+    else
+        d->upstream->n_connecting--;
     worker_bury(d->upstream->worker, &d->burial, free_dialling);
 }
 
-static void count_failed(struct upstream *u)
+void upstream_count_failed(struct upstream *u)
 {
     metrics_add(u->worker->metrics, COUNT_UPSTREAM_CONNECT_FAILED, 1);
 }
@@ -150,7 +153,7 @@ static void connect_failed(struct upstream *u, int error)
 {
     struct upstream_ask *a;
 
-    count_failed(u);
+    upstream_count_failed(u);
     if (u->n_waiting > u->n_connecting && (a = next_waiting(u)))
         a->failed(a, connect_error(error), error);
 }
@@ -164,10 +167,15 @@ static void on_dialled(struct conn *c)
 
     metrics_add(u->worker->metrics, COUNT_UPSTREAM_CONNECTS, 1);
     dialling_end(d);
-    opened(u);
+    upstream_opened(u);
+    if (d->http2) {
+        shared_connected(u, c);
+        upstream_unref(u);
+        return;
+    }
     h = http1_client(c, &pool_keeper, u);
     if (!h) {
-        closed(u);
+        upstream_closed(u);
         connect_failed(u, ENOMEM);
     } else if ((a = next_waiting(u))) {
         give(u, a, h, false);
@@ -184,8 +192,12 @@ static void on_dial_error(struct conn *c, int error)
 
     dialling_end(d);
     conn_close(c);
-    connect_failed(u, error);
-    dial_for_waiting(u);
+    if (d->http2) {
+        shared_connect_failed(u, error);
+    } else {
+        connect_failed(u, error);
+        dial_for_waiting(u);
+    }
     upstream_unref(u);
 }
 
@@ -208,7 +220,10 @@ static const struct conn_owner dial_owner = {on_dial_read, on_dial_eof, on_dial_
 static void follow(struct upstream *u, struct dialling *d)
 {
     d->upstream = upstream_ref(u);
-    u->n_connecting++;
+    if (d->http2)
+        u->n_shared_connecting++;
+    else
+        u->n_connecting++;
     list_push_back(&u->worker->dialling, &d->link);
     if (u->pool.connect_timeout)
         timer_arm(u->worker->timers, &d->timer, worker_now(u->worker) + u->pool.connect_timeout);
@@ -223,14 +238,14 @@ static struct dialling *dialling_new(void)
     return d;
 }
 
-/* 0, or the errno. */
-static int dial(struct upstream *u)
+int upstream_dial(struct upstream *u, bool http2)
 {
     struct dialling *d = dialling_new();
     int error = ENOMEM;
 
     if (!d)
         return error;
+    d->http2 = http2;
     d->conn = conn_connect(u->worker, &u->address, &dial_owner, d, &error);
     if (!d->conn) {
         free(d);
@@ -254,17 +269,25 @@ void upstreams_hang_up(struct worker *w)
 
 /* ---- asking ---- */
 
-static bool may_open(const struct upstream *u)
+/* auto is what the client speaks, as long as the endpoint was not found to be ignorant of it. */
+static bool speaks_http2(struct upstream *u, bool client)
 {
-    return !u->pool.max || u->n_open + u->n_connecting < u->pool.max;
+    if (u->pool.protocol != PROTOCOL_AUTO)
+        return u->pool.protocol == PROTOCOL_H2;
+    return client && worker_now(u->worker) >= u->http1_until;
+}
+
+bool upstream_may_open(const struct upstream *u)
+{
+    return !u->pool.max || u->n_open + u->n_connecting + u->n_shared_connecting < u->pool.max;
 }
 
 /* Whoever waits has a connection on its way, where one more may be opened. */
 static void dial_for_waiting(struct upstream *u)
 {
     upstream_ref(u); /* whoever is told may be the last to hold it */
-    while (u->n_waiting > u->n_connecting && may_open(u)) {
-        int error = dial(u);
+    while (u->n_waiting > u->n_connecting && upstream_may_open(u)) {
+        int error = upstream_dial(u, false);
 
         if (error)
             connect_failed(u, error);
@@ -275,6 +298,7 @@ static void dial_for_waiting(struct upstream *u)
 static void wait_in_line(struct upstream *u, struct upstream_ask *a)
 {
     a->upstream = u;
+    a->shared = false;
     list_push_back(&u->waiting, &a->link);
     u->n_waiting++;
 }
@@ -283,6 +307,8 @@ enum span_error upstream_ask(struct upstream *u, struct upstream_ask *a, int *er
 {
     *error = 0;
     a->upstream = NULL;
+    if (speaks_http2(u, a->version >= 20))
+        return shared_ask(u, a, error);
     if (!a->fresh && !list_empty(&u->idle)) {
         struct list *link = u->idle.next;
 
@@ -295,12 +321,13 @@ enum span_error upstream_ask(struct upstream *u, struct upstream_ask *a, int *er
         return SPAN_ERROR_OVERLOAD;
     /* A connection that is being made and has nobody waiting for it will do. */
     if (u->n_connecting <= u->n_waiting) {
-        if (!may_open(u) && !list_empty(&u->idle)) /* kept ones take the place of a fresh one */
+        if (!upstream_may_open(u) &&
+            !list_empty(&u->idle)) /* kept ones take the place of a fresh one */
             drop_idle(u, u->idle.prev);
-        if (!may_open(u)) {
+        if (!upstream_may_open(u)) {
             a->queued = true;
-        } else if ((*error = dial(u))) {
-            count_failed(u);
+        } else if ((*error = upstream_dial(u, false))) {
+            upstream_count_failed(u);
             return connect_error(*error);
         }
     }
@@ -313,11 +340,14 @@ void upstream_cancel(struct upstream_ask *a)
     if (!a->upstream)
         return;
     list_remove(&a->link);
-    a->upstream->n_waiting--;
+    if (a->shared)
+        a->upstream->n_shared_waiting--;
+    else
+        a->upstream->n_waiting--;
     a->upstream = NULL;
 }
 
-static void donate_connecting(struct upstream *u, struct conn *c)
+static void donate_connecting(struct upstream *u, struct conn *c, bool http2)
 {
     struct dialling *d = dialling_new();
 
@@ -326,24 +356,30 @@ static void donate_connecting(struct upstream *u, struct conn *c)
         return;
     }
     d->conn = c;
+    d->http2 = http2;
     conn_give(c, &dial_owner, d);
     follow(u, d);
 }
 
-void upstream_donate(struct upstream *u, struct conn *c)
+void upstream_donate(struct upstream *u, struct conn *c, bool http2)
 {
     struct http1 *h;
 
+    http2 = speaks_http2(u, http2);
     if (c->state == CONN_CONNECTING) {
-        donate_connecting(u, c);
+        donate_connecting(u, c, http2);
         return;
     }
-    opened(u);
+    upstream_opened(u);
+    if (http2) {
+        shared_connected(u, c);
+        return;
+    }
     h = http1_client(c, &pool_keeper, u);
     if (h)
         on_pool_idle(u, h);
     else
-        closed(u);
+        upstream_closed(u);
 }
 
 /* ---- life ---- */
@@ -370,5 +406,6 @@ void upstream_retire(struct upstream *u)
     u->retired = true;
     while (!list_empty(&u->idle))
         drop_idle(u, u->idle.next);
+    shared_retire(u);
     upstream_unref(u);
 }

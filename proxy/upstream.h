@@ -20,6 +20,7 @@ struct pool_rules {
     nsec_t idle;            /* an idle connection is kept that long */
     unsigned max, idle_max; /* connections, of these idle; 0: no bound */
     uint64_t requests;      /* on one connection; 0: no bound */
+    uint8_t protocol;       /* enum cluster_protocol */
 };
 
 /* One address, reached on behalf of one cluster. Counted: by the lists of endpoints it stands in,
@@ -36,6 +37,12 @@ struct upstream {
     struct list idle;       /* kept connections, the latest first */
     struct list waiting;
     unsigned n_idle, n_open, n_connecting, n_waiting;
+    /* HTTP/2: each carries many requests. */
+    struct list shared; /* connections, the latest first */
+    struct list shared_waiting;
+    unsigned n_shared_connecting, n_shared_waiting;
+    unsigned streams;   /* what a connection is thought to carry at once */
+    nsec_t http1_until; /* it was found not to know HTTP/2; 0: not */
     unsigned in_flight;
     uint8_t speaks; /* enum speaks */
     struct pool_rules pool;
@@ -82,8 +89,10 @@ struct upstream_ask {
     void (*ready)(struct upstream_ask *a, struct stream *s, bool reused);
     void (*failed)(struct upstream_ask *a, enum span_error why, int error);
     struct str method;
-    bool fresh;  /* not a kept connection */
-    bool queued; /* set when it waits for a place: pool max was met */
+    uint8_t version; /* of the request: 10, 11, 20 */
+    bool fresh;      /* not a kept connection, or, shared, not one that has refused */
+    bool shared;     /* it waits for a place on a shared connection */
+    bool queued;     /* set when it waits for a place: pool max was met */
 };
 /* SPAN_ERROR_NONE: exactly one of the two will be called unless it is cancelled, ready() perhaps
  * before this returns, failed() never. Else none is, and *error is the errno, or 0. */
@@ -92,7 +101,7 @@ void upstream_cancel(struct upstream_ask *a);
 /* Ends the making of connections that nobody waits for: the worker ends. */
 void upstreams_hang_up(struct worker *w);
 /* A connection that was dialled on accept and turned out to be for HTTP: kept like any other, made
- * or still being made. */
-void upstream_donate(struct upstream *u, struct conn *c);
+ * or still being made. http2: what the client speaks. */
+void upstream_donate(struct upstream *u, struct conn *c, bool http2);
 
 #endif

@@ -17,6 +17,30 @@ struct upstreams {
     struct path *paths;          /* owned */
 };
 
+enum {
+    WAITING_MAX = 1024,
+    SHARED_STREAMS = 100, /* on an HTTP/2 connection, before its peer has said how many */
+};
+
+/* ---- upstream.c, for connections of either kind ---- */
+/* A connection is there: counted, and it holds a reference. */
+void upstream_opened(struct upstream *u);
+void upstream_closed(struct upstream *u);
+/* 0, or the errno. */
+int upstream_dial(struct upstream *u, bool http2);
+bool upstream_may_open(const struct upstream *u);
+void upstream_count_failed(struct upstream *u);
+
+/* ---- upstream_shared.c ---- */
+enum span_error shared_ask(struct upstream *u, struct upstream_ask *a, int *error);
+/* A connection for HTTP/2 was made, or could not be. It is counted as opened. */
+void shared_connected(struct upstream *u, struct conn *c);
+void shared_connect_failed(struct upstream *u, int error);
+/* Whoever waits has a connection on its way, where one more may be opened. */
+void shared_dial_for_waiting(struct upstream *u);
+/* Nobody will ask again. */
+void shared_retire(struct upstream *u);
+
 /* With one reference. Aborts without memory. */
 struct upstream *upstream_new(struct upstreams *us, struct str cluster,
                               const struct address *address);

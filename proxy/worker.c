@@ -12,6 +12,7 @@
 #include "proxy/conn_private.h"
 #include "proxy/exchange.h"
 #include "proxy/front.h"
+#include "proxy/http2.h"
 #include "proxy/tunnel.h"
 #include "proxy/upstream.h"
 
@@ -42,7 +43,7 @@ void worker_end_turn(struct worker *w)
         w->turns--;
         return;
     }
-    while (!list_empty(&w->dirty) || w->buried) {
+    while (!list_empty(&w->turn_ends) || !list_empty(&w->dirty) || w->buried) {
         struct burial *b;
 
         conns_flush(w);
@@ -161,6 +162,8 @@ struct worker *worker_new(const struct worker_setup *setup, struct error *err)
     w->index = setup->index;
     w->spans = setup->spans;
     list_init(&w->dirty);
+    list_init(&w->turn_ends);
+    list_init(&w->http2_clients);
     list_init(&w->idle);
     list_init(&w->tunnels);
     list_init(&w->active);
@@ -255,6 +258,7 @@ void worker_free(struct worker *w)
     metrics_free(w->metrics);
     arena_release(&w->scratch);
     free(w->spare_head);
+    http2_common_free(w->http2);
     free(w->receive);
     if (w->base)
         event_base_free(w->base);

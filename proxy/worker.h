@@ -45,6 +45,7 @@ struct generation {
 struct upstreams;
 struct exchange_pool;
 struct http1_head;
+struct http2_common;
 
 struct worker {
     unsigned index;
@@ -76,12 +77,15 @@ struct worker {
     bool draining;
     char *receive; /* WORKER_RECEIVE_BYTES, lent to whoever reads */
     /* The end of a turn: conns with something to send, and things to free. */
-    unsigned turns; /* begun and not ended: a turn may lie in another */
+    unsigned turns;        /* begun and not ended: a turn may lie in another */
+    struct list turn_ends; /* of struct turn_end: before the conns send */
     struct list dirty;
     struct burial *buried;
     struct out_turn *free_turns;
     struct arena scratch; /* of this turn: what is written and need not live longer */
     struct http1_head *spare_head;
+    struct http2_common *http2; /* owned; NULL until it is needed */
+    struct list http2_clients;  /* HTTP/2 connections of clients: told in a drain */
     struct log_limit refused_log, upstream_log;
     pthread_t thread;
     bool started;
@@ -134,6 +138,12 @@ static inline nsec_t worker_wall(const struct worker *w)
 void worker_end_turn(struct worker *w);
 
 void worker_bury(struct worker *w, struct burial *b, void (*fn)(struct burial *b));
+/* It is run before this turn's output goes out. */
+static inline void worker_at_turn_end(struct worker *w, struct turn_end *e)
+{
+    if (list_empty(&e->link))
+        list_push_back(&w->turn_ends, &e->link);
+}
 /* Memory until the end of the turn. NULL: no memory. */
 static inline char *worker_scratch(struct worker *w, size_t n)
 {

@@ -795,7 +795,7 @@ START_TEST(a_connection_that_is_donated_is_kept_made_or_not)
     if (_i == 0)
         RUN_UNTIL(worker, c->state == CONN_OPEN);
     worker_begin_turn(worker);
-    upstream_donate(u, c);
+    upstream_donate(u, c, false);
     worker_end_turn(worker);
     ask(&one, u);
     RUN_UNTIL(worker, one.readies == 1);

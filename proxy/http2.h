@@ -1,0 +1,63 @@
+/*
+ * HTTP/2 on one connection (RFC 9113), as a server to a client or as a client
+ * to an upstream: many streams, each one side of an exchange. nghttp2 reads and
+ * writes the frames; what it lets pass is looked at first (http2_watch.c).
+ */
+#ifndef SIDESPAN_PROXY_HTTP2_H
+#define SIDESPAN_PROXY_HTTP2_H
+
+#include "proxy/codec.h"
+#include "proxy/conn.h"
+#include "proxy/worker.h"
+
+struct http2;
+
+/* Who keeps the connection: the front, or an upstream's pool. */
+struct http2_keeper {
+    /* Server: a request begins to come; sets events, owner and arena of the stream. False: it is
+     * refused. */
+    bool (*open)(void *keeper, struct stream *s);
+    /* How long the connection may be kept without a stream; 0: not at all. */
+    nsec_t (*idle)(void *keeper, struct http2 *h);
+    /* Client: there may be room for another stream. */
+    void (*on_room)(void *keeper, struct http2 *h);
+    /* Client: the peer does not know HTTP/2. True: its requests may be sent in HTTP/1.1. */
+    bool (*on_stranger)(void *keeper, struct http2 *h);
+    /* The connection is closed, and no stream is left: forget it. */
+    void (*on_gone)(void *keeper, struct http2 *h);
+};
+
+/* Both take the conn. NULL: no memory; the conn is closed. */
+struct http2 *http2_server(struct conn *c, const struct http2_keeper *keeper, void *data);
+struct http2 *http2_client(struct conn *c, const struct http2_keeper *keeper, void *data);
+
+/* Bytes that were read before the codec had the conn. */
+void http2_feed(struct http2 *h, char *data, size_t n);
+
+/* Client: whether the peer takes another stream now. */
+bool http2_has_room(const struct http2 *h);
+/* Client: it refused a stream a moment ago; another connection is better, if there may be one. */
+bool http2_is_busy(const struct http2 *h);
+/* Client, with room: a stream for the next request; whoever takes it sets events, owner and arena.
+ */
+struct stream *http2_take(struct http2 *h);
+/* Requests that were ever begun on it. */
+uint64_t http2_messages(const struct http2 *h);
+/* Streams that the peer takes at once, as far as it has said so. */
+unsigned http2_capacity(const struct http2 *h);
+/* No new streams: the peer is told in two steps (RFC 9113 section 6.8), and the connection is
+ * closed when those under way are over. */
+void http2_drain(struct http2 *h);
+/* Client, without a stream in use: closes it. on_gone() is called. */
+void http2_retire(struct http2 *h);
+/* Closes it at once: streams fail, on_gone() is called. */
+void http2_close(struct http2 *h);
+/* A link for the keeper's list. */
+struct list *http2_link(struct http2 *h);
+struct http2 *http2_from_link(struct list *link);
+
+/* What a worker keeps for all its HTTP/2 connections. */
+struct http2_common;
+void http2_common_free(struct http2_common *c); /* NULL is fine */
+
+#endif

@@ -1,0 +1,229 @@
+/*
+ * A look at the head of each frame before nghttp2 has it. What costs a peer
+ * less than us is paid from a credit that useful frames and time fill up again;
+ * and frames on streams that are gone are told apart by who ended them (RFC
+ * 9113 section 5.1), which nghttp2 does not remember.
+ */
+#include "proxy/http2_private.h"
+
+enum {
+    PREFACE_BYTES = 24,
+    CREDIT = 1000,         /* at first */
+    CREDIT_MOST = 4000,    /* and at most */
+    CREDIT_A_SECOND = 100, /* for nothing */
+    CONTINUATIONS_MAX = 8,
+    SETTINGS_COST = 5,
+};
+
+void http2_watch_init(struct http2_watch *w, bool server, nsec_t now)
+{
+    w->skip = server ? PREFACE_BYTES : 0;
+    w->credit = CREDIT;
+    w->credited = now;
+}
+
+/* ---- credit ---- */
+
+static const char *const kinds[ABUSE_COUNT] = {
+    [ABUSE_RAPID_RESET] = "rapid-reset",
+    [ABUSE_RESET] = "reset",
+    [ABUSE_CONTINUATION] = "continuation",
+    [ABUSE_SETTINGS] = "settings",
+    [ABUSE_PING] = "ping",
+    [ABUSE_EMPTY_FRAMES] = "empty-frames",
+    [ABUSE_HEADER_LIST] = "header-list",
+    [ABUSE_PRIORITY] = "priority",
+    [ABUSE_WINDOW_UPDATE] = "window-update",
+    [ABUSE_STALL] = "stall",
+};
+
+void http2_abused(struct http2 *h, enum http2_abuse kind, uint32_t code)
+{
+    struct worker *w = h->worker;
+    char peer[ADDRESS_TEXT_MAX];
+    unsigned held;
+
+    if (h->ending || h->gone)
+        return;
+    metrics_add(w->metrics, (enum counter)(COUNT_ABUSE_RAPID_RESET + kind), 1);
+    if (log_limit_allow(&w->refused_log, 10, worker_now(w), &held)) {
+        address_format(&h->conn->peer, peer);
+        log_write(LOG_WARN, "http2",
+                  "ended the HTTP/2 connection of %s: it is abused (%s), GOAWAY %u%s", peer,
+                  kinds[kind], code, held ? " (others were not written)" : "");
+    }
+    http2_terminate(h, code);
+}
+
+static void refill(struct http2 *h)
+{
+    struct http2_watch *w = &h->watch;
+    nsec_t now = worker_now(h->worker);
+    nsec_t earned = (now - w->credited) / (SECONDS(1) / CREDIT_A_SECOND);
+
+    if (earned > CREDIT_MOST)
+        earned = CREDIT_MOST;
+    w->credit += (int32_t)earned;
+    if (w->credit > CREDIT_MOST)
+        w->credit = CREDIT_MOST;
+    if (earned)
+        w->credited = now;
+}
+
+void http2_spend(struct http2 *h, enum http2_abuse kind, int cost)
+{
+    struct http2_watch *w = &h->watch;
+
+    w->credit -= cost;
+    if (w->credit > CREDIT_MOST || w->credit < 0)
+        refill(h);
+    if (w->credit < 0)
+        http2_abused(h, kind, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+/* ---- streams that are gone ---- */
+
+static bool has(const uint32_t *ids, uint32_t id)
+{
+    for (size_t i = 0; i < HTTP2_LATE_MAX; i++)
+        if (ids[i] == id)
+            return true;
+    return false;
+}
+
+void http2_watch_closed(struct http2 *h, uint32_t id, bool by_peer)
+{
+    struct http2_watch *w = &h->watch;
+
+    if (by_peer) {
+        w->ended[w->n_ended++ % HTTP2_LATE_MAX] = id;
+    } else {
+        w->reset[w->n_reset++ % HTTP2_LATE_MAX] = id;
+        w->forgot |= w->n_reset > HTTP2_LATE_MAX;
+    }
+}
+
+/* The code that the connection is ended with for a frame on a stream that is not open; 0: none. */
+static uint32_t gone_stream_error(const struct http2 *h, uint8_t type, uint32_t id)
+{
+    const struct http2_watch *w = &h->watch;
+
+    if (nghttp2_session_get_stream_user_data(h->session, (int32_t)id))
+        return 0;
+    if (has(w->ended, id))
+        return NGHTTP2_STREAM_CLOSED;
+    if (type != NGHTTP2_HEADERS || has(w->reset, id) || w->forgot)
+        return 0;
+    return NGHTTP2_PROTOCOL_ERROR; /* it never was, and its number has been passed by */
+}
+
+/* ---- the look ---- */
+
+struct frame_head {
+    uint32_t length, id;
+    uint8_t type, flags;
+};
+
+static struct frame_head unpack(const unsigned char *p)
+{
+    return (struct frame_head){
+        .length = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2],
+        .type = p[3],
+        .flags = p[4],
+        .id =
+            ((uint32_t)p[5] << 24 | (uint32_t)p[6] << 16 | (uint32_t)p[7] << 8 | p[8]) & 0x7fffffff,
+    };
+}
+
+static void count(struct http2 *h, const struct frame_head *f)
+{
+    bool ack = (f->flags & NGHTTP2_FLAG_ACK) != 0;
+
+    switch (f->type) {
+    case NGHTTP2_DATA:
+        if (f->length == 0 && !(f->flags & NGHTTP2_FLAG_END_STREAM))
+            http2_spend(h, ABUSE_EMPTY_FRAMES, 1);
+        break;
+    case NGHTTP2_HEADERS:
+        h->watch.continuations = 0;
+        break;
+    case NGHTTP2_CONTINUATION:
+        if (++h->watch.continuations > CONTINUATIONS_MAX)
+            http2_abused(h, ABUSE_CONTINUATION, NGHTTP2_ENHANCE_YOUR_CALM);
+        else if (f->length == 0)
+            http2_spend(h, ABUSE_EMPTY_FRAMES, 1);
+        break;
+    case NGHTTP2_PRIORITY:
+        http2_spend(h, ABUSE_PRIORITY, 1);
+        break;
+    case NGHTTP2_RST_STREAM:
+        http2_spend(h, ABUSE_RAPID_RESET, 1);
+        break;
+    case NGHTTP2_SETTINGS:
+        http2_spend(h, ABUSE_SETTINGS, ack ? 1 : SETTINGS_COST);
+        break;
+    case NGHTTP2_PING:
+        http2_spend(h, ABUSE_PING, 1);
+        break;
+    case NGHTTP2_WINDOW_UPDATE: /* when it is known by how much */
+    case NGHTTP2_GOAWAY:
+        break;
+    default:
+        http2_spend(h, ABUSE_EMPTY_FRAMES, 1);
+        break;
+    }
+}
+
+/* Opens a stream, or belongs to one that is to be looked up, when all before it was read. */
+static bool needs_stream(const struct http2 *h, const struct frame_head *f)
+{
+    return h->server && f->id && f->id <= h->watch.highest &&
+           (f->type == NGHTTP2_DATA || f->type == NGHTTP2_HEADERS);
+}
+
+size_t http2_look(struct http2 *h, const char *data, size_t n, bool *stop)
+{
+    struct http2_watch *w = &h->watch;
+    size_t at = 0;
+
+    while (at < n) {
+        size_t start = at, step = n - at;
+        struct frame_head f;
+        uint32_t error;
+
+        if (w->skip) {
+            step = step < w->skip ? step : w->skip;
+            w->skip -= (uint32_t)step;
+            at += step;
+            continue;
+        }
+        step = step < HTTP2_FRAME_HEAD - (size_t)w->n_head ? step
+                                                           : HTTP2_FRAME_HEAD - (size_t)w->n_head;
+        memcpy(w->head + w->n_head, data + at, step);
+        at += step;
+        if ((w->n_head = (uint8_t)(w->n_head + step)) < HTTP2_FRAME_HEAD)
+            break;
+        f = unpack(w->head);
+        if (needs_stream(h, &f)) {
+            if (start > 0) { /* what stands before it first; then it is looked at again */
+                w->n_head = 0;
+                return start;
+            }
+            if ((error = gone_stream_error(h, f.type, f.id)) != 0) {
+                http2_terminate(h, error);
+                *stop = true;
+                return 0;
+            }
+        } else if (f.type == NGHTTP2_HEADERS && f.id > w->highest) {
+            w->highest = f.id;
+        }
+        w->n_head = 0;
+        w->skip = f.length;
+        count(h, &f);
+        if (h->ending) {
+            *stop = true;
+            return 0;
+        }
+    }
+    return n;
+}

@@ -1,0 +1,210 @@
+/*
+ * HTTP/2 connections to one endpoint: each is shared by as many requests as its
+ * peer takes at once, and further ones are opened when these are full.
+ */
+#include <errno.h>
+
+#include "proxy/connect_error.h"
+#include "proxy/http2.h"
+#include "proxy/upstream_private.h"
+
+/* How long an endpoint is not asked again whether it knows HTTP/2. */
+#define HTTP1_TIME SECONDS(60)
+
+/* ---- whoever waits ---- */
+
+static struct upstream_ask *next_waiting(struct upstream *u)
+{
+    struct upstream_ask *a;
+
+    if (list_empty(&u->shared_waiting))
+        return NULL;
+    a = container_of(u->shared_waiting.next, struct upstream_ask, link);
+    list_remove(&a->link);
+    u->n_shared_waiting--;
+    a->upstream = NULL;
+    return a;
+}
+
+static bool takes_more(const struct upstream *u, const struct http2 *h)
+{
+    return http2_has_room(h) && (!u->pool.requests || http2_messages(h) < u->pool.requests);
+}
+
+/* False: no memory; whoever asked was told. */
+static bool give(struct upstream *u, struct upstream_ask *a, struct http2 *h)
+{
+    bool reused = http2_messages(h) > 0;
+    struct stream *s = http2_take(h);
+
+    if (!s) {
+        a->failed(a, SPAN_ERROR_OVERLOAD, ENOMEM);
+        return false;
+    }
+    if (reused)
+        metrics_add(u->worker->metrics, COUNT_UPSTREAM_REUSED, 1);
+    a->ready(a, s, reused);
+    return true;
+}
+
+static void give_waiting(struct upstream *u, struct http2 *h)
+{
+    struct upstream_ask *a;
+
+    while (takes_more(u, h) && (a = next_waiting(u)))
+        if (!give(u, a, h))
+            break;
+}
+
+/* ---- a connection ---- */
+
+static nsec_t keeper_idle(void *keeper, struct http2 *h)
+{
+    const struct upstream *u = keeper;
+    bool used_up = u->pool.requests && http2_messages(h) >= u->pool.requests;
+
+    return u->retired || used_up || u->worker->draining ? 0 : u->pool.idle;
+}
+
+static void keeper_on_room(void *keeper, struct http2 *h)
+{
+    struct upstream *u = keeper;
+
+    u->streams = http2_capacity(h);
+    upstream_ref(u);
+    give_waiting(u, h);
+    shared_dial_for_waiting(u);
+    upstream_unref(u);
+}
+
+static bool keeper_on_stranger(void *keeper, struct http2 *h)
+{
+    struct upstream *u = keeper;
+    char where[ADDRESS_TEXT_MAX];
+    unsigned held;
+
+    if (u->pool.protocol == PROTOCOL_AUTO)
+        u->http1_until = worker_now(u->worker) + HTTP1_TIME;
+    if (log_limit_allow(&u->worker->upstream_log, 10, worker_now(u->worker), &held)) {
+        address_format(&u->address, where);
+        log_write(u->pool.protocol == PROTOCOL_AUTO ? LOG_INFO : LOG_WARN, "upstream",
+                  "%s does not speak HTTP/2 by prior knowledge: %s", where,
+                  u->pool.protocol == PROTOCOL_AUTO ? "it is asked in HTTP/1.1"
+                                                    : "say protocol h1, or auto, in its cluster");
+    }
+    return u->pool.protocol == PROTOCOL_AUTO;
+}
+
+static void keeper_on_gone(void *keeper, struct http2 *h)
+{
+    upstream_closed(keeper);
+}
+
+static const struct http2_keeper shared_keeper = {
+    .idle = keeper_idle,
+    .on_room = keeper_on_room,
+    .on_stranger = keeper_on_stranger,
+    .on_gone = keeper_on_gone,
+};
+
+static void tell_failed(struct upstream *u, int error)
+{
+    struct upstream_ask *a;
+    unsigned n = u->n_shared_waiting; /* who asks again meanwhile waits for the next */
+
+    while (n-- && (a = next_waiting(u)))
+        a->failed(a, connect_error(error), error);
+}
+
+void shared_connected(struct upstream *u, struct conn *c)
+{
+    struct http2 *h = http2_client(c, &shared_keeper, u);
+
+    if (!h) {
+        upstream_ref(u);
+        upstream_closed(u);
+        shared_connect_failed(u, ENOMEM);
+        upstream_unref(u);
+        return;
+    }
+    list_push_front(&u->shared, http2_link(h));
+    give_waiting(u, h);
+}
+
+/* It is one connection for many: all who waited for it are told. */
+void shared_connect_failed(struct upstream *u, int error)
+{
+    upstream_count_failed(u);
+    if (u->n_shared_connecting == 0)
+        tell_failed(u, error);
+}
+
+void shared_retire(struct upstream *u)
+{
+    LIST_FOR_EACH_SAFE (at, next, &u->shared)
+        http2_drain(http2_from_link(at));
+}
+
+/* ---- asking ---- */
+
+static bool connecting_suffices(const struct upstream *u)
+{
+    unsigned each = u->streams ? u->streams : 1;
+
+    return (uint64_t)u->n_shared_connecting * each >= u->n_shared_waiting;
+}
+
+void shared_dial_for_waiting(struct upstream *u)
+{
+    upstream_ref(u); /* whoever is told may be the last to hold it */
+    while (!connecting_suffices(u) && upstream_may_open(u)) {
+        int error = upstream_dial(u, true);
+
+        if (error)
+            shared_connect_failed(u, error);
+    }
+    upstream_unref(u);
+}
+
+/* NULL: all are full, or have refused a stream a moment ago. */
+static struct http2 *choose(struct upstream *u, bool busy_too)
+{
+    LIST_FOR_EACH (at, &u->shared) {
+        struct http2 *h = http2_from_link(at);
+
+        if (takes_more(u, h) && (busy_too || !http2_is_busy(h)))
+            return h;
+    }
+    return NULL;
+}
+
+static void wait_in_line(struct upstream *u, struct upstream_ask *a)
+{
+    a->upstream = u;
+    a->shared = true;
+    list_push_back(&u->shared_waiting, &a->link);
+    u->n_shared_waiting++;
+}
+
+enum span_error shared_ask(struct upstream *u, struct upstream_ask *a, int *error)
+{
+    struct http2 *h = choose(u, false);
+
+    if (!h && !upstream_may_open(u))
+        h = choose(u, true);
+    if (h)
+        return give(u, a, h) ? SPAN_ERROR_NONE : SPAN_ERROR_OVERLOAD;
+    if (u->n_shared_waiting >= WAITING_MAX)
+        return SPAN_ERROR_OVERLOAD;
+    wait_in_line(u, a);
+    if (connecting_suffices(u))
+        return SPAN_ERROR_NONE;
+    if (!upstream_may_open(u)) {
+        a->queued = true;
+    } else if ((*error = upstream_dial(u, true))) {
+        upstream_count_failed(u);
+        upstream_cancel(a);
+        return connect_error(*error);
+    }
+    return SPAN_ERROR_NONE;
+}
