@@ -42,7 +42,6 @@ static const struct later rows[] = {
     {IN(CONTEXT_CLUSTER), "balance", "ring-hash",
      "by header NAME in a route keeps a key's cluster"},
     {IN(CONTEXT_CLUSTER), "balance", "random", "least-request draws at random too"},
-    {IN(CONTEXT_CLUSTER), "protocol", "h2", "say auto or h1"},
 
     {IN(CONTEXT_TRACE), "drop", NULL, NULL},
     {IN(CONTEXT_TRACE), "name", NULL, "name in a route says it"},
@@ -60,7 +59,6 @@ static const struct later rows[] = {
     {IN(CONTEXT_SAMPLE), "local-sampled", NULL, "a sidecar's parents are all remote"},
     {IN(CONTEXT_SAMPLE), "local-not-sampled", NULL, "a sidecar's parents are all remote"},
 
-    {IN(CONTEXT_LIMITS), "streams", NULL, NULL},
     {IN(CONTEXT_LIMITS), "memory", NULL, "connections and buffer-bytes bound it"},
     {IN(CONTEXT_TIMEOUTS), "connect", NULL, "connect-timeout in cluster"},
 };

@@ -23,14 +23,16 @@ static const char everything[] =
     "      attribute k \"\"; match method GET; }\n"
     "    route = /{n} { redirect 302 \"/$(query a)\"; } } }\n"
     "cluster b { endpoint b.shop:80 weight 7; endpoint unix:/run/b; balance least-request;\n"
-    "  protocol h1; connect-timeout 250ms; pool max 3 idle 1s idle-max 0 requests 9; }\n"
+    "  protocol h2; connect-timeout 250ms; pool max 3 idle 1s idle-max 0 requests 9; }\n"
     "trace { export otlp grpcs://collector { compression gzip; header authorization \"Bearer 1\";\n"
     "  timeout 2s; ca ca.pem; certificate a.pem; key a.key; } export console pretty;\n"
     "  export memory 5; sample parent { root ratio 0.125%; remote-sampled never; "
     "}\n"
     "  propagate baggage tracecontext; batch { queue 99; } redact query a b;\n"
     "  capture request header x; capture response header y z; }\n"
-    "limits { body-bytes 1g; connections none; } timeouts { drain-delay 0s; exchange-idle 1h; }\n"
+    "limits { body-bytes 1g; connections none; streams 7; stream-window 65535;\n"
+    "  connection-window 1g; }\n"
+    "timeouts { drain-delay 0s; exchange-idle 1h; ping none; ping-timeout 1500ms; }\n"
     "workers 4; admin off; log level warn; log format json;\n";
 
 /* The text with nothing masked. */
@@ -105,6 +107,13 @@ static const struct {
     {"admin off", "admin 127.0.0.1:15000"},
     {"redact query a b", "redact query b a"},
     {"x-forwarded off; ", ""},
+    {"protocol h2", "protocol h1"},
+    {"protocol h2; ", ""},
+    {"streams 7", "streams 8"},
+    {"stream-window 65535", "stream-window 64k"},
+    {"connection-window 1g", "connection-window 64k"},
+    {"ping none", "ping 6m"},
+    {"ping-timeout 1500ms", "ping-timeout 20s"},
 };
 
 START_TEST(a_change_of_meaning_changes_the_hash)

@@ -10,9 +10,10 @@ START_TEST(every_directive_of_a_whole_file_reaches_its_field)
         "  unmatched reject; timeout 30s; route / { to 127.0.0.1:3000; } }\n"
         "outbound { listen 127.0.0.1:15001 forward-proxy; route / { to original; } }\n"
         "limits { header-bytes 32k; headers 50; url-bytes 8k; body-bytes 10m; connections 100;\n"
-        "  requests-per-connection 7; buffer-bytes 128k; }\n"
+        "  requests-per-connection 7; buffer-bytes 128k; streams 9; stream-window 512k;\n"
+        "  connection-window 2m; }\n"
         "timeouts { header 1s; idle 2s; exchange-idle 3s; tunnel-idle 4s; drain-delay 5s;\n"
-        "  drain 6s; flush 7s; }\n"
+        "  drain 6s; flush 7s; ping 8s; ping-timeout 9s; }\n"
         "workers 3; admin 127.0.0.1:9901; log level debug; log format json;\n");
 
     ASSERT_STR(c->service.name, "checkout");
@@ -41,6 +42,9 @@ START_TEST(every_directive_of_a_whole_file_reaches_its_field)
     ck_assert_uint_eq(c->limits.connections, 100);
     ck_assert_uint_eq(c->limits.requests_per_connection, 7);
     ck_assert_uint_eq(c->limits.buffer_bytes, 128 << 10);
+    ck_assert_uint_eq(c->limits.streams, 9);
+    ck_assert_uint_eq(c->limits.stream_window, 512 << 10);
+    ck_assert_uint_eq(c->limits.connection_window, 2 << 20);
     ck_assert_int_eq(c->timeouts.header, SECONDS(1));
     ck_assert_int_eq(c->timeouts.idle, SECONDS(2));
     ck_assert_int_eq(c->timeouts.exchange_idle, SECONDS(3));
@@ -48,6 +52,8 @@ START_TEST(every_directive_of_a_whole_file_reaches_its_field)
     ck_assert_int_eq(c->timeouts.drain_delay, SECONDS(5));
     ck_assert_int_eq(c->timeouts.drain, SECONDS(6));
     ck_assert_int_eq(c->timeouts.flush, SECONDS(7));
+    ck_assert_int_eq(c->timeouts.ping, SECONDS(8));
+    ck_assert_int_eq(c->timeouts.ping_timeout, SECONDS(9));
     ck_assert_uint_eq(c->workers, 3);
     ck_assert(c->admin.on && c->admin.location.address.port == 9901);
     ck_assert_int_eq(c->log_level, LOG_DEBUG);
@@ -290,8 +296,9 @@ START_TEST(a_cluster_has_endpoints_a_balance_and_a_pool)
         "inbound { listen :80; }\n"
         "cluster a { endpoint a.shop:80 weight 3; endpoint [::1]:81; balance least-request;\n"
         "  protocol h1; connect-timeout 1s; pool max 10 idle 20s idle-max 5 requests 100; }\n"
-        "cluster b { endpoint unix:/run/b.sock; pool requests 7; }");
-    const struct cluster *a = c->clusters[0], *b = c->clusters[1];
+        "cluster b { endpoint unix:/run/b.sock; pool requests 7; protocol h2; }\n"
+        "cluster d { endpoint d.shop:80; }");
+    const struct cluster *a = c->clusters[0], *b = c->clusters[1], *d = c->clusters[2];
 
     ck_assert_uint_eq(a->n_endpoints, 2);
     ck_assert_uint_eq(a->endpoints[0].weight, 3);
@@ -306,6 +313,8 @@ START_TEST(a_cluster_has_endpoints_a_balance_and_a_pool)
     ck_assert_uint_eq(a->pool_idle_max, 5);
     ck_assert_uint_eq(a->pool_requests, 100);
     ck_assert_int_eq(b->balance, BALANCE_ROUND_ROBIN);
+    ck_assert_int_eq(b->protocol, PROTOCOL_H2);
+    ck_assert_int_eq(d->protocol, PROTOCOL_AUTO);
     ck_assert_uint_eq(b->pool_max, 0);
     ck_assert_uint_eq(b->pool_requests, 7);
     ck_assert_int_eq(b->endpoints[0].location.address.family, AF_UNIX);
