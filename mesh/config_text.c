@@ -192,14 +192,23 @@ static void write_answer(struct writer *w, const struct route *r)
     end(w);
 }
 
-static void write_route(struct writer *w, const struct direction *d, const struct route *r)
+static void write_path(struct writer *w, const struct route *r)
 {
     enum pattern_kind kind = pattern_kind(r->pattern);
 
-    begin(w, "route");
+    if (r->grpc) { /* the names of gRPC need no quotes */
+        buffer_printf(w->out, " %.*s", STR_ARG(r->text));
+        return;
+    }
     if (kind == PATTERN_EXACT || kind == PATTERN_REGEX)
         raw(w, kind == PATTERN_EXACT ? "=" : "~");
     word(w, pattern_text(r->pattern));
+}
+
+static void write_route(struct writer *w, const struct direction *d, const struct route *r)
+{
+    begin(w, "route");
+    write_path(w, r);
     open_block(w);
     for (size_t i = 0; i < r->n_matches; i++) {
         begin(w, "match ");

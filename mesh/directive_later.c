@@ -16,8 +16,6 @@ static const struct later rows[] = {
 
     {DIRECTIONS, "listen", "tls", NULL},
     {DIRECTIONS, "limits", NULL, "limits at the top level hold for both directions"},
-    {DIRECTIONS | IN(CONTEXT_HOST), "route", "grpc",
-     "a call's path is /package.Service/Method: route = /package.Service/Method"},
     {DIRECTIONS | IN(CONTEXT_ROUTE), "retry", NULL, NULL},
 
     {IN(CONTEXT_ROUTE), "mirror", NULL, NULL},

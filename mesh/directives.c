@@ -88,9 +88,10 @@ static const struct directive rows[] = {
          "host users.shop.local users { route / { to 127.0.0.1:3000; } }"),
      .read = read_host, ARGS(1, WORDS_ANY), .block = BLOCK_MUST, .repeats = true},
     {ROW(CONTEXT_DIRECTION, "route",
-         "/PREFIX | = /PATH | /WITH/{NAME} | /WITH/{NAME*} | ~ REGEX { ... }",
-         "what happens to requests for these paths; in a direction, for every host, after the "
-         "host's own routes",
+         "/PREFIX | = /PATH | /WITH/{NAME} | /WITH/{NAME*} | ~ REGEX | grpc SERVICE | "
+         "grpc SERVICE/METHOD { ... }",
+         "what happens to requests for these paths, or to calls of gRPC; in a direction, for every "
+         "host, after the host's own routes",
          NULL, "route /api/users/{id} { to 127.0.0.1:3000; }"),
      .read = read_route, ARGS(1, 2), .block = BLOCK_MUST, .repeats = true},
     {ROW(CONTEXT_DIRECTION, "timeout", "TIME | none", "the timeout of routes that say none", "none",
@@ -103,9 +104,10 @@ static const struct directive rows[] = {
 
     /* ---- host ---- */
     {ROW(CONTEXT_HOST, "route",
-         "/PREFIX | = /PATH | /WITH/{NAME} | /WITH/{NAME*} | ~ REGEX { ... }",
+         "/PREFIX | = /PATH | /WITH/{NAME} | /WITH/{NAME*} | ~ REGEX | grpc SERVICE | "
+         "grpc SERVICE/METHOD { ... }",
          "as in inbound and outbound, for this host", NULL,
-         "route /api/users/{id} { to 127.0.0.1:3000; }"),
+         "route grpc shop.Users/Get { to 127.0.0.1:3000; }"),
      .read = read_route, ARGS(1, 2), .block = BLOCK_MUST, .repeats = true},
 
     /* ---- route ---- */

@@ -59,6 +59,8 @@ static void explain_passed(struct route *const *routes, size_t n, const struct r
         text_place(out, routes[i]->at);
         if (!pattern_match(routes[i]->pattern, r->path, NULL)) {
             buffer_printf(out, ": the path does not fit\n");
+        } else if (routes[i]->grpc && !r->grpc) {
+            buffer_printf(out, ": not a call of gRPC\n");
         } else if (!match_rules_hold(routes[i], r, &failed)) {
             buffer_printf(out, ": match %.*s does not hold: ", STR_ARG(failed->text));
             text_why_not(out, failed, r);
@@ -78,7 +80,8 @@ static void explain_route(const struct direction *d, const struct route_choice *
     if (!choice->host && d->n_hosts)
         buffer_printf(out, ", for every host");
     if (route->template.n == 0)
-        buffer_printf(out, "; its spans are named by the method alone");
+        buffer_printf(out, "; its spans are named by the %s",
+                      route->grpc ? "call itself" : "method alone");
     else if (!str_eq(route->template, route->text))
         buffer_printf(out, "; its spans are named %.*s", STR_ARG(route->template));
     buffer_add_char(out, '\n');

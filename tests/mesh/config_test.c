@@ -21,6 +21,7 @@ static const char everything[] =
     "      set-header request X-A \"$(header x-b) $$(x\"; add-header response b c;\n"
     "      remove-header request Cookie; rewrite \"/a$(path n)\"; rewrite-host $(header x-h);\n"
     "      attribute k \"\"; match method GET; }\n"
+    "    route grpc shop.v1.Users { to b; } route grpc Users/Get { name g; to b; }\n"
     "    route = /{n} { redirect 302 \"/$(query a)\"; } } }\n"
     "cluster b { endpoint b.shop:80 weight 7; endpoint unix:/run/b; balance least-request;\n"
     "  protocol h2; connect-timeout 250ms; pool max 3 idle 1s idle-max 0 requests 9; }\n"
@@ -107,6 +108,8 @@ static const struct {
     {"admin off", "admin 127.0.0.1:15000"},
     {"redact query a b", "redact query b a"},
     {"x-forwarded off; ", ""},
+    {"route grpc shop.v1.Users", "route /shop.v1.Users/"},
+    {"route grpc Users/Get", "route grpc Users"},
     {"protocol h2", "protocol h1"},
     {"protocol h2; ", ""},
     {"streams 7", "streams 8"},

@@ -155,17 +155,24 @@ END_TEST
 static const struct {
     const char *words, *text, *template;
     enum pattern_kind kind;
+    const char *grpc; /* its pattern; NULL: not of gRPC */
 } paths[] = {
-    {"/", "/", "/", PATTERN_PREFIX},
-    {"/api", "/api", "/api", PATTERN_PREFIX},
-    {"= /api", "= /api", "/api", PATTERN_EXACT},
-    {"/a/{id}", "/a/{id}", "/a/{id}", PATTERN_TEMPLATE},
-    {"/a/{rest*}", "/a/{rest*}", "/a/{rest*}", PATTERN_TEMPLATE},
-    {"~ ^/v[12]/", "~ ^/v[12]/", "", PATTERN_REGEX},
-    {"~ \"^/v\\\\d{1,2}$\"", "~ ^/v\\d{1,2}$", "", PATTERN_REGEX},
+    {"/", "/", "/", PATTERN_PREFIX, NULL},
+    {"/api", "/api", "/api", PATTERN_PREFIX, NULL},
+    {"= /api", "= /api", "/api", PATTERN_EXACT, NULL},
+    {"/a/{id}", "/a/{id}", "/a/{id}", PATTERN_TEMPLATE, NULL},
+    {"/a/{rest*}", "/a/{rest*}", "/a/{rest*}", PATTERN_TEMPLATE, NULL},
+    {"~ ^/v[12]/", "~ ^/v[12]/", "", PATTERN_REGEX, NULL},
+    {"~ \"^/v\\\\d{1,2}$\"", "~ ^/v\\d{1,2}$", "", PATTERN_REGEX, NULL},
+    {"grpc shop.v1.Users", "grpc shop.v1.Users", "", PATTERN_PREFIX, "/shop.v1.Users/"},
+    {"grpc shop.Users/Get", "grpc shop.Users/Get", "shop.Users/Get", PATTERN_EXACT,
+     "/shop.Users/Get"},
+    {"grpc _U2/_g3", "grpc _U2/_g3", "_U2/_g3", PATTERN_EXACT, "/_U2/_g3"},
+    {"grpc\n  Users", "grpc Users", "", PATTERN_PREFIX, "/Users/"},
+    {"= /grpc", "= /grpc", "/grpc", PATTERN_EXACT, NULL},
 };
 
-START_TEST(a_path_is_a_prefix_an_exact_one_a_template_or_an_expression)
+START_TEST(a_path_is_a_prefix_an_exact_one_a_template_an_expression_or_of_grpc)
 {
     char text[200];
 
@@ -176,6 +183,9 @@ START_TEST(a_path_is_a_prefix_an_exact_one_a_template_or_an_expression)
     ck_assert_int_eq(pattern_kind(r->pattern), paths[_i].kind);
     ck_assert(str_eq(r->text, str_from(paths[_i].text)));
     ck_assert(str_eq(r->template, str_from(paths[_i].template)));
+    ck_assert(r->grpc == (paths[_i].grpc != NULL));
+    if (paths[_i].grpc)
+        ck_assert(str_eq(pattern_text(r->pattern), str_from(paths[_i].grpc)));
     config_unref(c);
 }
 END_TEST
@@ -186,6 +196,9 @@ START_TEST(a_name_takes_the_place_of_the_pattern)
 
     ASSERT_STR(c->inbound.routes[0]->template, "/v");
     ck_assert(c->inbound.routes[0]->named);
+    config_unref(c);
+    c = loaded("inbound { listen :80; route grpc a.B { name \"users of old\"; respond 200; } }");
+    ASSERT_STR(c->inbound.routes[0]->template, "users of old");
     config_unref(c);
 }
 END_TEST
@@ -458,7 +471,7 @@ int main(void)
     tcase_add_test(tc, every_directive_of_a_whole_file_reaches_its_field);
     tcase_add_test(tc, what_is_not_said_has_its_default);
     tcase_add_test(tc, a_route_has_all_that_its_lines_say);
-    tcase_add_loop_test(tc, a_path_is_a_prefix_an_exact_one_a_template_or_an_expression, 0,
+    tcase_add_loop_test(tc, a_path_is_a_prefix_an_exact_one_a_template_an_expression_or_of_grpc, 0,
                         COUNT(paths));
     tcase_add_test(tc, a_name_takes_the_place_of_the_pattern);
     tcase_add_test(tc, routes_inherit_the_timeout_of_their_direction_wherever_it_stands);
