@@ -148,9 +148,11 @@ static const struct directive rows[] = {
          "for 100%", "fault delay 2s jitter 100ms for 10% when header x-test first 5;"),
      .word = "delay", .read = read_fault, ARGS(2, WORDS_ANY), .repeats = true},
     {ROW(CONTEXT_ROUTE, "fault",
-         "abort STATUS [for SHARE] [when header NAME [= VALUE | ~ REGEX | absent]] [first N]",
-         "requests are answered so instead of being forwarded", "for 100%",
-         "fault abort 503 for 1%;"),
+         "abort STATUS | grpc CODE [for SHARE] [when header NAME [= VALUE | ~ REGEX | absent]] "
+         "[first N]",
+         "requests are answered so instead of being forwarded; a call of gRPC gets the code, any "
+         "other request the status, and where the one is said the other goes with it",
+         "for 100%", "fault abort 503 for 1%;"),
      .word = "abort", .read = read_fault, ARGS(2, WORDS_ANY), .repeats = true},
     {ROW(CONTEXT_ROUTE, "fault",
          "reset [for SHARE] [when header NAME [= VALUE | ~ REGEX | absent]] [first N]",

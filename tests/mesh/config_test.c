@@ -17,7 +17,8 @@ static const char everything[] =
     "z;\n"
     "      to original weight 3; to b; to c.shop:80 weight 0; by header x-user; name \"v n\";\n"
     "      fault delay 1500us jitter 2h for 33.333% when header x = \"first 3\" first 9;\n"
-    "      fault abort 404; fault reset for 0%; idle-timeout 90s; timeout 1.5s;\n"
+    "      fault abort 404; fault abort grpc 5 first 7; fault reset for 0%; idle-timeout 90s; "
+    "timeout 1.5s;\n"
     "      set-header request X-A \"$(header x-b) $$(x\"; add-header response b c;\n"
     "      remove-header request Cookie; rewrite \"/a$(path n)\"; rewrite-host $(header x-h);\n"
     "      attribute k \"\"; match method GET; }\n"
@@ -110,6 +111,8 @@ static const struct {
     {"x-forwarded off; ", ""},
     {"route grpc shop.v1.Users", "route /shop.v1.Users/"},
     {"route grpc Users/Get", "route grpc Users"},
+    {"abort grpc 5", "abort grpc ALREADY_EXISTS"},
+    {"abort grpc 5", "abort 404"},
     {"protocol h2", "protocol h1"},
     {"protocol h2; ", ""},
     {"streams 7", "streams 8"},

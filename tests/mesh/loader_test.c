@@ -132,6 +132,7 @@ START_TEST(a_route_has_all_that_its_lines_say)
     ck_assert_uint_eq(r->faults[0].share, 1844674407370955161u);
     ASSERT_STR(r->faults[0].text, "delay 2s jitter 100ms for 10%");
     ck_assert_uint_eq(r->faults[1].status, 503);
+    ck_assert_int_eq(r->faults[1].grpc_status, -1);
     ck_assert_uint_eq(r->faults[1].share, SHARE_ALWAYS);
     ASSERT_STR(r->faults[1].when->value, "1");
     ck_assert_uint_eq(r->faults[1].first, 5);
@@ -148,6 +149,47 @@ START_TEST(a_route_has_all_that_its_lines_say)
     ck_assert_ptr_nonnull(r->rewrite);
     ck_assert_ptr_nonnull(r->rewrite_host);
     ASSERT_STR(r->attributes[0].key, "team");
+    config_unref(c);
+}
+END_TEST
+
+static const struct {
+    const char *said, *text;
+    unsigned status;
+    int grpc_status;
+} aborts[] = {
+    {"grpc UNAVAILABLE", "abort grpc UNAVAILABLE", 503, 14},
+    {"grpc 14 for 5%", "abort grpc UNAVAILABLE for 5%", 503, 14},
+    {"grpc CANCELLED first 2", "abort grpc CANCELLED first 2", 499, 1},
+    {"grpc 16", "abort grpc UNAUTHENTICATED", 401, 16},
+    {"grpc DEADLINE_EXCEEDED when header x", "abort grpc DEADLINE_EXCEEDED when header x", 504, 4},
+    {"503", "abort 503", 503, -1},
+    {"404 for 5%", "abort 404 for 5%", 404, -1},
+};
+
+START_TEST(an_abort_has_a_status_and_perhaps_a_code_of_grpc)
+{
+    char text[200];
+
+    snprintf(text, sizeof(text), "inbound { listen :80; route / { fault abort %s; to a:1; } }",
+             aborts[_i].said);
+    struct config *c = loaded(text);
+    const struct fault *f = &c->inbound.routes[0]->faults[0];
+    ck_assert_int_eq(f->kind, FAULT_ABORT);
+    ck_assert_uint_eq(f->status, aborts[_i].status);
+    ck_assert_int_eq(f->grpc_status, aborts[_i].grpc_status);
+    ck_assert(str_eq(f->text, str_from(aborts[_i].text)));
+    config_unref(c);
+}
+END_TEST
+
+START_TEST(no_other_fault_has_a_code_of_grpc)
+{
+    struct config *c = loaded("inbound { listen :80; route / { fault delay 1s; fault reset;\n"
+                              "to a:1; } }");
+
+    ck_assert_int_eq(c->inbound.routes[0]->faults[0].grpc_status, -1);
+    ck_assert_int_eq(c->inbound.routes[0]->faults[1].grpc_status, -1);
     config_unref(c);
 }
 END_TEST
@@ -471,6 +513,8 @@ int main(void)
     tcase_add_test(tc, every_directive_of_a_whole_file_reaches_its_field);
     tcase_add_test(tc, what_is_not_said_has_its_default);
     tcase_add_test(tc, a_route_has_all_that_its_lines_say);
+    tcase_add_loop_test(tc, an_abort_has_a_status_and_perhaps_a_code_of_grpc, 0, COUNT(aborts));
+    tcase_add_test(tc, no_other_fault_has_a_code_of_grpc);
     tcase_add_loop_test(tc, a_path_is_a_prefix_an_exact_one_a_template_an_expression_or_of_grpc, 0,
                         COUNT(paths));
     tcase_add_test(tc, a_name_takes_the_place_of_the_pattern);
