@@ -103,8 +103,8 @@ struct fault {
     enum fault_kind kind;
     share_t share;
     nsec_t delay, jitter;          /* FAULT_DELAY: delay plus up to jitter */
-    unsigned status;               /* FAULT_ABORT */
-    int grpc_status;               /* FAULT_ABORT: as a gRPC code; -1: what goes with status */
+    unsigned status;               /* FAULT_ABORT: for all but calls of gRPC */
+    int grpc_status;               /* FAULT_ABORT: their code; -1: what goes with status */
     const struct match_rule *when; /* NULL: for all */
     uint64_t first;                /* 0: no bound; else the first N requests only */
     atomic_uint_fast64_t *struck;  /* with first: how many it has struck, all workers together */
@@ -131,8 +131,9 @@ struct route {
     struct str text; /* as it was written: "/api/users/{id}" */
     struct place at;
     struct pattern *pattern;
-    /* http.route and span name: the prefix or template; `name` overrides. Empty for a regular
-     * expression without `name`: then the span is named by the method alone. */
+    /* http.route and span name: the prefix, the template, or SERVICE/METHOD of gRPC; `name`
+     * overrides. Empty without `name` for a regular expression, whose spans are named by the method
+     * alone, and for a whole service of gRPC, whose spans are named by the call itself. */
     struct str template;
     struct match_rule *matches;
     size_t n_matches;

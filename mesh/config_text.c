@@ -192,14 +192,23 @@ static void write_answer(struct writer *w, const struct route *r)
     end(w);
 }
 
-static void write_route(struct writer *w, const struct direction *d, const struct route *r)
+static void write_path(struct writer *w, const struct route *r)
 {
     enum pattern_kind kind = pattern_kind(r->pattern);
 
-    begin(w, "route");
+    if (r->grpc) { /* the names of gRPC need no quotes */
+        buffer_printf(w->out, " %.*s", STR_ARG(r->text));
+        return;
+    }
     if (kind == PATTERN_EXACT || kind == PATTERN_REGEX)
         raw(w, kind == PATTERN_EXACT ? "=" : "~");
     word(w, pattern_text(r->pattern));
+}
+
+static void write_route(struct writer *w, const struct direction *d, const struct route *r)
+{
+    begin(w, "route");
+    write_path(w, r);
     open_block(w);
     for (size_t i = 0; i < r->n_matches; i++) {
         begin(w, "match ");
@@ -266,6 +275,9 @@ static void write_direction(struct writer *w, const struct direction *d)
 
 static void write_cluster(struct writer *w, const struct cluster *c)
 {
+    static const char *const protocols[] = {
+        [PROTOCOL_AUTO] = "auto", [PROTOCOL_H1] = "h1", [PROTOCOL_H2] = "h2"};
+
     begin(w, "cluster");
     word(w, c->name);
     open_block(w);
@@ -278,7 +290,7 @@ static void write_cluster(struct writer *w, const struct cluster *c)
     }
     line(w, "balance",
          c->balance == BALANCE_ROUND_ROBIN ? STR("round-robin") : STR("least-request"));
-    line(w, "protocol", c->protocol == PROTOCOL_AUTO ? STR("auto") : STR("h1"));
+    line(w, "protocol", str_from(protocols[c->protocol]));
     duration_line(w, "connect-timeout", c->connect_timeout, false);
     begin(w, "pool max");
     if (c->pool_max)
@@ -436,6 +448,9 @@ static void write_limits(struct writer *w, const struct limits *l)
     number_line(w, "connections", l->connections, true);
     number_line(w, "requests-per-connection", l->requests_per_connection, true);
     size_line(w, "buffer-bytes", l->buffer_bytes, false);
+    number_line(w, "streams", l->streams, false);
+    size_line(w, "stream-window", l->stream_window, false);
+    size_line(w, "connection-window", l->connection_window, false);
     close_block(w);
 }
 
@@ -447,6 +462,8 @@ static void write_timeouts(struct writer *w, const struct timeouts *t)
     duration_line(w, "idle", t->idle, false);
     duration_line(w, "exchange-idle", t->exchange_idle, true);
     duration_line(w, "tunnel-idle", t->tunnel_idle, true);
+    duration_line(w, "ping", t->ping, true);
+    duration_line(w, "ping-timeout", t->ping_timeout, false);
     duration_line(w, "drain-delay", t->drain_delay, false);
     duration_line(w, "drain", t->drain, false);
     duration_line(w, "flush", t->flush, false);

@@ -16,8 +16,6 @@ static const struct later rows[] = {
 
     {DIRECTIONS, "listen", "tls", NULL},
     {DIRECTIONS, "limits", NULL, "limits at the top level hold for both directions"},
-    {DIRECTIONS | IN(CONTEXT_HOST), "route", "grpc",
-     "a call's path is /package.Service/Method: route = /package.Service/Method"},
     {DIRECTIONS | IN(CONTEXT_ROUTE), "retry", NULL, NULL},
 
     {IN(CONTEXT_ROUTE), "mirror", NULL, NULL},
@@ -31,7 +29,6 @@ static const struct later rows[] = {
     {IN(CONTEXT_ROUTE), "match", "principal", NULL},
     {IN(CONTEXT_ROUTE), "fault", "rate", NULL},
     {IN(CONTEXT_ROUTE), "fault", "until", "first N ends a fault too"},
-    {IN(CONTEXT_ROUTE), "fault", "grpc", "give an HTTP status: fault abort 503"},
 
     {IN(CONTEXT_CLUSTER), "breaker", NULL, "pool max N bounds the connections"},
     {IN(CONTEXT_CLUSTER), "health", NULL, NULL},
@@ -42,7 +39,6 @@ static const struct later rows[] = {
     {IN(CONTEXT_CLUSTER), "balance", "ring-hash",
      "by header NAME in a route keeps a key's cluster"},
     {IN(CONTEXT_CLUSTER), "balance", "random", "least-request draws at random too"},
-    {IN(CONTEXT_CLUSTER), "protocol", "h2", "say auto or h1"},
 
     {IN(CONTEXT_TRACE), "drop", NULL, NULL},
     {IN(CONTEXT_TRACE), "name", NULL, "name in a route says it"},
@@ -60,7 +56,6 @@ static const struct later rows[] = {
     {IN(CONTEXT_SAMPLE), "local-sampled", NULL, "a sidecar's parents are all remote"},
     {IN(CONTEXT_SAMPLE), "local-not-sampled", NULL, "a sidecar's parents are all remote"},
 
-    {IN(CONTEXT_LIMITS), "streams", NULL, NULL},
     {IN(CONTEXT_LIMITS), "memory", NULL, "connections and buffer-bytes bound it"},
     {IN(CONTEXT_TIMEOUTS), "connect", NULL, "connect-timeout in cluster"},
 };

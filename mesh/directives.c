@@ -10,6 +10,8 @@
 #define ROW(context, ...)   .in = context, .shown = {context##_NAME, __VA_ARGS__}
 #define FIELD(type, member) .offset = offsetof(type, member), .size = sizeof(((type *)0)->member)
 #define YEARS               ((uint64_t)SECONDS(1000 * 3600))
+/* What every peer may send before it has heard of another window: RFC 9113 section 6.9.2. */
+enum { WINDOW_MIN = 65535 };
 /* min and max words */
 #define ARGS(least, most) .min_words = (least), .max_words = (most)
 
@@ -86,9 +88,10 @@ static const struct directive rows[] = {
          "host users.shop.local users { route / { to 127.0.0.1:3000; } }"),
      .read = read_host, ARGS(1, WORDS_ANY), .block = BLOCK_MUST, .repeats = true},
     {ROW(CONTEXT_DIRECTION, "route",
-         "/PREFIX | = /PATH | /WITH/{NAME} | /WITH/{NAME*} | ~ REGEX { ... }",
-         "what happens to requests for these paths; in a direction, for every host, after the "
-         "host's own routes",
+         "/PREFIX | = /PATH | /WITH/{NAME} | /WITH/{NAME*} | ~ REGEX | grpc SERVICE | "
+         "grpc SERVICE/METHOD { ... }",
+         "what happens to requests for these paths, or to calls of gRPC; in a direction, for every "
+         "host, after the host's own routes",
          NULL, "route /api/users/{id} { to 127.0.0.1:3000; }"),
      .read = read_route, ARGS(1, 2), .block = BLOCK_MUST, .repeats = true},
     {ROW(CONTEXT_DIRECTION, "timeout", "TIME | none", "the timeout of routes that say none", "none",
@@ -101,9 +104,10 @@ static const struct directive rows[] = {
 
     /* ---- host ---- */
     {ROW(CONTEXT_HOST, "route",
-         "/PREFIX | = /PATH | /WITH/{NAME} | /WITH/{NAME*} | ~ REGEX { ... }",
+         "/PREFIX | = /PATH | /WITH/{NAME} | /WITH/{NAME*} | ~ REGEX | grpc SERVICE | "
+         "grpc SERVICE/METHOD { ... }",
          "as in inbound and outbound, for this host", NULL,
-         "route /api/users/{id} { to 127.0.0.1:3000; }"),
+         "route grpc shop.Users/Get { to 127.0.0.1:3000; }"),
      .read = read_route, ARGS(1, 2), .block = BLOCK_MUST, .repeats = true},
 
     /* ---- route ---- */
@@ -144,9 +148,11 @@ static const struct directive rows[] = {
          "for 100%", "fault delay 2s jitter 100ms for 10% when header x-test first 5;"),
      .word = "delay", .read = read_fault, ARGS(2, WORDS_ANY), .repeats = true},
     {ROW(CONTEXT_ROUTE, "fault",
-         "abort STATUS [for SHARE] [when header NAME [= VALUE | ~ REGEX | absent]] [first N]",
-         "requests are answered so instead of being forwarded", "for 100%",
-         "fault abort 503 for 1%;"),
+         "abort STATUS | grpc CODE [for SHARE] [when header NAME [= VALUE | ~ REGEX | absent]] "
+         "[first N]",
+         "requests are answered so instead of being forwarded; a call of gRPC gets the code, any "
+         "other request the status, and where the one is said the other goes with it",
+         "for 100%", "fault abort 503 for 1%;"),
      .word = "abort", .read = read_fault, ARGS(2, WORDS_ANY), .repeats = true},
     {ROW(CONTEXT_ROUTE, "fault",
          "reset [for SHARE] [when header NAME [= VALUE | ~ REGEX | absent]] [first N]",
@@ -198,8 +204,10 @@ static const struct directive rows[] = {
     {ROW(CONTEXT_CLUSTER, "balance", "round-robin | least-request", "which endpoint gets a request",
          "round-robin", "balance least-request;"),
      .read = read_balance, ARGS(1, 1)},
-    {ROW(CONTEXT_CLUSTER, "protocol", "auto | h1", "what is spoken to the endpoints", "auto",
-         "protocol h1;"),
+    {ROW(CONTEXT_CLUSTER, "protocol", "auto | h1 | h2",
+         "what is spoken to the endpoints; auto is what the client speaks, and HTTP/1.1 to an "
+         "endpoint that turns out not to know HTTP/2",
+         "auto", "protocol h2;"),
      .read = read_protocol, ARGS(1, 1)},
     {ROW(CONTEXT_CLUSTER, "connect-timeout", "TIME", "for a connection to be made", "5s",
          "connect-timeout 1s;"),
@@ -340,6 +348,20 @@ static const struct directive rows[] = {
          "held for one side of an exchange before its reading pauses", "64k", "buffer-bytes 128k;"),
      .read = read_size_field,
      .field = {FIELD(struct limits, buffer_bytes), 4 << 10, 64 << 20, false}, ARGS(1, 1)},
+    {ROW(CONTEXT_LIMITS, "streams", "N", "open at once on one HTTP/2 connection of a client", "128",
+         "streams 1000;"),
+     .read = read_number_field, .field = {FIELD(struct limits, streams), 1, 1000000, false},
+     ARGS(1, 1)},
+    {ROW(CONTEXT_LIMITS, "stream-window", "SIZE",
+         "bytes a peer may send on one HTTP/2 stream before they are taken from there", "256k",
+         "stream-window 1m;"),
+     .read = read_size_field,
+     .field = {FIELD(struct limits, stream_window), WINDOW_MIN, 16 << 20, false}, ARGS(1, 1)},
+    {ROW(CONTEXT_LIMITS, "connection-window", "SIZE",
+         "bytes a peer may send on all streams of an HTTP/2 connection together", "1m",
+         "connection-window 4m;"),
+     .read = read_size_field,
+     .field = {FIELD(struct limits, connection_window), 64 << 10, 1 << 30, false}, ARGS(1, 1)},
 
     /* ---- timeouts ---- */
     {ROW(CONTEXT_TIMEOUTS, "header", "TIME", "for a whole request head; then 408", "10s",
@@ -357,6 +379,16 @@ static const struct directive rows[] = {
     {ROW(CONTEXT_TIMEOUTS, "tunnel-idle", "TIME | none", "between bytes of what is not HTTP",
          "none", "tunnel-idle 1h;"),
      .read = read_duration_field, .field = {FIELD(struct timeouts, tunnel_idle), 1, YEARS, true},
+     ARGS(1, 1)},
+    {ROW(CONTEXT_TIMEOUTS, "ping", "TIME | none",
+         "an HTTP/2 connection with open streams on which nothing came for so long is asked with a "
+         "PING; servers of gRPC take more than one in 5 minutes for abuse",
+         "6m", "ping 10m;"),
+     .read = read_duration_field, .field = {FIELD(struct timeouts, ping), 1, YEARS, true},
+     ARGS(1, 1)},
+    {ROW(CONTEXT_TIMEOUTS, "ping-timeout", "TIME",
+         "for the answer to a PING; then the connection is lost", "20s", "ping-timeout 5s;"),
+     .read = read_duration_field, .field = {FIELD(struct timeouts, ping_timeout), 1, YEARS, false},
      ARGS(1, 1)},
     {ROW(CONTEXT_TIMEOUTS, "drain-delay", "TIME",
          "from SIGTERM, which ends readiness, to the close of the listeners", "1s",

@@ -1,5 +1,6 @@
 #include "mesh/explain.h"
 
+#include "base/grpc_status.h"
 #include "mesh/explain_text.h"
 #include "mesh/fault.h"
 #include "mesh/route.h"
@@ -59,6 +60,8 @@ static void explain_passed(struct route *const *routes, size_t n, const struct r
         text_place(out, routes[i]->at);
         if (!pattern_match(routes[i]->pattern, r->path, NULL)) {
             buffer_printf(out, ": the path does not fit\n");
+        } else if (routes[i]->grpc && !r->grpc) {
+            buffer_printf(out, ": not a call of gRPC\n");
         } else if (!match_rules_hold(routes[i], r, &failed)) {
             buffer_printf(out, ": match %.*s does not hold: ", STR_ARG(failed->text));
             text_why_not(out, failed, r);
@@ -78,7 +81,8 @@ static void explain_route(const struct direction *d, const struct route_choice *
     if (!choice->host && d->n_hosts)
         buffer_printf(out, ", for every host");
     if (route->template.n == 0)
-        buffer_printf(out, "; its spans are named by the method alone");
+        buffer_printf(out, "; its spans are named by the %s",
+                      route->grpc ? "call itself" : "method alone");
     else if (!str_eq(route->template, route->text))
         buffer_printf(out, "; its spans are named %.*s", STR_ARG(route->template));
     buffer_add_char(out, '\n');
@@ -324,15 +328,26 @@ static void explain_timeouts(const struct config *c, const struct route *route, 
 
 /* ---- the answer, in one line ---- */
 
+static void explain_abort(const struct fault *f, const struct request *r, struct buffer *out)
+{
+    if (f->kind == FAULT_RESET) {
+        buffer_printf(out, "the connection is reset, by a fault");
+    } else if (r->grpc) {
+        unsigned code =
+            f->grpc_status >= 0 ? (unsigned)f->grpc_status : grpc_status_of_http(f->status);
+        buffer_printf(out, "grpc-status %u, %s, by a fault", code, grpc_status_name(code));
+    } else {
+        buffer_printf(out, "status %u, by a fault", f->status);
+    }
+}
+
 static void explain_end(const struct route_choice *choice, const struct request *r,
                         const struct fault_decision *faults, struct buffer *out)
 {
     const struct route *route = choice->route;
 
-    if (faults->aborted && faults->aborted->kind == FAULT_RESET) {
-        buffer_printf(out, "the connection is reset, by a fault");
-    } else if (faults->aborted) {
-        buffer_printf(out, "status %u, by a fault", faults->aborted->status);
+    if (faults->aborted) {
+        explain_abort(faults->aborted, r, out);
     } else if (route->action == ACTION_RESPOND) {
         buffer_printf(out, "status %u, from the sidecar", route->status);
         if (route->body) {
@@ -363,7 +378,8 @@ static void explain_answer(const struct config *c, const struct direction *d,
     explain_changes(choice, r, out);
     text_label(out, "so it is");
     if (route->timeout && faults.delay >= route->timeout) {
-        buffer_printf(out, "delayed, and status 504 after ");
+        buffer_printf(out, r->grpc ? "delayed, and grpc-status 4, DEADLINE_EXCEEDED, after "
+                                   : "delayed, and status 504 after ");
         text_duration(out, route->timeout);
         buffer_printf(out, ", its timeout\n");
         return;

@@ -123,12 +123,13 @@ void read_balance(struct loader *ld, const struct directive *row, const struct s
 void read_protocol(struct loader *ld, const struct directive *row, const struct statement *s,
                    struct block *in)
 {
-    static const char *const choices[] = {"auto", "h1", NULL};
+    static const char *const choices[] = {
+        [PROTOCOL_AUTO] = "auto", [PROTOCOL_H1] = "h1", [PROTOCOL_H2] = "h2", NULL};
     struct words w = words_of(row, s);
     size_t index;
 
     if (word_choice(ld, &w, words_next(&w), choices, &index))
-        ((struct cluster *)in->target)->protocol = index == 0 ? PROTOCOL_AUTO : PROTOCOL_H1;
+        ((struct cluster *)in->target)->protocol = (enum cluster_protocol)index;
 }
 
 /* "N", or "none" where that is a value. */

@@ -1,6 +1,7 @@
 /*
  * fault delay, abort and reset, with their options in any order.
  */
+#include "base/grpc_status.h"
 #include "mesh/fault.h"
 #include "mesh/loader.h"
 
@@ -56,26 +57,89 @@ static bool take_option(struct loader *ld, struct words *w, const struct word *w
     return take_share(ld, w, &d->fault.share, NULL);
 }
 
-/* What stands before the options: the time, or the status. */
-static bool take_kind(struct loader *ld, struct words *w, struct fault *f)
+static bool is_all_digits(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return false;
+    return s.n > 0;
+}
+
+/* Names in small letters and with hyphens are as near as misspelt ones. */
+static bool unknown_code(struct loader *ld, const struct word *word)
+{
+    char *upper = must(arena_alloc(ld->scratch, word->text.n + 1)), shown[80];
+    struct nearest near;
+
+    for (size_t i = 0; i < word->text.n; i++) {
+        char c = word->text.p[i];
+        upper[i] = c == '-' ? '_' : c >= 'a' && c <= 'z' ? (char)(c & ~0x20) : c;
+    }
+    nearest_init(&near, str_of(upper, word->text.n));
+    for (unsigned code = 1; code <= GRPC_STATUS_MAX; code++)
+        nearest_try(&near, str_from(grpc_status_name(code)));
+    value_shown(word->text, shown);
+    if (near.best.n)
+        return wrongf(ld, word, "\"%s\" is not a code of gRPC; did you mean \"%.*s\"?", shown,
+                      STR_ARG(near.best));
+    return wrongf(ld, word, "\"%s\" is not a code of gRPC, as UNAVAILABLE or 14 are", shown);
+}
+
+/* The name of a code, or its number; not OK, which aborts nothing. */
+static bool take_code(struct loader *ld, struct words *w, struct fault *f)
+{
+    const struct word *word = words_next(w);
+    unsigned code = GRPC_OK;
+    struct error err = {0};
+    uint64_t number;
+
+    if (!word)
+        return incomplete(ld, w);
+    if (is_all_digits(word->text)) {
+        if (!value_number(word->text, 0, GRPC_STATUS_MAX, &number, &err))
+            return wrongf(ld, word, "the codes of gRPC are 1 to %u", (unsigned)GRPC_STATUS_MAX);
+        code = (unsigned)number;
+    } else if (!grpc_status_named(word->text, &code)) {
+        return unknown_code(ld, word);
+    }
+    if (code == GRPC_OK)
+        return wrongf(ld, word, "OK is no failure: nothing would be aborted");
+    f->grpc_status = (int)code;
+    f->status = grpc_status_to_http(code);
+    return true;
+}
+
+static bool take_status(struct loader *ld, struct words *w, struct fault *f)
 {
     const struct word *word = w->i < w->s->n_args ? &w->s->args[w->i] : NULL;
     uint64_t status;
+    unsigned code;
+
+    if (words_take(w, "grpc"))
+        return take_code(ld, w, f);
+    if (word && grpc_status_named(word->text, &code))
+        return wrongf(ld, word, "%s is a code of gRPC; say grpc %s", grpc_status_name(code),
+                      grpc_status_name(code));
+    if (!take_number(ld, w, 200, 599, &status))
+        return false;
+    f->status = (unsigned)status;
+    return true;
+}
+
+/* What stands before the options: the time, the status or the code. */
+static bool take_kind(struct loader *ld, struct words *w, struct fault *f)
+{
+    const struct word *first = w->i < w->s->n_args ? &w->s->args[w->i] : NULL;
 
     switch (w->row->word[0]) {
     case 'd':
         f->kind = FAULT_DELAY;
         if (!take_duration(ld, w, &f->delay))
             return false;
-        return f->delay > 0 || wrongf(ld, word, "a delay of 0 is none");
+        return f->delay > 0 || wrongf(ld, first, "a delay of 0 is none");
     case 'a':
         f->kind = FAULT_ABORT;
-        if (word_is(word, "grpc"))
-            return unknown_word(ld, w, word, options);
-        if (!take_number(ld, w, 200, 599, &status))
-            return false;
-        f->status = (unsigned)status;
-        return true;
+        return take_status(ld, w, f);
     default:
         f->kind = FAULT_RESET;
         return true;
@@ -91,6 +155,8 @@ static struct str fault_text(struct loader *ld, const struct draft *d)
     if (f->kind == FAULT_DELAY) {
         buffer_add_str(&b, STR("delay "));
         value_write_duration(f->delay, &b);
+    } else if (f->kind == FAULT_ABORT && f->grpc_status >= 0) {
+        buffer_printf(&b, "abort grpc %s", grpc_status_name((unsigned)f->grpc_status));
     } else if (f->kind == FAULT_ABORT) {
         buffer_printf(&b, "abort %u", f->status);
     } else {
@@ -116,7 +182,7 @@ void read_fault(struct loader *ld, const struct directive *row, const struct sta
 {
     struct words w = words_of(row, s);
     struct route *r = in->target;
-    struct draft d = {.fault = {.share = SHARE_ALWAYS, .at = s->name.at}};
+    struct draft d = {.fault = {.share = SHARE_ALWAYS, .grpc_status = -1, .at = s->name.at}};
     const struct word *option;
 
     if (!take_kind(ld, &w, &d.fault))

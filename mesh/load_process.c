@@ -46,6 +46,25 @@ void read_attribute_of_service(struct loader *ld, const struct directive *row,
 
 /* ---- limits, timeouts ---- */
 
+/* A size that lies within another one cannot be more than it. */
+static void check_part(struct loader *ld, const struct block *b, const char *part,
+                       size_t part_bytes, const char *whole, size_t whole_bytes, const char *why)
+{
+    struct buffer text;
+
+    if (part_bytes <= whole_bytes)
+        return;
+    buffer_init(&text, 0);
+    buffer_printf(&text, "%s (", part);
+    value_write_size(part_bytes, &text);
+    buffer_printf(&text, ") is more than %s (", whole);
+    value_write_size(whole_bytes, &text);
+    buffer_printf(&text, "), which %s", why);
+    report_at(ld->report, block_first(b, block_has(b, part) ? part : whole), "%.*s",
+              STR_ARG(buffer_str(&text)));
+    buffer_release(&text);
+}
+
 void read_limits(struct loader *ld, const struct directive *row, const struct statement *s,
                  struct block *in)
 {
@@ -54,11 +73,10 @@ void read_limits(struct loader *ld, const struct directive *row, const struct st
 
     block_init(&b, CONTEXT_LIMITS_NAME, IN(CONTEXT_LIMITS), limits);
     load_block(ld, &b, s->block);
-    if (limits->url_bytes > limits->header_bytes)
-        report_at(ld->report,
-                  block_first(&b, block_has(&b, "url-bytes") ? "url-bytes" : "header-bytes"),
-                  "url-bytes (%zuk) is more than header-bytes (%zuk), which counts the URL too",
-                  limits->url_bytes >> 10, limits->header_bytes >> 10);
+    check_part(ld, &b, "url-bytes", limits->url_bytes, "header-bytes", limits->header_bytes,
+               "counts the URL too");
+    check_part(ld, &b, "stream-window", limits->stream_window, "connection-window",
+               limits->connection_window, "all streams share");
 }
 
 void read_timeouts(struct loader *ld, const struct directive *row, const struct statement *s,

@@ -1,87 +1,11 @@
 /*
- * route: its path, its targets, and what decides between them.
+ * route: what it does, its targets, and what decides between them.
  */
 #include "mesh/loader.h"
 #include "mesh/route.h"
 #include "mesh/split.h"
 
 enum { WEIGHT_MAX = 1000000 };
-
-/* ---- the path ---- */
-
-/* What the words after `route` say: kind and text. NULL: it has been reported. */
-static const struct word *take_path(struct loader *ld, struct words *w, enum pattern_kind *kind)
-{
-    const struct word *first = words_next(w);
-    bool exact = word_is(first, "="), regex = word_is(first, "~");
-    const struct word *path = exact || regex ? words_next(w) : first;
-    static const char *const none[] = {"=", "~", NULL};
-
-    if (!path) {
-        incomplete(ld, w);
-        return NULL;
-    }
-    if (!exact && !regex && word_is(path, "grpc")) {
-        unknown_word(ld, w, path, none);
-        return NULL;
-    }
-    *kind = exact   ? PATTERN_EXACT
-            : regex ? PATTERN_REGEX
-            : memchr(path->text.p ? path->text.p : "", '{', path->text.n) ? PATTERN_TEMPLATE
-                                                                          : PATTERN_PREFIX;
-    return words_end(ld, w) ? path : NULL;
-}
-
-static bool check_path(struct loader *ld, const struct word *path, enum pattern_kind kind)
-{
-    char shown[80];
-
-    value_shown(path->text, shown);
-    if (kind == PATTERN_REGEX)
-        return path->text.n > 0 || wrongf(ld, path, "the regular expression is empty");
-    if (path->text.n == 0 || path->text.p[0] != '/')
-        return wrongf(ld, path, "a path begins with /: \"%s\" does not", shown);
-    if (memchr(path->text.p, '?', path->text.n))
-        return wrongf(ld, path, "a path has no query; say match query NAME = VALUE");
-    if (!value_is_text(path->text) || memchr(path->text.p, ' ', path->text.n))
-        return wrongf(ld, path, "\"%s\" has characters that no path has", shown);
-    return true;
-}
-
-static struct pattern *new_pattern(struct loader *ld, const struct word *path,
-                                   enum pattern_kind kind)
-{
-    struct config *c = ld->config;
-    struct error err = {0};
-    struct pattern *p;
-
-    if (!check_path(ld, path, kind))
-        return NULL;
-    p = pattern_new(ld->arena, kind, keep(ld, path->text), &err);
-    if (!p) {
-        wrong(ld, path, &err);
-        return NULL;
-    }
-    c->patterns = array_room(ld->arena, c->patterns, c->n_patterns, sizeof(struct pattern *));
-    c->patterns[c->n_patterns++] = p;
-    return p;
-}
-
-static void read_path(struct loader *ld, const struct directive *row, const struct statement *s,
-                      struct route *r)
-{
-    struct words w = words_of(row, s);
-    enum pattern_kind kind;
-    const struct word *path = take_path(ld, &w, &kind);
-
-    if (!path || !(r->pattern = new_pattern(ld, path, kind)))
-        return;
-    r->template = pattern_template(r->pattern);
-    r->text = kind == PATTERN_EXACT || kind == PATTERN_REGEX
-                  ? must_str(arena_printf(ld->arena, "%s %.*s", kind == PATTERN_EXACT ? "=" : "~",
-                                          STR_ARG(path->text)))
-                  : pattern_text(r->pattern);
-}
 
 /* ---- what it does ---- */
 

@@ -107,6 +107,10 @@ const char *place_shown(struct loader *ld, struct place from, struct place at);
 /* ---- pieces of one noun that another needs ---- */
 
 struct cluster *cluster_new(struct loader *ld, struct str name, struct place at);
+/* The words behind `route` into pattern, text, template and grpc; pattern stays NULL where they are
+ * wrong. */
+void read_path(struct loader *ld, const struct directive *row, const struct statement *s,
+               struct route *r);
 struct template *read_template(struct loader *ld, const struct word *word);
 void check_unreachable(struct loader *ld, struct route *const *routes, size_t n);
 

@@ -1,4 +1,4 @@
-/* The `match` lines of a route. */
+/* The `match` lines of a route, and that it takes calls of gRPC alone. */
 #include "mesh/route.h"
 
 /* ---- query ---- */
@@ -158,6 +158,8 @@ bool match_rule_holds(const struct match_rule *m, const struct request *r)
 bool match_rules_hold(const struct route *route, const struct request *r,
                       const struct match_rule **failed)
 {
+    if (route->grpc && !r->grpc)
+        return false;
     for (size_t i = 0; i < route->n_matches; i++) {
         if (!match_rule_holds(&route->matches[i], r)) {
             if (failed)

@@ -14,9 +14,20 @@ struct request {
     struct str path;      /* without the query */
     struct str query;     /* without '?'; p NULL: there was no '?' */
     const struct headers *headers;
-    bool grpc;                /* a call of gRPC, by its content-type */
+    bool grpc;                /* a call of gRPC, see is_grpc_content_type() */
     struct trace_id trace_id; /* of the context that is sent on */
     struct address source;    /* the peer */
 };
+
+/* Whether a message of this content-type is of gRPC: application/grpc, perhaps with "+proto" or
+ * parameters; not grpc-web, which only begins alike (grpc/grpc doc/PROTOCOL-HTTP2.md). Case does
+ * not matter (RFC 9110 section 8.3.1). */
+static inline bool is_grpc_content_type(struct str value)
+{
+    static const struct str type = STR_INIT("application/grpc");
+
+    return str_eq_nocase(str_slice(value, 0, type.n), type) &&
+           (value.n == type.n || value.p[type.n] == '+' || value.p[type.n] == ';');
+}
 
 #endif

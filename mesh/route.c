@@ -28,7 +28,7 @@ bool route_find(const struct direction *d, const struct request *r, struct route
 
 bool route_covers(const struct route *earlier, const struct route *later)
 {
-    if (!pattern_covers(earlier->pattern, later->pattern))
+    if (!pattern_covers(earlier->pattern, later->pattern) || (earlier->grpc && !later->grpc))
         return false;
     for (size_t i = 0; i < earlier->n_matches; i++) {
         size_t j = 0;

@@ -53,8 +53,8 @@ const struct route *route_find_in_turn(struct route *const *routes, size_t n,
  */
 enum { MATCH_QUERY_BYTES_MAX = 8192 };
 bool match_rule_holds(const struct match_rule *m, const struct request *r);
-/* Whether all `match` lines of the route hold; if not, *failed (may be NULL) is the first that does
- * not. */
+/* Whether the route's conditions hold, its path aside: that it is a call of gRPC, for a route of
+ * gRPC, and all `match` lines; where one of these does not, *failed (may be NULL) is the first. */
 bool match_rules_hold(const struct route *route, const struct request *r,
                       const struct match_rule **failed);
 /* True when a request that fulfils given fulfils wanted too; never wrongly. */

@@ -110,13 +110,15 @@ static int read_options(struct question *q, int argc, char **argv)
     return 0;
 }
 
-/* A Host or traceparent among the headers counts as it would in a request. */
+/* A Host, traceparent or content-type among the headers counts as it would in a request. */
 static void complete(struct question *q)
 {
     struct random random;
     const struct header *host = headers_find(&q->headers, HEADER_HOST);
     const struct header *parent = headers_find(&q->headers, HEADER_TRACEPARENT);
+    const struct header *type = headers_find(&q->headers, HEADER_CONTENT_TYPE);
 
+    q->request.grpc = type && is_grpc_content_type(type->value);
     if (host)
         q->request.authority = host->value;
     if (!q->said_trace && parent)

@@ -5,7 +5,7 @@
  *   [inbound] METHOD URL [header: value]... [source IP] -> ROUTE, TARGET[, FAULT]...
  *
  * TARGET is a cluster, "respond 200" or "redirect 301 URL"; FAULT is "delay 2s",
- * "abort 503" or "reset". What no route takes is "none". Runs in cases/.
+ * "abort 503", "abort 503 grpc 14" or "reset". What no route takes is "none". Runs in cases/.
  */
 #include <glob.h>
 
@@ -42,6 +42,8 @@ static void write_faults(const struct route *route, const struct request *r, str
         buffer_printf(out, ", reset");
     else if (d.aborted)
         buffer_printf(out, ", abort %u", d.aborted->status);
+    if (d.aborted && d.aborted->grpc_status >= 0)
+        buffer_printf(out, " grpc %d", d.aborted->grpc_status);
 }
 
 static void write_outcome(const struct config *c, struct str line, struct buffer *out)

@@ -17,20 +17,24 @@ static const char everything[] =
     "z;\n"
     "      to original weight 3; to b; to c.shop:80 weight 0; by header x-user; name \"v n\";\n"
     "      fault delay 1500us jitter 2h for 33.333% when header x = \"first 3\" first 9;\n"
-    "      fault abort 404; fault reset for 0%; idle-timeout 90s; timeout 1.5s;\n"
+    "      fault abort 404; fault abort grpc 5 first 7; fault reset for 0%; idle-timeout 90s; "
+    "timeout 1.5s;\n"
     "      set-header request X-A \"$(header x-b) $$(x\"; add-header response b c;\n"
     "      remove-header request Cookie; rewrite \"/a$(path n)\"; rewrite-host $(header x-h);\n"
     "      attribute k \"\"; match method GET; }\n"
+    "    route grpc shop.v1.Users { to b; } route grpc Users/Get { name g; to b; }\n"
     "    route = /{n} { redirect 302 \"/$(query a)\"; } } }\n"
     "cluster b { endpoint b.shop:80 weight 7; endpoint unix:/run/b; balance least-request;\n"
-    "  protocol h1; connect-timeout 250ms; pool max 3 idle 1s idle-max 0 requests 9; }\n"
+    "  protocol h2; connect-timeout 250ms; pool max 3 idle 1s idle-max 0 requests 9; }\n"
     "trace { export otlp grpcs://collector { compression gzip; header authorization \"Bearer 1\";\n"
     "  timeout 2s; ca ca.pem; certificate a.pem; key a.key; } export console pretty;\n"
     "  export memory 5; sample parent { root ratio 0.125%; remote-sampled never; "
     "}\n"
     "  propagate baggage tracecontext; batch { queue 99; } redact query a b;\n"
     "  capture request header x; capture response header y z; }\n"
-    "limits { body-bytes 1g; connections none; } timeouts { drain-delay 0s; exchange-idle 1h; }\n"
+    "limits { body-bytes 1g; connections none; streams 7; stream-window 65535;\n"
+    "  connection-window 1g; }\n"
+    "timeouts { drain-delay 0s; exchange-idle 1h; ping none; ping-timeout 1500ms; }\n"
     "workers 4; admin off; log level warn; log format json;\n";
 
 /* The text with nothing masked. */
@@ -105,6 +109,17 @@ static const struct {
     {"admin off", "admin 127.0.0.1:15000"},
     {"redact query a b", "redact query b a"},
     {"x-forwarded off; ", ""},
+    {"route grpc shop.v1.Users", "route /shop.v1.Users/"},
+    {"route grpc Users/Get", "route grpc Users"},
+    {"abort grpc 5", "abort grpc ALREADY_EXISTS"},
+    {"abort grpc 5", "abort 404"},
+    {"protocol h2", "protocol h1"},
+    {"protocol h2; ", ""},
+    {"streams 7", "streams 8"},
+    {"stream-window 65535", "stream-window 64k"},
+    {"connection-window 1g", "connection-window 64k"},
+    {"ping none", "ping 6m"},
+    {"ping-timeout 1500ms", "ping-timeout 20s"},
 };
 
 START_TEST(a_change_of_meaning_changes_the_hash)

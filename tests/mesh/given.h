@@ -61,6 +61,8 @@ static inline struct request given_request(const char *method, const char *url, 
                                    str_trim_ows(str_slice(line, colon + 1, line.n))))
             abort();
     }
+    const struct header *type = headers_find(headers, HEADER_CONTENT_TYPE);
+    r.grpc = type && is_grpc_content_type(type->value);
     return r;
 }
 

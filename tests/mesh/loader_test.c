@@ -10,9 +10,10 @@ START_TEST(every_directive_of_a_whole_file_reaches_its_field)
         "  unmatched reject; timeout 30s; route / { to 127.0.0.1:3000; } }\n"
         "outbound { listen 127.0.0.1:15001 forward-proxy; route / { to original; } }\n"
         "limits { header-bytes 32k; headers 50; url-bytes 8k; body-bytes 10m; connections 100;\n"
-        "  requests-per-connection 7; buffer-bytes 128k; }\n"
+        "  requests-per-connection 7; buffer-bytes 128k; streams 9; stream-window 512k;\n"
+        "  connection-window 2m; }\n"
         "timeouts { header 1s; idle 2s; exchange-idle 3s; tunnel-idle 4s; drain-delay 5s;\n"
-        "  drain 6s; flush 7s; }\n"
+        "  drain 6s; flush 7s; ping 8s; ping-timeout 9s; }\n"
         "workers 3; admin 127.0.0.1:9901; log level debug; log format json;\n");
 
     ASSERT_STR(c->service.name, "checkout");
@@ -41,6 +42,9 @@ START_TEST(every_directive_of_a_whole_file_reaches_its_field)
     ck_assert_uint_eq(c->limits.connections, 100);
     ck_assert_uint_eq(c->limits.requests_per_connection, 7);
     ck_assert_uint_eq(c->limits.buffer_bytes, 128 << 10);
+    ck_assert_uint_eq(c->limits.streams, 9);
+    ck_assert_uint_eq(c->limits.stream_window, 512 << 10);
+    ck_assert_uint_eq(c->limits.connection_window, 2 << 20);
     ck_assert_int_eq(c->timeouts.header, SECONDS(1));
     ck_assert_int_eq(c->timeouts.idle, SECONDS(2));
     ck_assert_int_eq(c->timeouts.exchange_idle, SECONDS(3));
@@ -48,6 +52,8 @@ START_TEST(every_directive_of_a_whole_file_reaches_its_field)
     ck_assert_int_eq(c->timeouts.drain_delay, SECONDS(5));
     ck_assert_int_eq(c->timeouts.drain, SECONDS(6));
     ck_assert_int_eq(c->timeouts.flush, SECONDS(7));
+    ck_assert_int_eq(c->timeouts.ping, SECONDS(8));
+    ck_assert_int_eq(c->timeouts.ping_timeout, SECONDS(9));
     ck_assert_uint_eq(c->workers, 3);
     ck_assert(c->admin.on && c->admin.location.address.port == 9901);
     ck_assert_int_eq(c->log_level, LOG_DEBUG);
@@ -126,6 +132,7 @@ START_TEST(a_route_has_all_that_its_lines_say)
     ck_assert_uint_eq(r->faults[0].share, 1844674407370955161u);
     ASSERT_STR(r->faults[0].text, "delay 2s jitter 100ms for 10%");
     ck_assert_uint_eq(r->faults[1].status, 503);
+    ck_assert_int_eq(r->faults[1].grpc_status, -1);
     ck_assert_uint_eq(r->faults[1].share, SHARE_ALWAYS);
     ASSERT_STR(r->faults[1].when->value, "1");
     ck_assert_uint_eq(r->faults[1].first, 5);
@@ -147,19 +154,67 @@ START_TEST(a_route_has_all_that_its_lines_say)
 END_TEST
 
 static const struct {
-    const char *words, *text, *template;
-    enum pattern_kind kind;
-} paths[] = {
-    {"/", "/", "/", PATTERN_PREFIX},
-    {"/api", "/api", "/api", PATTERN_PREFIX},
-    {"= /api", "= /api", "/api", PATTERN_EXACT},
-    {"/a/{id}", "/a/{id}", "/a/{id}", PATTERN_TEMPLATE},
-    {"/a/{rest*}", "/a/{rest*}", "/a/{rest*}", PATTERN_TEMPLATE},
-    {"~ ^/v[12]/", "~ ^/v[12]/", "", PATTERN_REGEX},
-    {"~ \"^/v\\\\d{1,2}$\"", "~ ^/v\\d{1,2}$", "", PATTERN_REGEX},
+    const char *said, *text;
+    unsigned status;
+    int grpc_status;
+} aborts[] = {
+    {"grpc UNAVAILABLE", "abort grpc UNAVAILABLE", 503, 14},
+    {"grpc 14 for 5%", "abort grpc UNAVAILABLE for 5%", 503, 14},
+    {"grpc CANCELLED first 2", "abort grpc CANCELLED first 2", 499, 1},
+    {"grpc 16", "abort grpc UNAUTHENTICATED", 401, 16},
+    {"grpc DEADLINE_EXCEEDED when header x", "abort grpc DEADLINE_EXCEEDED when header x", 504, 4},
+    {"503", "abort 503", 503, -1},
+    {"404 for 5%", "abort 404 for 5%", 404, -1},
 };
 
-START_TEST(a_path_is_a_prefix_an_exact_one_a_template_or_an_expression)
+START_TEST(an_abort_has_a_status_and_perhaps_a_code_of_grpc)
+{
+    char text[200];
+
+    snprintf(text, sizeof(text), "inbound { listen :80; route / { fault abort %s; to a:1; } }",
+             aborts[_i].said);
+    struct config *c = loaded(text);
+    const struct fault *f = &c->inbound.routes[0]->faults[0];
+    ck_assert_int_eq(f->kind, FAULT_ABORT);
+    ck_assert_uint_eq(f->status, aborts[_i].status);
+    ck_assert_int_eq(f->grpc_status, aborts[_i].grpc_status);
+    ck_assert(str_eq(f->text, str_from(aborts[_i].text)));
+    config_unref(c);
+}
+END_TEST
+
+START_TEST(no_other_fault_has_a_code_of_grpc)
+{
+    struct config *c = loaded("inbound { listen :80; route / { fault delay 1s; fault reset;\n"
+                              "to a:1; } }");
+
+    ck_assert_int_eq(c->inbound.routes[0]->faults[0].grpc_status, -1);
+    ck_assert_int_eq(c->inbound.routes[0]->faults[1].grpc_status, -1);
+    config_unref(c);
+}
+END_TEST
+
+static const struct {
+    const char *words, *text, *template;
+    enum pattern_kind kind;
+    const char *grpc; /* its pattern; NULL: not of gRPC */
+} paths[] = {
+    {"/", "/", "/", PATTERN_PREFIX, NULL},
+    {"/api", "/api", "/api", PATTERN_PREFIX, NULL},
+    {"= /api", "= /api", "/api", PATTERN_EXACT, NULL},
+    {"/a/{id}", "/a/{id}", "/a/{id}", PATTERN_TEMPLATE, NULL},
+    {"/a/{rest*}", "/a/{rest*}", "/a/{rest*}", PATTERN_TEMPLATE, NULL},
+    {"~ ^/v[12]/", "~ ^/v[12]/", "", PATTERN_REGEX, NULL},
+    {"~ \"^/v\\\\d{1,2}$\"", "~ ^/v\\d{1,2}$", "", PATTERN_REGEX, NULL},
+    {"grpc shop.v1.Users", "grpc shop.v1.Users", "", PATTERN_PREFIX, "/shop.v1.Users/"},
+    {"grpc shop.Users/Get", "grpc shop.Users/Get", "shop.Users/Get", PATTERN_EXACT,
+     "/shop.Users/Get"},
+    {"grpc _U2/_g3", "grpc _U2/_g3", "_U2/_g3", PATTERN_EXACT, "/_U2/_g3"},
+    {"grpc\n  Users", "grpc Users", "", PATTERN_PREFIX, "/Users/"},
+    {"= /grpc", "= /grpc", "/grpc", PATTERN_EXACT, NULL},
+};
+
+START_TEST(a_path_is_a_prefix_an_exact_one_a_template_an_expression_or_of_grpc)
 {
     char text[200];
 
@@ -170,6 +225,9 @@ START_TEST(a_path_is_a_prefix_an_exact_one_a_template_or_an_expression)
     ck_assert_int_eq(pattern_kind(r->pattern), paths[_i].kind);
     ck_assert(str_eq(r->text, str_from(paths[_i].text)));
     ck_assert(str_eq(r->template, str_from(paths[_i].template)));
+    ck_assert(r->grpc == (paths[_i].grpc != NULL));
+    if (paths[_i].grpc)
+        ck_assert(str_eq(pattern_text(r->pattern), str_from(paths[_i].grpc)));
     config_unref(c);
 }
 END_TEST
@@ -180,6 +238,9 @@ START_TEST(a_name_takes_the_place_of_the_pattern)
 
     ASSERT_STR(c->inbound.routes[0]->template, "/v");
     ck_assert(c->inbound.routes[0]->named);
+    config_unref(c);
+    c = loaded("inbound { listen :80; route grpc a.B { name \"users of old\"; respond 200; } }");
+    ASSERT_STR(c->inbound.routes[0]->template, "users of old");
     config_unref(c);
 }
 END_TEST
@@ -290,8 +351,9 @@ START_TEST(a_cluster_has_endpoints_a_balance_and_a_pool)
         "inbound { listen :80; }\n"
         "cluster a { endpoint a.shop:80 weight 3; endpoint [::1]:81; balance least-request;\n"
         "  protocol h1; connect-timeout 1s; pool max 10 idle 20s idle-max 5 requests 100; }\n"
-        "cluster b { endpoint unix:/run/b.sock; pool requests 7; }");
-    const struct cluster *a = c->clusters[0], *b = c->clusters[1];
+        "cluster b { endpoint unix:/run/b.sock; pool requests 7; protocol h2; }\n"
+        "cluster d { endpoint d.shop:80; }");
+    const struct cluster *a = c->clusters[0], *b = c->clusters[1], *d = c->clusters[2];
 
     ck_assert_uint_eq(a->n_endpoints, 2);
     ck_assert_uint_eq(a->endpoints[0].weight, 3);
@@ -306,6 +368,8 @@ START_TEST(a_cluster_has_endpoints_a_balance_and_a_pool)
     ck_assert_uint_eq(a->pool_idle_max, 5);
     ck_assert_uint_eq(a->pool_requests, 100);
     ck_assert_int_eq(b->balance, BALANCE_ROUND_ROBIN);
+    ck_assert_int_eq(b->protocol, PROTOCOL_H2);
+    ck_assert_int_eq(d->protocol, PROTOCOL_AUTO);
     ck_assert_uint_eq(b->pool_max, 0);
     ck_assert_uint_eq(b->pool_requests, 7);
     ck_assert_int_eq(b->endpoints[0].location.address.family, AF_UNIX);
@@ -449,7 +513,9 @@ int main(void)
     tcase_add_test(tc, every_directive_of_a_whole_file_reaches_its_field);
     tcase_add_test(tc, what_is_not_said_has_its_default);
     tcase_add_test(tc, a_route_has_all_that_its_lines_say);
-    tcase_add_loop_test(tc, a_path_is_a_prefix_an_exact_one_a_template_or_an_expression, 0,
+    tcase_add_loop_test(tc, an_abort_has_a_status_and_perhaps_a_code_of_grpc, 0, COUNT(aborts));
+    tcase_add_test(tc, no_other_fault_has_a_code_of_grpc);
+    tcase_add_loop_test(tc, a_path_is_a_prefix_an_exact_one_a_template_an_expression_or_of_grpc, 0,
                         COUNT(paths));
     tcase_add_test(tc, a_name_takes_the_place_of_the_pattern);
     tcase_add_test(tc, routes_inherit_the_timeout_of_their_direction_wherever_it_stands);

@@ -302,6 +302,46 @@ START_TEST(covers_a_later_route_with_more_conditions)
 }
 END_TEST
 
+START_TEST(a_route_of_grpc_covers_none_that_is_not)
+{
+    struct route *calls = given_route("/shop.Users/"), *call = given_route("= /shop.Users/Get");
+    struct route *plain = given_route("= /shop.Users/Get"), *prefix = given_route("/shop.Users");
+
+    calls->grpc = call->grpc = true;
+    ck_assert(route_covers(calls, call));
+    ck_assert(!route_covers(call, calls));
+    ck_assert(!route_covers(calls, plain));
+    ck_assert(!route_covers(call, plain));
+    ck_assert(route_covers(plain, call));
+    ck_assert(route_covers(prefix, calls));
+}
+END_TEST
+
+static const struct {
+    const char *value;
+    bool grpc;
+} content_types[] = {
+    {"application/grpc", true},
+    {"application/grpc+proto", true},
+    {"application/grpc;charset=utf-8", true},
+    {"Application/GRPC+json", true},
+    {"application/grpc-web", false},
+    {"application/grpc-web+proto", false},
+    {"application/grpcs", false},
+    {"application/grp", false},
+    {"application/json", false},
+    {" application/grpc", false},
+    {"", false},
+};
+
+START_TEST(a_call_of_grpc_is_known_by_its_content_type)
+{
+    ck_assert_msg(is_grpc_content_type(str_from(content_types[_i].value)) == content_types[_i].grpc,
+                  "%s", content_types[_i].value);
+    ck_assert(!is_grpc_content_type(str_of(NULL, 0)));
+}
+END_TEST
+
 /* ---- routes ---- */
 
 static struct route_choice must_find(const struct direction *d, const char *url, const char *fields)
@@ -395,6 +435,7 @@ static struct route *random_route(void)
     struct route *route = given_route(copy);
     if (rand() % 4 == 0)
         given_route_match(route, rand() % 2 ? "header x = 1" : "method POST");
+    route->grpc = rand() % 4 == 0;
     return route;
 }
 
@@ -421,6 +462,7 @@ START_TEST(the_index_answers_as_trying_in_turn_does)
                          segments[rand() % COUNT(segments)]);
             struct request r =
                 given_request(rand() % 2 ? "GET" : "POST", url, rand() % 2 ? "x: 1" : "");
+            r.grpc = rand() % 2;
             if (rand() % 50 == 0)
                 r.path = rand() % 2 ? STR("*") : STR("");
             bool in_turn = route_find(&plain, &r, &a);
@@ -456,6 +498,8 @@ int main(void)
     tcase_add_test(tc, decodes_no_query_value_beyond_its_bound);
     tcase_add_loop_test(tc, implies_only_what_is_certain, 0, COUNT(imply_rows));
     tcase_add_test(tc, covers_a_later_route_with_more_conditions);
+    tcase_add_test(tc, a_route_of_grpc_covers_none_that_is_not);
+    tcase_add_loop_test(tc, a_call_of_grpc_is_known_by_its_content_type, 0, COUNT(content_types));
     tcase_add_test(tc, asks_the_host_then_the_routes_for_every_host);
     tcase_add_test(tc, finds_nothing_where_there_is_nothing);
     tcase_add_test(tc, the_index_answers_as_trying_in_turn_does);
