@@ -12,7 +12,7 @@
 /* How long the second GOAWAY waits for streams that were on their way; how long a connection may
  * take nothing while much waits for it; how long the peer has to read why it is ended. */
 #define LAST_WORD_AFTER MILLISECONDS(500)
-#define STALL_TIME      SECONDS(10)
+#define STALL_TIME      SECONDS(30)
 #define BUSY_TIME       SECONDS(1)
 
 enum { ASSUMED_STREAMS = 100 };
@@ -458,6 +458,11 @@ static nsec_t idle_time(struct http2 *h)
     return h->keeper->idle(h->keeper_data, h);
 }
 
+static nsec_t stall_time(const struct timeouts *t)
+{
+    return t->idle && t->idle < STALL_TIME ? t->idle : STALL_TIME;
+}
+
 /* All but the idle time, which is looked at when it may be over. */
 void http2_rearm(struct http2 *h)
 {
@@ -470,7 +475,7 @@ void http2_rearm(struct http2 *h)
         earliest(&at, h->quiet_since, idle_time(h));
     earliest(&at, h->block_since, t->header);
     earliest(&at, h->last_word, 0);
-    earliest(&at, h->stalled, STALL_TIME);
+    earliest(&at, h->stalled, stall_time(t));
     if (h->pinged)
         earliest(&at, h->pinged, t->ping_timeout);
     else if (h->n_streams && t->ping)
@@ -519,7 +524,7 @@ static void on_timer(struct timer *timer)
         idle_timeout(h);
     } else if (h->block_since && now >= h->block_since + t->header) {
         header_timeout(h);
-    } else if (h->stalled && now >= h->stalled + STALL_TIME) {
+    } else if (h->stalled && now >= h->stalled + stall_time(t)) {
         http2_abused(h, ABUSE_STALL, NGHTTP2_ENHANCE_YOUR_CALM);
     } else if (h->pinged && now >= h->pinged + t->ping_timeout) {
         peer_is_dead(h);

@@ -11,7 +11,6 @@
 enum {
     COPY_MAX = 1024,     /* longer payloads are described to the kernel, not copied */
     PENDING_FACTOR = 16, /* of buffer-bytes: what all streams of a connection may keep together */
-    STALL_BYTES = 64 * 1024,
 };
 
 void http2_touch(struct http2 *h)
@@ -430,7 +429,7 @@ int http2_on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uin
 /* Much waits and nothing of it goes: the peer keeps its windows shut. */
 static void watch_stall(struct http2 *h)
 {
-    if (h->pending < STALL_BYTES) {
+    if (h->pending < PENDING_FACTOR / 2 * buffer_bytes(h)) {
         h->stalled = 0;
     } else if (!h->stalled) {
         h->stalled = worker_now(h->worker);

@@ -10,7 +10,13 @@
 #include "proxy/http2.h"
 #include "proxy/timer.h"
 
-enum { HTTP2_FRAME_HEAD = 9, HTTP2_PACK_BYTES = 64 * 1024, HTTP2_LATE_MAX = 64 };
+enum {
+    HTTP2_FRAME_HEAD = 9,
+    HTTP2_DEPENDENCY = 4,
+    HTTP2_PACK_BYTES = 64 * 1024,
+    HTTP2_LATE_MAX = 64,
+    HTTP2_CREDIT_MOST = 4000,
+};
 
 /* One worker's. */
 struct http2_common {
@@ -81,7 +87,7 @@ enum http2_abuse {
 
 /* http2_watch.c: the look at frame heads. */
 struct http2_watch {
-    unsigned char head[HTTP2_FRAME_HEAD];
+    unsigned char head[HTTP2_FRAME_HEAD + HTTP2_DEPENDENCY];
     uint8_t n_head;        /* of these are there */
     uint8_t continuations; /* of the block that is coming */
     uint32_t skip;         /* bytes of the payload that are still to come */
@@ -197,7 +203,8 @@ void http2_spend(struct http2 *h, enum http2_abuse kind, int cost);
 /* Something useful was done. */
 static inline void http2_earn(struct http2 *h, int n)
 {
-    h->watch.credit += n;
+    if (h->watch.credit < HTTP2_CREDIT_MOST)
+        h->watch.credit += n;
 }
 /* It is ended at once. */
 void http2_abused(struct http2 *h, enum http2_abuse kind, uint32_t code);

@@ -117,7 +117,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     /* The connection's window is shared, so that one slow reader does not stop the others; the
      * stream's is given back as its bytes are taken. */
     nghttp2_session_consume_connection(session, n);
-    http2_earn(h, 1);
+    if (n >= DRIP_BYTES)
+        http2_earn(h, 1);
     if (!s || !s->stream.events) {
         nghttp2_session_consume_stream(session, id, n);
         return 0;
@@ -157,6 +158,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
             on_block(h, s, end);
         break;
     case NGHTTP2_DATA:
+        if (!end && frame->hd.length && frame->hd.length <= frame->data.padlen)
+            http2_spend(h, ABUSE_EMPTY_FRAMES, 1); /* nothing but padding */
         if (s && end)
             tell_end(s);
         break;

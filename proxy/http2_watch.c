@@ -9,7 +9,6 @@
 enum {
     PREFACE_BYTES = 24,
     CREDIT = 1000,         /* at first */
-    CREDIT_MOST = 4000,    /* and at most */
     CREDIT_A_SECOND = 100, /* for nothing */
     CONTINUATIONS_MAX = 8,
     SETTINGS_COST = 5,
@@ -61,11 +60,11 @@ static void refill(struct http2 *h)
     nsec_t now = worker_now(h->worker);
     nsec_t earned = (now - w->credited) / (SECONDS(1) / CREDIT_A_SECOND);
 
-    if (earned > CREDIT_MOST)
-        earned = CREDIT_MOST;
+    if (earned > HTTP2_CREDIT_MOST)
+        earned = HTTP2_CREDIT_MOST;
     w->credit += (int32_t)earned;
-    if (w->credit > CREDIT_MOST)
-        w->credit = CREDIT_MOST;
+    if (w->credit > HTTP2_CREDIT_MOST)
+        w->credit = HTTP2_CREDIT_MOST;
     if (earned)
         w->credited = now;
 }
@@ -75,7 +74,7 @@ void http2_spend(struct http2 *h, enum http2_abuse kind, int cost)
     struct http2_watch *w = &h->watch;
 
     w->credit -= cost;
-    if (w->credit > CREDIT_MOST || w->credit < 0)
+    if (w->credit > HTTP2_CREDIT_MOST || w->credit < 0)
         refill(h);
     if (w->credit < 0)
         http2_abused(h, kind, NGHTTP2_ENHANCE_YOUR_CALM);
@@ -124,6 +123,11 @@ struct frame_head {
     uint8_t type, flags;
 };
 
+static uint32_t id_at(const unsigned char *p)
+{
+    return ((uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]) & 0x7fffffff;
+}
+
 static struct frame_head unpack(const unsigned char *p)
 {
     return (struct frame_head){
@@ -133,6 +137,23 @@ static struct frame_head unpack(const unsigned char *p)
         .id =
             ((uint32_t)p[5] << 24 | (uint32_t)p[6] << 16 | (uint32_t)p[7] << 8 | p[8]) & 0x7fffffff,
     };
+}
+
+/* We have said that we take no priorities, so nghttp2 does not look at them (sections 5.3, 6.3). */
+static bool priority_invalid(const struct http2_watch *w, const struct frame_head *f)
+{
+    return f->type == NGHTTP2_PRIORITY &&
+           (f->id == 0 ||
+            (w->n_head > HTTP2_FRAME_HEAD && id_at(w->head + HTTP2_FRAME_HEAD) == f->id));
+}
+
+/* How much of a frame is to be seen at once: its head, and whom a PRIORITY depends on. */
+static size_t wanted(const struct http2_watch *w)
+{
+    if (w->n_head < HTTP2_FRAME_HEAD || w->head[3] != NGHTTP2_PRIORITY ||
+        unpack(w->head).length < HTTP2_DEPENDENCY)
+        return HTTP2_FRAME_HEAD;
+    return HTTP2_FRAME_HEAD + HTTP2_DEPENDENCY;
 }
 
 static void count(struct http2 *h, const struct frame_head *f)
@@ -181,49 +202,58 @@ static bool needs_stream(const struct http2 *h, const struct frame_head *f)
            (f->type == NGHTTP2_DATA || f->type == NGHTTP2_HEADERS);
 }
 
+/* Looks at the frame whose head is there; start: where it begins in what was given. False: it may
+ * not be read before what stands before it. */
+static bool look_at(struct http2 *h, size_t start, bool *stop)
+{
+    struct http2_watch *w = &h->watch;
+    struct frame_head f = unpack(w->head);
+    uint32_t error = 0;
+
+    if (needs_stream(h, &f)) {
+        if (start > 0)
+            return false;
+        error = gone_stream_error(h, f.type, f.id);
+    } else if (f.type == NGHTTP2_HEADERS && f.id > w->highest) {
+        w->highest = f.id;
+    }
+    if (priority_invalid(w, &f))
+        error = NGHTTP2_PROTOCOL_ERROR;
+    if (error)
+        http2_terminate(h, error);
+    else
+        count(h, &f);
+    w->skip = f.length - (w->n_head - HTTP2_FRAME_HEAD);
+    *stop = h->ending;
+    return true;
+}
+
 size_t http2_look(struct http2 *h, const char *data, size_t n, bool *stop)
 {
     struct http2_watch *w = &h->watch;
-    size_t at = 0;
+    size_t at = 0, start = 0;
 
-    while (at < n) {
-        size_t start = at, step = n - at;
-        struct frame_head f;
-        uint32_t error;
+    while (at < n && !*stop) {
+        size_t left = w->skip ? w->skip : wanted(w) - w->n_head;
+        size_t step = n - at < left ? n - at : left;
 
         if (w->skip) {
-            step = step < w->skip ? step : w->skip;
             w->skip -= (uint32_t)step;
             at += step;
             continue;
         }
-        step = step < HTTP2_FRAME_HEAD - (size_t)w->n_head ? step
-                                                           : HTTP2_FRAME_HEAD - (size_t)w->n_head;
+        if (w->n_head == 0)
+            start = at;
         memcpy(w->head + w->n_head, data + at, step);
+        w->n_head = (uint8_t)(w->n_head + step);
         at += step;
-        if ((w->n_head = (uint8_t)(w->n_head + step)) < HTTP2_FRAME_HEAD)
-            break;
-        f = unpack(w->head);
-        if (needs_stream(h, &f)) {
-            if (start > 0) { /* what stands before it first; then it is looked at again */
-                w->n_head = 0;
-                return start;
-            }
-            if ((error = gone_stream_error(h, f.type, f.id)) != 0) {
-                http2_terminate(h, error);
-                *stop = true;
-                return 0;
-            }
-        } else if (f.type == NGHTTP2_HEADERS && f.id > w->highest) {
-            w->highest = f.id;
+        if (w->n_head < wanted(w))
+            continue;
+        if (!look_at(h, start, stop)) { /* what stands before it first; then it is seen again */
+            w->n_head = 0;
+            return start;
         }
         w->n_head = 0;
-        w->skip = f.length;
-        count(h, &f);
-        if (h->ending) {
-            *stop = true;
-            return 0;
-        }
     }
-    return n;
+    return *stop ? 0 : n;
 }
