@@ -150,7 +150,7 @@ def caddy(run):
 def sidespan(run):
     binary = run.options.sidespan or program("sidespan")
     return [binary, "--workers", 1, "--config",
-            run.config("sidespan.conf", PROTOCOL="h2" if run.scenario.h2_back else "auto")]
+            run.config("sidespan.conf", PROTOCOL="h2" if run.scenario.h2_back else "h1")]
 
 
 PROXIES = {f.__name__: f for f in (relay, haproxy, nginx, nghttpx, envoy, traefik, caddy, sidespan)}

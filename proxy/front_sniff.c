@@ -233,6 +233,12 @@ static void upstream_on_read(struct conn *c, char *data, size_t n)
 {
     struct sniffing *s = c->owner_data;
 
+    if (sniff_http2_server(str_of(data, n))) { /* not a word that a client waits for */
+        heard(s, SPEAKS_CLIENT_FIRST);
+        close_upstream(s);
+        s->connected = false;
+        return;
+    }
     heard(s, SPEAKS_SERVER_FIRST);
     sniffing_to_tunnel(s, str_of(s->bytes, s->n), str_of(data, n));
 }

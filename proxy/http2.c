@@ -411,6 +411,7 @@ void http2_terminate(struct http2 *h, uint32_t code)
     if (h->ending || h->gone)
         return;
     h->ending = h->going = true;
+    timer_disarm(&h->timer); /* it is closed when the turn ends */
     nghttp2_session_terminate_session(h->session, code);
     http2_touch(h);
 }
@@ -469,7 +470,7 @@ void http2_rearm(struct http2 *h)
     const struct timeouts *t = &config_of(h)->timeouts;
     nsec_t at = TIMER_NEVER;
 
-    if (h->gone)
+    if (h->gone || h->ending)
         return;
     if (h->quiet_since)
         earliest(&at, h->quiet_since, idle_time(h));

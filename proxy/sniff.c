@@ -164,6 +164,20 @@ enum sniffed sniff(struct str first)
     return found;
 }
 
+bool sniff_http2_server(struct str first)
+{
+    enum { FRAME_HEAD = 9, SETTINGS = 4, ENTRY = 6 };
+    size_t length;
+
+    if (first.n < FRAME_HEAD || byte_at(first, 3) != SETTINGS || byte_at(first, 4))
+        return false;
+    length = (size_t)byte_at(first, 0) << 16 | (size_t)byte_at(first, 1) << 8 | byte_at(first, 2);
+    for (size_t i = 5; i < FRAME_HEAD; i++)
+        if (byte_at(first, i))
+            return false;
+    return length % ENTRY == 0;
+}
+
 /* ---- the server's name in a ClientHello ---- */
 
 /* Reads a handshake message across the records it is cut into (RFC 8446 section 5.1). */

@@ -21,6 +21,9 @@ enum { SNIFF_BYTES_MAX = 16384 };
  * SNIFF_BYTES_MAX never SNIFF_MORE. */
 enum sniffed sniff(struct str first);
 
+/* What a server said first is a SETTINGS frame: it speaks HTTP/2, and waits for its client. */
+bool sniff_http2_server(struct str first);
+
 /* The server_name of a TLS ClientHello (RFC 6066 section 3), bytes of first; p NULL: none. Sets
  * *more when the ClientHello is not whole yet. Only letters, digits, '-', '.', '_' are taken. */
 struct str sniff_sni(struct str first, bool *more);
