@@ -363,7 +363,11 @@ static bool may_trail(struct str name)
         STR_INIT("pragma"),
     };
 
-    if (header_id_of(name) != HEADER_OTHER)
+    enum header_id id = header_id_of(name);
+
+    if (id == HEADER_GRPC_STATUS || id == HEADER_GRPC_MESSAGE)
+        return true; /* they are made for it */
+    if (id != HEADER_OTHER)
         return false; /* all that a proxy acts upon */
     for (size_t i = 0; i < sizeof never / sizeof never[0]; i++)
         if (str_eq_nocase(name, never[i]))
