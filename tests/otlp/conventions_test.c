@@ -8,13 +8,17 @@
 static struct buffer scratch;
 static struct described_span described;
 
+static struct arena arena;
+
 static void set_up(void)
 {
+    arena_init(&arena, 0, 0);
     buffer_init(&scratch, 0);
 }
 
 static void tear_down(void)
 {
+    arena_release(&arena);
     buffer_release(&scratch);
 }
 
@@ -546,10 +550,10 @@ START_TEST(captured_headers_are_arrays_of_all_their_values)
     struct span s;
 
     example_span(&s, SPAN_SERVER);
-    span_add_extra(&s, EXTRA_REQUEST_HEADER, STR("accept"), STR("a/b"));
-    span_add_extra(&s, EXTRA_RESPONSE_HEADER, STR("accept"), STR("other"));
-    span_add_extra(&s, EXTRA_REQUEST_HEADER, STR("x-id"), STR("\xff"));
-    span_add_extra(&s, EXTRA_REQUEST_HEADER, STR("accept"), STR("c/d"));
+    span_add_extra(&s, &arena, EXTRA_REQUEST_HEADER, STR("accept"), STR("a/b"));
+    span_add_extra(&s, &arena, EXTRA_RESPONSE_HEADER, STR("accept"), STR("other"));
+    span_add_extra(&s, &arena, EXTRA_REQUEST_HEADER, STR("x-id"), STR("\xff"));
+    span_add_extra(&s, &arena, EXTRA_REQUEST_HEADER, STR("accept"), STR("c/d"));
     describe(&s);
     check_value("http.request.header.accept", "[a/b][c/d]");
     check_value("http.response.header.accept", "[other]");
@@ -562,9 +566,9 @@ START_TEST(what_the_configuration_says_wins_and_the_last_wins)
     struct span s;
 
     example_span(&s, SPAN_SERVER);
-    span_add_extra(&s, EXTRA_ATTRIBUTE, STR("team"), STR("one"));
-    span_add_extra(&s, EXTRA_ATTRIBUTE, STR("team"), STR("two"));
-    span_add_extra(&s, EXTRA_ATTRIBUTE, STR("server.port"), STR("said"));
+    span_add_extra(&s, &arena, EXTRA_ATTRIBUTE, STR("team"), STR("one"));
+    span_add_extra(&s, &arena, EXTRA_ATTRIBUTE, STR("team"), STR("two"));
+    span_add_extra(&s, &arena, EXTRA_ATTRIBUTE, STR("server.port"), STR("said"));
     describe(&s);
     check_value("team", "two");
     check_value("server.port", "said");
@@ -589,7 +593,8 @@ START_TEST(there_is_room_for_all_that_a_span_can_have)
         s.phase[i] = i + 1;
     for (int i = 0; i < SPAN_EXTRAS_MAX; i++) {
         int n = snprintf(keys[i], sizeof(keys[i]), "k%d", i);
-        ck_assert(span_add_extra(&s, EXTRA_ATTRIBUTE, str_of(keys[i], (size_t)n), STR("v")));
+        ck_assert(
+            span_add_extra(&s, &arena, EXTRA_ATTRIBUTE, str_of(keys[i], (size_t)n), STR("v")));
     }
     describe(&s);
     check_value("k31", "v");
@@ -607,7 +612,7 @@ START_TEST(long_texts_of_bytes_that_are_no_characters_have_room)
     for (int i = 0; i < SPAN_TEXT_COUNT; i++)
         s.text[i] = str_of(text, sizeof(text));
     for (int i = 0; i < SPAN_EXTRAS_MAX; i++)
-        span_add_extra(&s, EXTRA_REQUEST_HEADER, str_of(text, (size_t)i + 1),
+        span_add_extra(&s, &arena, EXTRA_REQUEST_HEADER, str_of(text, (size_t)i + 1),
                        str_of(text, sizeof(text)));
     describe(&s);
     ck_assert_uint_eq(described.name.n, strlen("HTTP ") + 3 * sizeof(text));
