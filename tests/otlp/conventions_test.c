@@ -1,71 +1,8 @@
 #include "otlp/conventions.h"
 
-#include <stdio.h>
-
+#include "described.h"
 #include "example_span.h"
 #include "test_main.h"
-
-static struct buffer scratch;
-static struct described_span described;
-
-static struct arena arena;
-
-static void set_up(void)
-{
-    arena_init(&arena, 0, 0);
-    buffer_init(&scratch, 0);
-}
-
-static void tear_down(void)
-{
-    arena_release(&arena);
-    buffer_release(&scratch);
-}
-
-/* The value of an attribute as text; NULL: it is not there. */
-static const char *value_of(const char *key)
-{
-    static char text[512];
-
-    for (size_t i = 0; i < described.n; i++) {
-        const struct attribute *a = &described.v[i];
-        if (!str_eq(a->key, str_from(key)))
-            continue;
-        switch (a->type) {
-        case ATTRIBUTE_STRING:
-            snprintf(text, sizeof(text), "%.*s", STR_ARG(a->value.string));
-            break;
-        case ATTRIBUTE_INT:
-            snprintf(text, sizeof(text), "int %lld", (long long)a->value.integer);
-            break;
-        case ATTRIBUTE_DOUBLE:
-            snprintf(text, sizeof(text), "%g s", a->value.number);
-            break;
-        case ATTRIBUTE_BOOL:
-            snprintf(text, sizeof(text), "bool %s", a->value.boolean ? "true" : "false");
-            break;
-        case ATTRIBUTE_STRINGS:
-            text[0] = '\0';
-            for (size_t j = 0; j < a->value.strings.n; j++)
-                snprintf(text + strlen(text), sizeof(text) - strlen(text), "[%.*s]",
-                         STR_ARG(a->value.strings.v[j]));
-            break;
-        }
-        return text;
-    }
-    return NULL;
-}
-
-static void check_value(const char *key, const char *want)
-{
-    const char *value = value_of(key);
-
-    if (!want)
-        ck_assert_msg(!value, "%s is there: %s", key, value);
-    else
-        ck_assert_msg(value && strcmp(value, want) == 0, "%s is %s instead of %s", key,
-                      value ? value : "not there", want);
-}
 
 /* Takes a text of the example span away. */
 static const char none[] = "none";
@@ -274,11 +211,7 @@ static void describe(const struct span *s)
 {
     static const struct str redact[] = {STR_INIT("token")};
 
-    span_describe(s, redact, 1, &scratch, &described);
-    for (size_t i = 0; i < described.n; i++)
-        for (size_t j = 0; j < i; j++)
-            ck_assert_msg(!str_eq(described.v[i].key, described.v[j].key), "%.*s is there twice",
-                          STR_ARG(described.v[i].key));
+    describe_as(s, &(struct conventions){.redact_query = redact, .n_redact_query = 1});
 }
 
 START_TEST(attributes_are_those_of_the_conventions)

@@ -53,7 +53,7 @@ static void tear_down(void)
 
 static void encode(const struct span *s)
 {
-    span_describe(s, NULL, 0, &scratch, &described);
+    span_describe(s, &(struct conventions){0}, &scratch, &described);
     ck_assert(encode_span(s, &described, &out));
 }
 
@@ -287,7 +287,7 @@ START_TEST(a_full_buffer_stays_as_it_is)
     struct span s;
 
     vary(&s, 0);
-    span_describe(&s, NULL, 0, &scratch, &described);
+    span_describe(&s, &(struct conventions){0}, &scratch, &described);
     buffer_init(&small, 100);
     buffer_add(&small, "before", 6);
     ck_assert(!encode_span(&s, &described, &small));
