@@ -11,10 +11,12 @@
 #include "base/str.h"
 
 struct address {
-    uint16_t family;  /* AF_INET, AF_INET6, AF_UNIX; 0: none */
-    uint16_t port;    /* host byte order */
-    uint8_t ip[16];   /* the first 4 for AF_INET */
-    const char *path; /* AF_UNIX: borrowed, NUL-ended */
+    uint16_t family; /* AF_INET, AF_INET6, AF_UNIX; 0: none */
+    uint16_t port;   /* host byte order */
+    union {
+        uint8_t ip[16];   /* the first 4 for AF_INET */
+        const char *path; /* AF_UNIX alone: borrowed, NUL-ended */
+    };
 };
 
 enum { ADDRESS_TEXT_MAX = 128 }; /* longest text with its NUL */

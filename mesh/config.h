@@ -18,6 +18,7 @@
 #include "base/headers.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/semconv.h"
 #include "base/siphash.h"
 #include "mesh/pattern.h"
 #include "mesh/template.h"
@@ -259,6 +260,7 @@ struct trace_config {
     /* OTEL_SDK_DISABLED: no span is recorded or exported, and a context is passed on as it came,
      * its span id too. Never from the file. */
     bool disabled;
+    enum semconv rpc;         /* OTEL_SEMCONV_STABILITY_OPT_IN, never the file */
     struct str *redact_query; /* besides those the conventions name */
     size_t n_redact_query;
     struct str *capture_request, *capture_response; /* header names, lower case */

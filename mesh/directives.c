@@ -250,8 +250,9 @@ static const struct directive rows[] = {
      .word = "parent", .read = read_sample, ARGS(1, 1), .block = BLOCK_MAY},
     {ROW(CONTEXT_TRACE, "propagate", "FORMAT...",
          "how a trace's identity travels: the first of these that a request carries counts, all "
-         "are sent on: tracecontext, baggage, x-trace-id",
-         "tracecontext baggage x-trace-id", "propagate tracecontext baggage;"),
+         "are sent on: tracecontext, baggage, x-trace-id, grpc-trace-bin",
+         "tracecontext baggage x-trace-id, and grpc-trace-bin where one came in",
+         "propagate tracecontext baggage;"),
      .read = read_propagate, ARGS(1, WORDS_ANY)},
     {ROW(CONTEXT_TRACE, "batch", "{ ... }", "spans wait for each other", NULL,
          "batch { delay 1s; }"),

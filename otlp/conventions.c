@@ -50,50 +50,6 @@ struct str make_address(struct describing *d, const struct address *a)
     return made;
 }
 
-/* Digits of a port, 1 to 65535. */
-static bool parse_port(struct str text, uint16_t *port)
-{
-    uint64_t value;
-
-    if (!str_to_u64(text, &value) || value == 0 || value > UINT16_MAX)
-        return false;
-    *port = (uint16_t)value;
-    return true;
-}
-
-struct str authority_split(struct str authority, uint16_t *port)
-{
-    *port = 0;
-    const char *at = authority.n ? memrchr(authority.p, '@', authority.n) : NULL;
-    if (at)
-        authority = str_slice(authority, (size_t)(at - authority.p) + 1, authority.n);
-
-    if (authority.n > 0 && authority.p[0] == '[') {
-        size_t close = str_index(authority, ']', 0);
-        if (close + 1 < authority.n && authority.p[close + 1] == ':')
-            parse_port(str_slice(authority, close + 2, authority.n), port);
-        return str_slice(authority, 1, close);
-    }
-    size_t colon = str_index(authority, ':', 0);
-    if (colon == authority.n || str_index(authority, ':', colon + 1) != authority.n)
-        return authority; /* no port, or an IPv6 address without brackets */
-    parse_port(str_slice(authority, colon + 1, authority.n), port);
-    return str_slice(authority, 0, colon);
-}
-
-struct str describe_peer(struct describing *d)
-{
-    const struct address *peer = &d->s->peer;
-    struct str text = make_address(d, peer);
-
-    add_string(d, STR("network.peer.address"), text);
-    if (peer->family == AF_UNIX)
-        add_string(d, STR("network.transport"), STR("unix"));
-    else if (peer->port)
-        add_integer(d, STR("network.peer.port"), peer->port);
-    return text;
-}
-
 void describe_failure(struct describing *d, bool explained)
 {
     const struct span *s = d->s;
@@ -187,14 +143,31 @@ static void set_string(struct describing *d, struct str key, struct str value)
     add_attribute(d, key, ATTRIBUTE_STRING)->value.string = valid;
 }
 
-static struct str make_header_key(struct describing *d, const struct span_extra *e)
+/* What stands before a header's name in the key of its attribute, of requests and of responses. */
+static const struct str http_headers[] = {
+    [EXTRA_REQUEST_HEADER] = STR_INIT("http.request.header."),
+    [EXTRA_RESPONSE_HEADER] = STR_INIT("http.response.header."),
+};
+static const struct str old_rpc_headers[] = {
+    [EXTRA_REQUEST_HEADER] = STR_INIT("rpc.grpc.request.metadata."),
+    [EXTRA_RESPONSE_HEADER] = STR_INIT("rpc.grpc.response.metadata."),
+};
+static const struct str new_rpc_headers[] = {
+    [EXTRA_REQUEST_HEADER] = STR_INIT("rpc.request.metadata."),
+    [EXTRA_RESPONSE_HEADER] = STR_INIT("rpc.response.metadata."),
+};
+
+static void add_values(struct describing *d, struct str prefix, struct str name,
+                       const struct str *values, size_t n)
 {
     const char *start = d->at;
 
-    make_str(d, e->kind == EXTRA_REQUEST_HEADER ? STR("http.request.header.")
-                                                : STR("http.response.header."));
-    make_str(d, e->key);
-    return make_valid(d, str_of(start, (size_t)(d->at - start)));
+    make_str(d, prefix);
+    make_str(d, name);
+    struct str key = make_valid(d, str_of(start, (size_t)(d->at - start)));
+    struct attribute *a = add_attribute(d, key, ATTRIBUTE_STRINGS);
+    a->value.strings.v = values;
+    a->value.strings.n = n;
 }
 
 static bool same_header(const struct span_extra *a, const struct span_extra *b)
@@ -216,10 +189,14 @@ static void add_header(struct describing *d, unsigned at, size_t *n_strings)
         if (same_header(&s->extras[i], e))
             d->out->strings[(*n_strings)++] = make_valid(d, s->extras[i].value);
 
-    struct str key = make_header_key(d, e);
-    struct attribute *a = add_attribute(d, key, ATTRIBUTE_STRINGS);
-    a->value.strings.v = &d->out->strings[first];
-    a->value.strings.n = *n_strings - first;
+    const struct str *values = &d->out->strings[first];
+    size_t n = *n_strings - first;
+    if (!s->grpc)
+        add_values(d, http_headers[e->kind], e->key, values, n);
+    if (s->grpc && semconv_old(d->conventions->rpc))
+        add_values(d, old_rpc_headers[e->kind], e->key, values, n);
+    if (s->grpc && semconv_new(d->conventions->rpc))
+        add_values(d, new_rpc_headers[e->kind], e->key, values, n);
 }
 
 static void describe_extras(struct describing *d)
@@ -244,19 +221,14 @@ static size_t scratch_bytes(const struct span *s)
     for (int i = 0; i < SPAN_TEXT_COUNT; i++)
         n += s->text[i].n;
     for (unsigned i = 0; i < s->n_extras; i++)
-        n += s->extras[i].key.n + s->extras[i].value.n + sizeof("http.response.header.");
+        n += s->extras[i].key.n + s->extras[i].value.n + sizeof("rpc.grpc.response.metadata.");
     return 8 * n + 4 * ADDRESS_TEXT_MAX + 256;
 }
 
-void span_describe(const struct span *s, const struct str *redact_query, size_t n_redact_query,
+void span_describe(const struct span *s, const struct conventions *conventions,
                    struct buffer *scratch, struct described_span *out)
 {
-    struct describing d = {
-        .s = s,
-        .out = out,
-        .redact_query = redact_query,
-        .n_redact_query = n_redact_query,
-    };
+    struct describing d = {.s = s, .out = out, .conventions = conventions};
 
     out->name = out->status_message = (struct str){0};
     out->status = STATUS_UNSET;
@@ -268,6 +240,8 @@ void span_describe(const struct span *s, const struct str *redact_query, size_t 
     }
     if (s->protocol == SPAN_TCP)
         describe_tcp(&d);
+    else if (s->grpc)
+        describe_rpc(&d);
     else
         describe_http(&d);
     describe_way(&d);

@@ -1,7 +1,8 @@
 /*
  * What the OpenTelemetry semantic conventions make of a span's facts: its
- * name, its status, its attributes (stable HTTP conventions, 1.44). The one
- * mapping that every exporter uses. All text that comes out is valid UTF-8.
+ * name, its status, its attributes (stable HTTP conventions, 1.44; those of RPC
+ * under the names asked for). The one mapping that every exporter uses. All
+ * text that comes out is valid UTF-8.
  *
  * Besides the conventions' own, a span has these:
  *
@@ -33,6 +34,7 @@
 #define SIDESPAN_OTLP_CONVENTIONS_H
 
 #include "base/buffer.h"
+#include "base/semconv.h"
 #include "otlp/span.h"
 
 enum attribute_type {
@@ -56,7 +58,7 @@ struct attribute {
         } strings;
     } value;
 };
-enum { ATTRIBUTES_MAX = 96 };
+enum { ATTRIBUTES_MAX = 112 };
 
 /* The numbers of opentelemetry.proto.trace.v1.Status.StatusCode. */
 enum span_status { STATUS_UNSET = 0, STATUS_ERROR = 2 };
@@ -71,10 +73,16 @@ struct described_span {
     struct str strings[SPAN_EXTRAS_MAX]; /* what arrays of strings point into */
 };
 
-/* redact_query: names besides the conventions' own whose values become REDACTED. Text that has to
- * be made is put into scratch (reset first); the result points into it and into s. Without memory
- * for scratch, what would have to be made is left out. */
-void span_describe(const struct span *s, const struct str *redact_query, size_t n_redact_query,
+/* What may be chosen of them; zeroed is the default. */
+struct conventions {
+    const struct str *redact_query; /* parameters besides the conventions' own: become REDACTED */
+    size_t n_redact_query;
+    enum semconv rpc;
+};
+
+/* Text that has to be made is put into scratch (reset first); the result points into it and into s.
+ * Without memory for scratch, what would have to be made is left out. */
+void span_describe(const struct span *s, const struct conventions *conventions,
                    struct buffer *scratch, struct described_span *out);
 
 #endif

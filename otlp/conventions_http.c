@@ -30,7 +30,7 @@ static bool is_one_of(struct str word, const struct str *words, size_t n)
 static bool is_secret(const struct describing *d, struct str parameter)
 {
     return is_one_of(parameter, secret_parameters, COUNT(secret_parameters)) ||
-           is_one_of(parameter, d->redact_query, d->n_redact_query);
+           is_one_of(parameter, d->conventions->redact_query, d->conventions->n_redact_query);
 }
 
 static bool has_secret(const struct describing *d, struct str query)
@@ -156,53 +156,6 @@ static void make_name(struct describing *d, bool known_method)
     d->out->name = make_valid(d, str_of(start, (size_t)(d->at - start)));
 }
 
-static uint16_t default_port(struct str scheme)
-{
-    if (str_eq_nocase(scheme, STR("http")))
-        return 80;
-    return str_eq_nocase(scheme, STR("https")) ? 443 : 0;
-}
-
-static void add_server(struct describing *d, struct str authority, struct str scheme)
-{
-    uint16_t port;
-    struct str host = authority_split(authority, &port);
-
-    if (host.n == 0)
-        return;
-    add_string(d, STR("server.address"), host);
-    if (port == 0)
-        port = default_port(scheme);
-    if (port)
-        add_integer(d, STR("server.port"), port);
-}
-
-/* x-forwarded-for may carry the port: "1.2.3.4:5", "[::1]:5". */
-static struct str forwarded_address(struct str text)
-{
-    struct address address;
-    uint16_t port;
-
-    if (address_parse_ip(text, &address))
-        return text.p[0] == '[' ? str_slice(text, 1, text.n - 1) : text;
-    struct str host = authority_split(text, &port);
-    return address_parse_ip(host, &address) ? host : text;
-}
-
-static void add_client(struct describing *d, struct str peer)
-{
-    const struct span *s = d->s;
-    struct str text = s->text[SPAN_FORWARDED_FOR];
-
-    if (text.n)
-        text = forwarded_address(text);
-    else if (s->client.family && !address_eq(&s->client, &s->peer))
-        text = make_address(d, &s->client);
-    else
-        text = peer;
-    add_string(d, STR("client.address"), text);
-}
-
 static void describe_server(struct describing *d)
 {
     const struct str *text = d->s->text;
@@ -214,8 +167,9 @@ static void describe_server(struct describing *d)
     add_string(d, STR("url.path"), without_fragment(text[SPAN_PATH]));
     if (text[SPAN_QUERY].n)
         add_query(d);
-    add_server(d, host.n ? host : text[SPAN_AUTHORITY], scheme);
-    add_client(d, describe_peer(d));
+    struct str peer = describe_peer(d);
+    describe_server_address(d, host.n ? host : text[SPAN_AUTHORITY], scheme, peer);
+    describe_client_address(d, peer);
     add_string(d, STR("http.route"), text[SPAN_ROUTE]);
     add_string(d, STR("user_agent.original"), text[SPAN_USER_AGENT]);
 }
@@ -226,32 +180,10 @@ static void describe_client(struct describing *d)
     struct str scheme = s->text[SPAN_SCHEME];
 
     add_full_url(d, scheme);
-    struct str peer = describe_peer(d);
-    if (s->text[SPAN_AUTHORITY].n) {
-        add_server(d, s->text[SPAN_AUTHORITY], scheme);
-    } else {
-        add_string(d, STR("server.address"), peer);
-        if (s->peer.port)
-            add_integer(d, STR("server.port"), s->peer.port);
-    }
+    describe_server_address(d, s->text[SPAN_AUTHORITY], scheme, describe_peer(d));
     add_string(d, STR("url.template"), s->text[SPAN_ROUTE]);
     if (s->resend_count)
         add_integer(d, STR("http.request.resend_count"), s->resend_count);
-}
-
-static struct str version_text(uint8_t http_version)
-{
-    switch (http_version) {
-    case 10:
-        return STR("1.0");
-    case 11:
-        return STR("1.1");
-    case 20:
-        return STR("2");
-    case 30:
-        return STR("3");
-    }
-    return (struct str){0};
 }
 
 /* Three digits: the code is what error.type says where we know no better word. */
@@ -298,7 +230,7 @@ void describe_http(struct describing *d)
         describe_client(d);
     else
         describe_server(d);
-    add_string(d, STR("network.protocol.version"), version_text(s->http_version));
+    describe_version(d);
     if (s->status)
         add_integer(d, STR("http.response.status_code"), s->status);
     if (s->request_bytes)

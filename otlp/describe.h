@@ -13,19 +13,29 @@ struct describing {
     const struct span *s;
     struct described_span *out;
     char *at, *end; /* what is free of the scratch memory */
-    const struct str *redact_query;
-    size_t n_redact_query;
+    const struct conventions *conventions;
 };
 
-/* conventions_http.c, conventions_tcp.c: all but what every span has. */
+/* conventions_http.c, conventions_rpc.c, conventions_tcp.c: all but what every span has. */
 void describe_http(struct describing *d);
+void describe_rpc(struct describing *d);
 void describe_tcp(struct describing *d);
 
+/* conventions_network.c */
 /* host[:port] with the user's name and password, and the brackets of IPv6, taken off; port 0: it
  * names none. */
 struct str authority_split(struct str authority, uint16_t *port);
 /* network.peer.*; the peer's address as text, empty: there is none. */
 struct str describe_peer(struct describing *d);
+/* server.*: the authority's host, and its port or the scheme's. A CLIENT span without authority
+ * names the peer. */
+void describe_server_address(struct describing *d, struct str authority, struct str scheme,
+                             struct str peer);
+/* client.address: the one forwarded, else the peer's. */
+void describe_client_address(struct describing *d, struct str peer);
+/* network.protocol.version */
+void describe_version(struct describing *d);
+
 /* The address without its port as made text. */
 struct str make_address(struct describing *d, const struct address *a);
 /* Error, with error.type and, where there is no status code to explain it, a description. */

@@ -6,7 +6,6 @@
 #define SIDESPAN_OTLP_EXPORT_H
 
 #include "base/arena.h"
-#include "otlp/conventions.h"
 #include "otlp/exporter.h"
 
 struct export_ops {
@@ -39,8 +38,7 @@ struct exporter {
 /* Into e->described, which points into e->scratch and s. */
 static inline void exporter_describe(struct exporter *e, const struct span *s)
 {
-    span_describe(s, e->options.redact_query, e->options.n_redact_query, &e->scratch,
-                  &e->described);
+    span_describe(s, &e->options.conventions, &e->scratch, &e->described);
 }
 
 #endif

@@ -116,7 +116,7 @@ static void render(const struct exporter *e, struct kept *const *newest_first, s
     buffer_init(&scratch, 0);
     for (size_t i = n; i-- > 0;) {
         const struct span *s = span_of(newest_first[i]);
-        span_describe(s, e->options.redact_query, e->options.n_redact_query, &scratch, &described);
+        span_describe(s, &e->options.conventions, &scratch, &described);
         span_to_json(s, &described, 0, out);
         if (i > 0)
             buffer_add_char(out, ',');

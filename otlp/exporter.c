@@ -37,17 +37,18 @@ static bool copy_headers(struct exporter *e)
 
 static bool copy_redact_query(struct exporter *e)
 {
-    size_t n = e->options.n_redact_query;
+    struct conventions *c = &e->options.conventions;
+    size_t n = c->n_redact_query;
     struct str *v = arena_array(&e->arena, n, sizeof(*v));
 
     if (n > 0 && !v)
         return false;
     for (size_t i = 0; i < n; i++) {
-        v[i] = e->options.redact_query[i];
+        v[i] = c->redact_query[i];
         if (!copy_text(e, &v[i]))
             return false;
     }
-    e->options.redact_query = v;
+    c->redact_query = v;
     return true;
 }
 

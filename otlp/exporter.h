@@ -21,6 +21,7 @@
 
 #include "base/buffer.h"
 #include "base/random.h"
+#include "otlp/conventions.h"
 #include "otlp/ledger.h"
 #include "otlp/resource.h"
 #include "otlp/span.h"
@@ -47,8 +48,7 @@ struct exporter_options {
     size_t memory_spans; /* 0: 1000 */
     bool pretty;         /* console: each span as an indented object of OTLP JSON */
     FILE *console;       /* where console writes, borrowed; NULL: standard output */
-    const struct str *redact_query; /* besides those the conventions name */
-    size_t n_redact_query;
+    struct conventions conventions;
 };
 
 /* A line for the log. Called when something an operator should know changed: the collector cannot

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "otlp/base64.h"
+#include "base/base64.h"
 #include "otlp/percent.h"
 #include "rpc_status.pb-c.h"
 #include "trace_service.pb-c.h"

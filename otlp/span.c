@@ -17,7 +17,7 @@ const char *span_error_text(enum span_error e)
 
 void span_init(struct span *s, enum span_kind kind, enum span_protocol protocol)
 {
-    memset(s, 0, offsetof(struct span, extras));
+    *s = (struct span){0};
     s->kind = (uint8_t)kind;
     s->protocol = (uint8_t)protocol;
     s->grpc_status = -1;
@@ -25,10 +25,38 @@ void span_init(struct span *s, enum span_kind kind, enum span_protocol protocol)
         s->phase[i] = -1;
 }
 
-bool span_add_extra(struct span *s, enum span_extra_kind kind, struct str key, struct str value)
+/* Most spans have none or a few: there is room for 4, 8, 16 and at last SPAN_EXTRAS_MAX. */
+enum { EXTRAS_FIRST = 4 };
+_Static_assert((SPAN_EXTRAS_MAX & (SPAN_EXTRAS_MAX - 1)) == 0, "doubling comes to it");
+
+static bool extras_have_room(const struct span *s)
 {
-    if (s->n_extras == SPAN_EXTRAS_MAX) {
-        s->n_dropped_extras++;
+    unsigned n = s->n_extras;
+
+    return n > 0 && n < SPAN_EXTRAS_MAX && (n < EXTRAS_FIRST || (n & (n - 1)) != 0);
+}
+
+static bool extras_grow(struct span *s, struct arena *arena)
+{
+    size_t n = s->n_extras, cap = n ? 2 * n : EXTRAS_FIRST;
+
+    if (n == SPAN_EXTRAS_MAX)
+        return false;
+    struct span_extra *v = arena_alloc(arena, cap * sizeof(*v));
+    if (!v)
+        return false;
+    if (n > 0)
+        memcpy(v, s->extras, n * sizeof(*v));
+    s->extras = v;
+    return true;
+}
+
+bool span_add_extra(struct span *s, struct arena *arena, enum span_extra_kind kind, struct str key,
+                    struct str value)
+{
+    if (!extras_have_room(s) && !extras_grow(s, arena)) {
+        if (s->n_dropped_extras < UINT16_MAX)
+            s->n_dropped_extras++;
         return false;
     }
     struct span_extra *extra = &s->extras[s->n_extras++];
@@ -57,7 +85,7 @@ static inline size_t path_bytes(const struct address *a)
 
 static inline size_t fixed_bytes(const struct span *s)
 {
-    return offsetof(struct span, extras) + s->n_extras * sizeof(s->extras[0]);
+    return sizeof(*s) + s->n_extras * sizeof(s->extras[0]);
 }
 
 size_t span_copy_bytes(const struct span *s)
@@ -98,7 +126,10 @@ struct span *span_copy(const struct span *s, void *memory)
     struct span *copy = memory;
     char *at = (char *)memory + fixed_bytes(s);
 
-    memcpy(memory, s, fixed_bytes(s));
+    *copy = *s;
+    copy->extras = NULL;
+    if (s->n_extras > 0)
+        copy->extras = memcpy(copy + 1, s->extras, s->n_extras * sizeof(s->extras[0]));
     for (int i = 0; i < SPAN_TEXT_COUNT; i++)
         at = move_text(&copy->text[i], at);
     for (unsigned i = 0; i < s->n_extras; i++) {

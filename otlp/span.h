@@ -1,6 +1,7 @@
 /*
  * A span as the request path leaves it: facts, not attributes. A fixed-size
- * record with slices, copied whole into a worker's ring when the hop is over.
+ * record with slices, copied with all they hold into a worker's ring when the
+ * hop is over. Each exchange has one, so it is kept small.
  * What the semantic conventions make of the facts (names, attributes, status) is
  * decided where the record is read, on the telemetry thread: conventions.h.
  */
@@ -11,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/address.h"
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/ring.h"
 #include "propagation/context.h"
@@ -98,18 +100,20 @@ struct span {
     struct trace_id trace_id;
     struct span_id span_id, parent_span_id; /* parent all zero: a root */
     uint8_t flags;                          /* W3C */
-    bool parent_remote;
-    uint8_t kind;         /* enum span_kind */
-    uint8_t protocol;     /* enum span_protocol */
-    uint8_t error;        /* enum span_error */
+    uint8_t kind;                           /* enum span_kind */
+    uint8_t protocol;                       /* enum span_protocol */
+    uint8_t error;                          /* enum span_error */
     uint8_t http_version; /* of the side the span speaks for: 10, 11, 20; 0: none */
-    bool invalid_parent;  /* a context came in and could not be used */
-    bool pooled;          /* CLIENT: on a kept connection */
-    bool upgraded;        /* 101: bytes after it are counted as the body's */
-    uint16_t status;      /* of the response; 0: none was sent or received */
+    uint8_t n_extras;
+    bool parent_remote : 1;
+    bool invalid_parent : 1; /* a context came in and could not be used */
+    bool pooled : 1;         /* CLIENT: on a kept connection */
+    bool upgraded : 1;       /* 101: bytes after it are counted as the body's */
+    bool grpc : 1;           /* a call of gRPC */
+    uint16_t status;         /* of the response; 0: none was sent or received */
     uint16_t resend_count;
-    bool grpc;                     /* a call of gRPC */
     int16_t grpc_status;           /* -1: none was sent or received */
+    uint16_t n_dropped_extras;     /* those that did not fit; it stops at its largest value */
     uint32_t weight, total_weight; /* of the arm chosen; 0: no choice was made */
     nsec_t start;                  /* wall clock */
     nsec_t duration;               /* monotonic */
@@ -119,14 +123,10 @@ struct span {
     struct address peer;   /* SERVER: who connected; CLIENT: whom we connected to */
     struct address client; /* SERVER: the same as peer unless forwarded */
     struct str text[SPAN_TEXT_COUNT];
-    unsigned n_dropped_extras; /* those that did not fit */
-    unsigned n_extras;
-    /* Last: a span in a ring ends after extras[n_extras - 1], so such a one is not to be copied by
-     * assignment. */
-    struct span_extra extras[SPAN_EXTRAS_MAX];
+    struct span_extra *extras; /* n_extras of them, in an arena or behind a copy; NULL: none */
 };
 
-/* Zeroes what must be (not the extras) and sets all phases to -1. */
+/* Zeroes all but the phases, which become -1. */
 void span_init(struct span *s, enum span_kind kind, enum span_protocol protocol);
 
 /* Span.flags of OTLP: bits 0 to 7 are W3C's; 0x100: it is known whether the parent is remote;
@@ -142,9 +142,10 @@ static inline uint64_t span_end(const struct span *s)
     return (uint64_t)s->start + (uint64_t)(s->duration > 0 ? s->duration : 0);
 }
 
-/* False: there are SPAN_EXTRAS_MAX already, and it was left out and counted. Slices are borrowed
- * until pushed. */
-bool span_add_extra(struct span *s, enum span_extra_kind kind, struct str key, struct str value);
+/* False: there are SPAN_EXTRAS_MAX already, or the arena is full, and it was left out and counted.
+ * The array is in the arena, the same at each call; slices are borrowed until pushed. */
+bool span_add_extra(struct span *s, struct arena *arena, enum span_extra_kind kind, struct str key,
+                    struct str value);
 
 /*
  * Copies the span with all its text into the ring, for the telemetry thread.

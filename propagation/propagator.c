@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #include "propagation/baggage.h"
+#include "propagation/grpc_trace_bin.h"
 #include "propagation/traceparent.h"
 #include "propagation/tracestate.h"
 #include "propagation/x_trace_id.h"
@@ -50,6 +51,8 @@ static const struct propagator rows[PROPAGATOR_COUNT] = {
     [PROPAGATOR_BAGGAGE] = {"baggage", baggage_extract, 0, baggage_inject},
     [PROPAGATOR_X_TRACE_ID] = {"x-trace-id", x_trace_id_extract, FIELD(HEADER_X_TRACE_ID),
                                x_trace_id_inject},
+    [PROPAGATOR_GRPC_TRACE_BIN] = {"grpc-trace-bin", grpc_trace_bin_extract,
+                                   FIELD(HEADER_GRPC_TRACE_BIN), grpc_trace_bin_inject},
 };
 
 const struct propagator *propagator_named(struct str name, enum propagator_id *id)
@@ -71,8 +74,10 @@ const struct propagator *propagator_at(enum propagator_id id)
 
 struct propagators propagators_default(void)
 {
-    return (struct propagators){
-        .n = 3, .v = {PROPAGATOR_TRACECONTEXT, PROPAGATOR_BAGGAGE, PROPAGATOR_X_TRACE_ID}};
+    return (struct propagators){.n = 4,
+                                .v = {PROPAGATOR_TRACECONTEXT, PROPAGATOR_BAGGAGE,
+                                      PROPAGATOR_X_TRACE_ID, PROPAGATOR_GRPC_TRACE_BIN},
+                                .in_kind = 1u << PROPAGATOR_GRPC_TRACE_BIN};
 }
 
 static bool propagators_have(const struct propagators *set, enum propagator_id id)
@@ -111,17 +116,28 @@ enum extract_result propagators_extract(const struct propagators *set, const str
     return result;
 }
 
-/* All formats' fields in one pass, because moving the rest up is what costs. */
-static void take_out(struct headers *fields, uint64_t ids)
+/* All formats' fields in one pass, because moving the rest up is what costs. Returns the ids that
+ * there were. */
+static uint64_t take_out(struct headers *fields, uint64_t ids)
 {
+    uint64_t seen = 0;
     size_t kept = 0, i;
 
     while (kept < fields->n && !(ids & FIELD(fields->v[kept].id)))
         kept++;
-    for (i = kept + 1; i < fields->n; i++)
-        if (!(ids & FIELD(fields->v[i].id)))
+    for (i = kept; i < fields->n; i++) {
+        if (ids & FIELD(fields->v[i].id))
+            seen |= FIELD(fields->v[i].id);
+        else
             fields->v[kept++] = fields->v[i];
+    }
     fields->n = kept;
+    return seen;
+}
+
+static bool is_sent(const struct propagators *set, enum propagator_id id, uint64_t came)
+{
+    return !(set->in_kind >> id & 1) || (rows[id].replaces & came);
 }
 
 bool propagators_inject(const struct propagators *set, const struct trace_context *ctx,
@@ -131,11 +147,11 @@ bool propagators_inject(const struct propagators *set, const struct trace_contex
 
     for (unsigned i = 0; i < set->n; i++)
         replaced |= rows[set->v[i]].replaces;
-    take_out(fields, replaced);
+    uint64_t came = take_out(fields, replaced);
     if (!propagators_have(set, PROPAGATOR_TRACECONTEXT) && !tracecontext_inject(ctx, fields, arena))
         return false;
     for (unsigned i = 0; i < set->n; i++)
-        if (!rows[set->v[i]].inject(ctx, fields, arena))
+        if (is_sent(set, set->v[i], came) && !rows[set->v[i]].inject(ctx, fields, arena))
             return false;
     return true;
 }

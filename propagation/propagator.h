@@ -2,7 +2,8 @@
  * The table of propagation formats, and the two things done with it: a context
  * is extracted by the first configured format that yields a valid one, and
  * injected in all of them, after every header of those formats was taken out,
- * so that no stale context goes on.
+ * so that no stale context goes on. A format may be in a set in kind: it is read
+ * as the rest, and sent only to who was going to get it anyway.
  */
 #ifndef SIDESPAN_PROPAGATION_PROPAGATOR_H
 #define SIDESPAN_PROPAGATION_PROPAGATOR_H
@@ -16,6 +17,7 @@ enum propagator_id {
     PROPAGATOR_TRACECONTEXT,
     PROPAGATOR_BAGGAGE,
     PROPAGATOR_X_TRACE_ID,
+    PROPAGATOR_GRPC_TRACE_BIN,
     PROPAGATOR_COUNT,
 };
 
@@ -42,14 +44,17 @@ struct propagator {
 struct propagators {
     unsigned n;
     enum propagator_id v[PROPAGATOR_COUNT];
+    /* Bits 1 << enum propagator_id: injected only where a field of the format came in, which it
+     * then replaces. */
+    unsigned in_kind;
 };
 
 /* NULL: no such name. The rows are in the order of enum propagator_id. */
 const struct propagator *propagator_named(struct str name, enum propagator_id *id);
 const struct propagator *propagator_at(enum propagator_id id);
-/* tracecontext, baggage, x-trace-id. */
+/* tracecontext, baggage, x-trace-id, and grpc-trace-bin in kind. */
 struct propagators propagators_default(void);
-/* False: it is there already. */
+/* To be injected always. False: it is there already. */
 bool propagators_add(struct propagators *set, enum propagator_id id);
 
 /*
@@ -60,8 +65,9 @@ enum extract_result propagators_extract(const struct propagators *set, const str
                                         struct arena *arena, struct trace_context *out);
 
 /*
- * Injects ctx in every format of the set, and as traceparent and tracestate
- * whether or not tracecontext is in it: exactly one traceparent goes out, always.
+ * Injects ctx in every format of the set (in_kind says of which only as an answer
+ * in kind), and as traceparent and tracestate whether or not tracecontext is in
+ * it: exactly one traceparent goes out, always.
  * Baggage is passed on as it came. False: the arena is full, and the fields may
  * have lost their old context without a new one: do not send them.
  */

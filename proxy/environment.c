@@ -84,6 +84,26 @@ static void take_propagators(struct environment *e)
     buffer_add_str(&e->notes, set.n > 0 ? STR("\n") : STR(" none\n"));
 }
 
+/* ---- conventions ---- */
+
+/* A list that all instrumentations share, so the words of others are no mistake. The stable HTTP
+ * conventions are the only ones there ever were here. */
+static void take_opt_in(struct environment *e)
+{
+    struct str rest = environment_text(e, "OTEL_SEMCONV_STABILITY_OPT_IN"), word;
+    enum semconv *rpc = &e->config->trace.rpc;
+
+    while (str_next_member(&rest, &word)) {
+        if (str_eq_nocase(word, STR("rpc/dup")))
+            *rpc = SEMCONV_BOTH;
+        else if (str_eq_nocase(word, STR("rpc")) && *rpc == SEMCONV_OLD)
+            *rpc = SEMCONV_NEW;
+    }
+    if (*rpc != SEMCONV_OLD)
+        buffer_printf(&e->notes, "# names of RPC attributes and metrics: %s\n",
+                      *rpc == SEMCONV_NEW ? "the new ones" : "the old and the new ones");
+}
+
 /* ---- batch ---- */
 
 static void take_batch(struct environment *e)
@@ -189,6 +209,7 @@ void environment_apply(struct config *config, const char *(*get)(const char *nam
     check_resource(&e);
     take_propagators(&e);
     take_sampler(&e, sampler);
+    take_opt_in(&e);
     take_batch(&e);
     if (environment_true(&e, "OTEL_SDK_DISABLED"))
         disable(&e, sampler);

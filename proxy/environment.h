@@ -12,7 +12,7 @@
 
 /*
  * Completes a config that was just loaded and that nobody else holds yet: its
- * exporters, propagators, batch and trace.disabled, in its arena. *sampler is
+ * exporters, propagators, conventions, batch and trace.disabled, in its arena. *sampler is
  * what the file or else the environment wants. What came from the environment
  * is appended to config->text as comments.
  *

@@ -21,6 +21,7 @@ static bool is_protected(enum header_id id)
     case HEADER_TRACESTATE:
     case HEADER_BAGGAGE:
     case HEADER_X_TRACE_ID:
+    case HEADER_GRPC_TRACE_BIN:
     case HEADER_X_FORWARDED_FOR:
     case HEADER_X_FORWARDED_HOST:
     case HEADER_X_FORWARDED_PROTO:

@@ -34,7 +34,8 @@ static void add_attributes(struct exchange *x)
     const struct route *r = x->route;
 
     for (size_t i = 0; r && i < r->n_attributes; i++)
-        span_add_extra(&x->span, EXTRA_ATTRIBUTE, r->attributes[i].key, r->attributes[i].value);
+        span_add_extra(&x->span, &x->arena, EXTRA_ATTRIBUTE, r->attributes[i].key,
+                       r->attributes[i].value);
 }
 
 void exchange_capture(struct exchange *x, const struct message *m, bool response)
@@ -47,8 +48,9 @@ void exchange_capture(struct exchange *x, const struct message *m, bool response
         const struct header *h = headers_find_name(&m->fields, names[i]);
 
         for (; h; h = headers_next(&m->fields, h))
-            span_add_extra(&x->span, response ? EXTRA_RESPONSE_HEADER : EXTRA_REQUEST_HEADER,
-                           names[i], h->value);
+            span_add_extra(&x->span, &x->arena,
+                           response ? EXTRA_RESPONSE_HEADER : EXTRA_REQUEST_HEADER, names[i],
+                           h->value);
     }
 }
 

@@ -55,8 +55,8 @@ static bool write_settings(struct buffer *b, const struct export_config *x,
     add_file(b, x->certificate);
     add_file(b, x->key);
     add_pairs(b, x->headers, x->n_headers);
-    buffer_printf(b, "%zu,%zu,%" PRId64 ",%" PRId64 ",%zu,", t->batch.queue, t->batch.size,
-                  t->batch.delay, t->batch.timeout, t->n_redact_query);
+    buffer_printf(b, "%zu,%zu,%" PRId64 ",%" PRId64 ",%d,%zu,", t->batch.queue, t->batch.size,
+                  t->batch.delay, t->batch.timeout, t->rpc, t->n_redact_query);
     for (size_t i = 0; i < t->n_redact_query; i++)
         add_text(b, t->redact_query[i]);
     for (size_t i = 0; i < resource->n; i++) {
@@ -98,8 +98,9 @@ static struct exporter_options options_of(const struct export_config *x,
                                  .retry_for = t->batch.timeout,
                                  .memory_spans = x->memory_spans,
                                  .pretty = x->pretty,
-                                 .redact_query = t->redact_query,
-                                 .n_redact_query = t->n_redact_query};
+                                 .conventions = {.redact_query = t->redact_query,
+                                                 .n_redact_query = t->n_redact_query,
+                                                 .rpc = t->rpc}};
     if (x->kind == EXPORT_CONSOLE)
         o.name = STR("console");
     else if (x->kind == EXPORT_MEMORY)

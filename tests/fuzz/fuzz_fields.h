@@ -23,6 +23,8 @@ static inline struct str fuzz_name(char c)
         return STR("baggage");
     case 'x':
         return STR("x-trace-id");
+    case 'g':
+        return STR("grpc-trace-bin");
     default:
         return STR("x-other");
     }

@@ -21,9 +21,16 @@ static bool same(const struct trace_context *a, const struct trace_context *b)
 static void check_valid(const struct trace_context *ctx, const struct headers *fields)
 {
     const struct header *parent = headers_find(fields, HEADER_TRACEPARENT);
-    struct str value = str_trim_ows(parent->value);
     char expected[TRACEPARENT_LENGTH];
+    struct trace_context read;
+    struct str value;
 
+    if (!parent || headers_next(fields, parent) || !traceparent_parse(parent->value, &read)) {
+        assert(headers_count(fields, HEADER_GRPC_TRACE_BIN) == 1);
+        assert(!trace_id_is_zero(&ctx->trace_id) && !span_id_is_zero(&ctx->span_id));
+        return;
+    }
+    value = str_trim_ows(parent->value);
     assert(headers_count(fields, HEADER_TRACEPARENT) == 1);
     assert(value.n == TRACEPARENT_LENGTH || !str_starts(value, STR("00")));
     assert(str_index(value, ',', 0) == value.n);
@@ -42,6 +49,7 @@ static void check_sent(const struct headers *fields)
     assert(headers_count(fields, HEADER_TRACEPARENT) == 1);
     assert(headers_count(fields, HEADER_TRACESTATE) <= 1);
     assert(headers_count(fields, HEADER_X_TRACE_ID) == 1);
+    assert(headers_count(fields, HEADER_GRPC_TRACE_BIN) <= 1);
     assert(str_eq(parent->name, STR("traceparent")));
     assert(parent->value.n == TRACEPARENT_LENGTH && str_starts(parent->value, STR("00-")));
     for (size_t i = 0; i < parent->value.n; i++)

@@ -15,7 +15,7 @@ static void set_up(void)
 
     buffer_init(&scratch, 0);
     example_span(&span, SPAN_SERVER);
-    span_describe(&span, NULL, 0, &scratch, &described);
+    span_describe(&span, &(struct conventions){0}, &scratch, &described);
     buffer_init(&out, 0);
     ck_assert(encode_span(&span, &described, &out));
     span_bytes = out.n;

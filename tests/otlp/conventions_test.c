@@ -1,67 +1,8 @@
 #include "otlp/conventions.h"
 
-#include <stdio.h>
-
+#include "described.h"
 #include "example_span.h"
 #include "test_main.h"
-
-static struct buffer scratch;
-static struct described_span described;
-
-static void set_up(void)
-{
-    buffer_init(&scratch, 0);
-}
-
-static void tear_down(void)
-{
-    buffer_release(&scratch);
-}
-
-/* The value of an attribute as text; NULL: it is not there. */
-static const char *value_of(const char *key)
-{
-    static char text[512];
-
-    for (size_t i = 0; i < described.n; i++) {
-        const struct attribute *a = &described.v[i];
-        if (!str_eq(a->key, str_from(key)))
-            continue;
-        switch (a->type) {
-        case ATTRIBUTE_STRING:
-            snprintf(text, sizeof(text), "%.*s", STR_ARG(a->value.string));
-            break;
-        case ATTRIBUTE_INT:
-            snprintf(text, sizeof(text), "int %lld", (long long)a->value.integer);
-            break;
-        case ATTRIBUTE_DOUBLE:
-            snprintf(text, sizeof(text), "%g s", a->value.number);
-            break;
-        case ATTRIBUTE_BOOL:
-            snprintf(text, sizeof(text), "bool %s", a->value.boolean ? "true" : "false");
-            break;
-        case ATTRIBUTE_STRINGS:
-            text[0] = '\0';
-            for (size_t j = 0; j < a->value.strings.n; j++)
-                snprintf(text + strlen(text), sizeof(text) - strlen(text), "[%.*s]",
-                         STR_ARG(a->value.strings.v[j]));
-            break;
-        }
-        return text;
-    }
-    return NULL;
-}
-
-static void check_value(const char *key, const char *want)
-{
-    const char *value = value_of(key);
-
-    if (!want)
-        ck_assert_msg(!value, "%s is there: %s", key, value);
-    else
-        ck_assert_msg(value && strcmp(value, want) == 0, "%s is %s instead of %s", key,
-                      value ? value : "not there", want);
-}
 
 /* Takes a text of the example span away. */
 static const char none[] = "none";
@@ -270,11 +211,7 @@ static void describe(const struct span *s)
 {
     static const struct str redact[] = {STR_INIT("token")};
 
-    span_describe(s, redact, 1, &scratch, &described);
-    for (size_t i = 0; i < described.n; i++)
-        for (size_t j = 0; j < i; j++)
-            ck_assert_msg(!str_eq(described.v[i].key, described.v[j].key), "%.*s is there twice",
-                          STR_ARG(described.v[i].key));
+    describe_as(s, &(struct conventions){.redact_query = redact, .n_redact_query = 1});
 }
 
 START_TEST(attributes_are_those_of_the_conventions)
@@ -546,10 +483,10 @@ START_TEST(captured_headers_are_arrays_of_all_their_values)
     struct span s;
 
     example_span(&s, SPAN_SERVER);
-    span_add_extra(&s, EXTRA_REQUEST_HEADER, STR("accept"), STR("a/b"));
-    span_add_extra(&s, EXTRA_RESPONSE_HEADER, STR("accept"), STR("other"));
-    span_add_extra(&s, EXTRA_REQUEST_HEADER, STR("x-id"), STR("\xff"));
-    span_add_extra(&s, EXTRA_REQUEST_HEADER, STR("accept"), STR("c/d"));
+    span_add_extra(&s, &arena, EXTRA_REQUEST_HEADER, STR("accept"), STR("a/b"));
+    span_add_extra(&s, &arena, EXTRA_RESPONSE_HEADER, STR("accept"), STR("other"));
+    span_add_extra(&s, &arena, EXTRA_REQUEST_HEADER, STR("x-id"), STR("\xff"));
+    span_add_extra(&s, &arena, EXTRA_REQUEST_HEADER, STR("accept"), STR("c/d"));
     describe(&s);
     check_value("http.request.header.accept", "[a/b][c/d]");
     check_value("http.response.header.accept", "[other]");
@@ -562,9 +499,9 @@ START_TEST(what_the_configuration_says_wins_and_the_last_wins)
     struct span s;
 
     example_span(&s, SPAN_SERVER);
-    span_add_extra(&s, EXTRA_ATTRIBUTE, STR("team"), STR("one"));
-    span_add_extra(&s, EXTRA_ATTRIBUTE, STR("team"), STR("two"));
-    span_add_extra(&s, EXTRA_ATTRIBUTE, STR("server.port"), STR("said"));
+    span_add_extra(&s, &arena, EXTRA_ATTRIBUTE, STR("team"), STR("one"));
+    span_add_extra(&s, &arena, EXTRA_ATTRIBUTE, STR("team"), STR("two"));
+    span_add_extra(&s, &arena, EXTRA_ATTRIBUTE, STR("server.port"), STR("said"));
     describe(&s);
     check_value("team", "two");
     check_value("server.port", "said");
@@ -589,7 +526,8 @@ START_TEST(there_is_room_for_all_that_a_span_can_have)
         s.phase[i] = i + 1;
     for (int i = 0; i < SPAN_EXTRAS_MAX; i++) {
         int n = snprintf(keys[i], sizeof(keys[i]), "k%d", i);
-        ck_assert(span_add_extra(&s, EXTRA_ATTRIBUTE, str_of(keys[i], (size_t)n), STR("v")));
+        ck_assert(
+            span_add_extra(&s, &arena, EXTRA_ATTRIBUTE, str_of(keys[i], (size_t)n), STR("v")));
     }
     describe(&s);
     check_value("k31", "v");
@@ -607,7 +545,7 @@ START_TEST(long_texts_of_bytes_that_are_no_characters_have_room)
     for (int i = 0; i < SPAN_TEXT_COUNT; i++)
         s.text[i] = str_of(text, sizeof(text));
     for (int i = 0; i < SPAN_EXTRAS_MAX; i++)
-        span_add_extra(&s, EXTRA_REQUEST_HEADER, str_of(text, (size_t)i + 1),
+        span_add_extra(&s, &arena, EXTRA_REQUEST_HEADER, str_of(text, (size_t)i + 1),
                        str_of(text, sizeof(text)));
     describe(&s);
     ck_assert_uint_eq(described.name.n, strlen("HTTP ") + 3 * sizeof(text));

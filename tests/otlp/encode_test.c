@@ -27,8 +27,11 @@ static struct envelope envelope;
 static struct buffer out, scratch;
 static struct described_span described;
 
+static struct arena arena;
+
 static void set_up(void)
 {
+    arena_init(&arena, 0, 0);
     resource_init(&resource);
     resource_add(&resource, STR("service.name"), STR("checkout"));
     resource_complete(&resource);
@@ -41,6 +44,7 @@ static void set_up(void)
 
 static void tear_down(void)
 {
+    arena_release(&arena);
     buffer_release(&out);
     buffer_release(&scratch);
     envelope_release(&envelope);
@@ -49,7 +53,7 @@ static void tear_down(void)
 
 static void encode(const struct span *s)
 {
-    span_describe(s, NULL, 0, &scratch, &described);
+    span_describe(s, &(struct conventions){0}, &scratch, &described);
     ck_assert(encode_span(s, &described, &out));
 }
 
@@ -159,9 +163,9 @@ static void vary(struct span *s, int i)
         break;
     case 4: /* arrays, one of many values and one longer than a length of one byte */
         for (int n = 0; n < 20; n++)
-            span_add_extra(s, EXTRA_REQUEST_HEADER, STR("x-many"), STR("value"));
-        span_add_extra(s, EXTRA_RESPONSE_HEADER, STR("x-long"), str_of(long_text, 300));
-        span_add_extra(s, EXTRA_ATTRIBUTE, STR("empty"), STR(""));
+            span_add_extra(s, &arena, EXTRA_REQUEST_HEADER, STR("x-many"), STR("value"));
+        span_add_extra(s, &arena, EXTRA_RESPONSE_HEADER, STR("x-long"), str_of(long_text, 300));
+        span_add_extra(s, &arena, EXTRA_ATTRIBUTE, STR("empty"), STR(""));
         s->n_dropped_extras = 300;
         break;
     case 5: /* numbers of more than one byte */
@@ -209,7 +213,7 @@ START_TEST(an_attribute_of_any_length_is_read_as_it_was_written)
         s.trace_id.bytes[0] = s.span_id.bytes[0] = 1;
         s.text[SPAN_METHOD] = STR("GET");
         s.text[SPAN_PATH] = str_of(long_text, n % 350);
-        span_add_extra(&s, EXTRA_ATTRIBUTE, str_of(long_text, n / 2 + 1),
+        span_add_extra(&s, &arena, EXTRA_ATTRIBUTE, str_of(long_text, n / 2 + 1),
                        str_of(long_text, n % 50));
         encode(&s);
         ExportRequest *request = request_of_out();
@@ -283,7 +287,7 @@ START_TEST(a_full_buffer_stays_as_it_is)
     struct span s;
 
     vary(&s, 0);
-    span_describe(&s, NULL, 0, &scratch, &described);
+    span_describe(&s, &(struct conventions){0}, &scratch, &described);
     buffer_init(&small, 100);
     buffer_add(&small, "before", 6);
     ck_assert(!encode_span(&s, &described, &small));

@@ -10,11 +10,14 @@
 static struct exporter *exporter;
 static struct resource resource;
 
+static struct arena arena;
+
 static void set_up(void)
 {
     struct exporter_options options = {
         .kind = EXPORTER_MEMORY, .name = STR("memory"), .memory_spans = 5};
 
+    arena_init(&arena, 0, 0);
     resource_init(&resource);
     resource_add(&resource, STR("service.name"), STR("checkout"));
     resource_complete(&resource);
@@ -24,6 +27,7 @@ static void set_up(void)
 
 static void tear_down(void)
 {
+    arena_release(&arena);
     exporter_free(exporter);
     resource_release(&resource);
 }
@@ -154,8 +158,8 @@ START_TEST(the_json_is_otlp)
     s.weight = s.total_weight = 100;
     s.pooled = true;
     s.text[SPAN_TRACESTATE] = STR("a=1");
-    span_add_extra(&s, EXTRA_REQUEST_HEADER, STR("x-id"), STR("one \"\xff"));
-    span_add_extra(&s, EXTRA_REQUEST_HEADER, STR("x-id"), STR("two"));
+    span_add_extra(&s, &arena, EXTRA_REQUEST_HEADER, STR("x-id"), STR("one \"\xff"));
+    span_add_extra(&s, &arena, EXTRA_REQUEST_HEADER, STR("x-id"), STR("two"));
     s.n_dropped_extras = 3;
     exporter_add(exporter, &s, 0);
 

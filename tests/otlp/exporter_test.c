@@ -590,7 +590,7 @@ static void long_span(struct span *s)
     memset(long_text, 'l', sizeof(long_text));
     example_span(s, SPAN_SERVER);
     for (int i = 0; i < SPAN_EXTRAS_MAX; i++)
-        span_add_extra(s, EXTRA_RESPONSE_HEADER, str_of(long_text, (size_t)i + 1),
+        span_add_extra(s, &arena, EXTRA_RESPONSE_HEADER, str_of(long_text, (size_t)i + 1),
                        str_of(long_text, sizeof(long_text)));
 }
 

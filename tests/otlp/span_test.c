@@ -6,6 +6,18 @@
 #include "example_span.h"
 #include "test_main.h"
 
+static struct arena arena;
+
+static void set_up(void)
+{
+    arena_init(&arena, 0, 0);
+}
+
+static void tear_down(void)
+{
+    arena_release(&arena);
+}
+
 START_TEST(a_new_span_has_come_to_nothing_yet)
 {
     struct span s;
@@ -37,12 +49,41 @@ START_TEST(an_extra_too_many_is_left_out_and_counted)
     struct span s;
 
     span_init(&s, SPAN_SERVER, SPAN_HTTP);
-    for (int i = 0; i < SPAN_EXTRAS_MAX; i++)
-        ck_assert(span_add_extra(&s, EXTRA_ATTRIBUTE, STR("k"), STR("v")));
-    ck_assert(!span_add_extra(&s, EXTRA_ATTRIBUTE, STR("k"), STR("v")));
-    ck_assert(!span_add_extra(&s, EXTRA_ATTRIBUTE, STR("k"), STR("v")));
+    for (unsigned i = 0; i < SPAN_EXTRAS_MAX; i++)
+        ck_assert(span_add_extra(&s, &arena, EXTRA_ATTRIBUTE, STR("k"), str_of("v", i % 2)));
+    for (unsigned i = 0; i < SPAN_EXTRAS_MAX; i++)
+        ck_assert_uint_eq(s.extras[i].value.n, i % 2);
+    ck_assert(!span_add_extra(&s, &arena, EXTRA_ATTRIBUTE, STR("k"), STR("v")));
+    ck_assert(!span_add_extra(&s, &arena, EXTRA_ATTRIBUTE, STR("k"), STR("v")));
     ck_assert_uint_eq(s.n_extras, SPAN_EXTRAS_MAX);
     ck_assert_uint_eq(s.n_dropped_extras, 2);
+    s.n_dropped_extras = UINT16_MAX;
+    ck_assert(!span_add_extra(&s, &arena, EXTRA_ATTRIBUTE, STR("k"), STR("v")));
+    ck_assert_uint_eq(s.n_dropped_extras, UINT16_MAX);
+}
+END_TEST
+
+START_TEST(an_extra_that_has_no_room_is_left_out_and_counted)
+{
+    struct arena small;
+    struct span s;
+
+    arena_init(&small, 0, 300);
+    span_init(&s, SPAN_SERVER, SPAN_HTTP);
+    ck_assert_ptr_null(s.extras);
+    for (int i = 0; i < 4; i++)
+        ck_assert(span_add_extra(&s, &small, EXTRA_ATTRIBUTE, STR("k"), STR("v")));
+    ck_assert(!span_add_extra(&s, &small, EXTRA_ATTRIBUTE, STR("k"), STR("v")));
+    ck_assert_uint_eq(s.n_extras, 4);
+    ck_assert_uint_eq(s.n_dropped_extras, 1);
+    arena_release(&small);
+}
+END_TEST
+
+/* There is one in each exchange, and thousands of streams may be open. */
+START_TEST(a_span_is_small)
+{
+    ck_assert_uint_le(sizeof(struct span), 448);
 }
 END_TEST
 
@@ -54,8 +95,8 @@ START_TEST(what_is_pushed_is_a_copy_with_all_its_text)
 
     example_span(&s, SPAN_SERVER);
     s.text[SPAN_QUERY] = STR("");
-    span_add_extra(&s, EXTRA_REQUEST_HEADER, STR("x-one"), str_from(value));
-    span_add_extra(&s, EXTRA_ATTRIBUTE, STR("key"), STR(""));
+    span_add_extra(&s, &arena, EXTRA_REQUEST_HEADER, STR("x-one"), str_from(value));
+    span_add_extra(&s, &arena, EXTRA_ATTRIBUTE, STR("key"), STR(""));
     ck_assert(span_push(ring, &s));
     value[0] = 'X';
 
@@ -71,6 +112,7 @@ START_TEST(what_is_pushed_is_a_copy_with_all_its_text)
     /* An empty text and none are not the same. */
     ck_assert(got->text[SPAN_QUERY].p && got->text[SPAN_QUERY].n == 0);
     ck_assert(!got->text[SPAN_FAULT].p);
+    ck_assert_ptr_ne(got->extras, s.extras);
     ck_assert_uint_eq(got->n_extras, 2);
     ck_assert_text(got->extras[0].key, "x-one");
     ck_assert_text(got->extras[0].value, "value");
@@ -161,8 +203,9 @@ static void *push_spans(void *arg)
         int n = snprintf(number, sizeof(number), "/%u", i);
         s.text[SPAN_PATH] = str_of(number, (size_t)n);
         s.text[SPAN_USER_AGENT] = str_of(filler, i % sizeof(filler));
+        arena_reset(&arena);
         if (i % 3 == 0)
-            span_add_extra(&s, EXTRA_ATTRIBUTE, STR("number"), str_of(number, (size_t)n));
+            span_add_extra(&s, &arena, EXTRA_ATTRIBUTE, STR("number"), str_of(number, (size_t)n));
         if (span_push(ring, &s))
             i++;
         else
@@ -216,9 +259,12 @@ int main(void)
     TCase *t = tcase_create("span");
 
     tcase_set_timeout(t, 120);
+    tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, a_new_span_has_come_to_nothing_yet);
     tcase_add_test(t, every_error_but_none_has_a_word);
     tcase_add_test(t, an_extra_too_many_is_left_out_and_counted);
+    tcase_add_test(t, an_extra_that_has_no_room_is_left_out_and_counted);
+    tcase_add_test(t, a_span_is_small);
     tcase_add_test(t, what_is_pushed_is_a_copy_with_all_its_text);
     tcase_add_test(t, the_path_of_a_unix_socket_is_copied);
     tcase_add_loop_test(t, a_long_text_is_cut_between_characters, 0,

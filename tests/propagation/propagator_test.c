@@ -10,6 +10,8 @@
 #define PARENT      "1234567890123456"
 #define GOOD        "00-" TRACE "-" PARENT "-01"
 #define OTHER       "00-" OTHER_TRACE "-" PARENT "-01"
+/* TRACE, PARENT and sampled as OpenCensus writes it. */
+#define BINARY "AAASNFZ4kBI0VniQEjRWeJASARI0VniQEjRWAgE"
 
 static struct arena arena;
 static struct headers fields;
@@ -113,6 +115,14 @@ static const struct {
     {{{"x-trace-id", TRACE}}, EXTRACT_ABSENT, NULL},
     {{{"baggage", "a=1"}}, EXTRACT_ABSENT, NULL},
     {{{"x-trace-id", TRACE}, {"traceparent", "bad"}}, EXTRACT_INVALID, NULL},
+    /* What older services of gRPC send, where there is nothing better. */
+    {{{"grpc-trace-bin", BINARY}}, EXTRACT_VALID, NULL},
+    {{{"grpc-trace-bin", BINARY}, {"tracestate", "foo=1"}}, EXTRACT_VALID, NULL},
+    {{{"grpc-trace-bin", "bad"}}, EXTRACT_INVALID, NULL},
+    {{{"grpc-trace-bin", BINARY}, {"traceparent", "bad"}}, EXTRACT_VALID, NULL},
+    {{{"grpc-trace-bin", "bad"}, {"traceparent", GOOD}, {"tracestate", "foo=1"}},
+     EXTRACT_VALID,
+     "foo=1"},
 };
 
 START_TEST(one_traceparent_goes_on_and_a_tracestate_only_with_its_own)
@@ -228,7 +238,7 @@ END_TEST
 
 START_TEST(formats_are_found_by_the_names_of_otel_propagators)
 {
-    static const char *const names[] = {"tracecontext", "baggage", "x-trace-id"};
+    static const char *const names[] = {"tracecontext", "baggage", "x-trace-id", "grpc-trace-bin"};
     enum propagator_id id = PROPAGATOR_COUNT;
 
     for (unsigned i = 0; i < PROPAGATOR_COUNT; i++) {
@@ -251,12 +261,49 @@ START_TEST(a_format_is_in_a_set_once)
 {
     struct propagators set = propagators_default();
 
-    ck_assert_uint_eq(set.n, 3);
+    ck_assert_uint_eq(set.n, 4);
     ck_assert_int_eq(set.v[0], PROPAGATOR_TRACECONTEXT);
     ck_assert_int_eq(set.v[1], PROPAGATOR_BAGGAGE);
     ck_assert_int_eq(set.v[2], PROPAGATOR_X_TRACE_ID);
+    ck_assert_int_eq(set.v[3], PROPAGATOR_GRPC_TRACE_BIN);
     ck_assert(!propagators_add(&set, PROPAGATOR_BAGGAGE));
-    ck_assert_uint_eq(set.n, 3);
+    ck_assert_uint_eq(set.n, 4);
+}
+END_TEST
+
+/* A service that reads this format alone joins the trace; one that does not hears nothing of it. */
+START_TEST(a_format_in_kind_answers_itself_alone)
+{
+    struct propagators set = propagators_default(), named = {0};
+    struct trace_context ctx, read;
+
+    ck_assert_uint_eq(set.in_kind, 1u << PROPAGATOR_GRPC_TRACE_BIN);
+    ck_assert(propagators_add(&named, PROPAGATOR_GRPC_TRACE_BIN));
+    trace_context_start(&ctx, &chance);
+    ctx.flags |= TRACE_FLAG_SAMPLED;
+    ctx.span_id = span_id_new(&chance);
+
+    ck_assert(propagators_inject(&set, &ctx, &fields, &arena));
+    ck_assert_uint_eq(headers_count(&fields, HEADER_GRPC_TRACE_BIN), 0);
+
+    /* As it came, several or spoiled: what goes on is ours. */
+    for (int i = 0; i < 3; i++) {
+        fields.n = 0;
+        field("traceparent", GOOD);
+        field("Grpc-Trace-Bin", i == 1 ? "bad" : BINARY);
+        if (i == 2)
+            field("grpc-trace-bin", BINARY);
+        ck_assert(propagators_inject(&set, &ctx, &fields, &arena));
+        ck_assert(!str_eq(only(HEADER_GRPC_TRACE_BIN, "grpc-trace-bin"), STR(BINARY)));
+        ck_assert_int_eq(propagators_extract(&named, &fields, &arena, &read), EXTRACT_VALID);
+        ck_assert(trace_id_eq(&read.trace_id, &ctx.trace_id));
+        ck_assert(span_id_eq(&read.span_id, &ctx.span_id));
+        ck_assert_uint_eq(read.flags, TRACE_FLAG_SAMPLED);
+    }
+
+    fields.n = 0;
+    ck_assert(propagators_inject(&named, &ctx, &fields, &arena));
+    ck_assert_uint_eq(headers_count(&fields, HEADER_GRPC_TRACE_BIN), 1);
 }
 END_TEST
 
@@ -292,6 +339,7 @@ int main(void)
     tcase_add_test(tc, a_format_that_is_not_configured_is_not_read);
     tcase_add_test(tc, formats_are_found_by_the_names_of_otel_propagators);
     tcase_add_test(tc, a_format_is_in_a_set_once);
+    tcase_add_test(tc, a_format_in_kind_answers_itself_alone);
     tcase_add_test(tc, a_full_arena_is_told);
     suite_add_tcase(suite, tc);
 

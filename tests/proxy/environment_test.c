@@ -304,6 +304,33 @@ START_TEST(propagators_keep_their_order)
 }
 END_TEST
 
+/* A list for all instrumentations, in any order. */
+static const struct opt_in_row {
+    const char *value;
+    enum semconv rpc;
+} opt_in_rows[] = {
+    {"", SEMCONV_OLD},
+    {"rpc", SEMCONV_NEW},
+    {"rpc/dup", SEMCONV_BOTH},
+    {"http, rpc", SEMCONV_NEW},
+    {"rpc,rpc/dup", SEMCONV_BOTH},
+    {"rpc/dup , rpc", SEMCONV_BOTH},
+    {"RPC/Dup", SEMCONV_BOTH},
+    {"http/dup,database,database/dup,gen_ai_latest_experimental", SEMCONV_OLD},
+    {"rpc2,rpc/", SEMCONV_OLD},
+    {",,rpc,", SEMCONV_NEW},
+};
+
+START_TEST(the_names_of_rpc_are_those_opted_in_for)
+{
+    const struct opt_in_row *row = &opt_in_rows[_i];
+
+    apply(PLAIN, ENV("OTEL_SEMCONV_STABILITY_OPT_IN", row->value));
+    ck_assert_msg(config->trace.rpc == row->rpc, "%s", row->value);
+    ck_assert_uint_eq(warnings.n, 0);
+}
+END_TEST
+
 START_TEST(disabled_it_records_nothing_and_goes_on_to_propagate)
 {
     apply(PLAIN "trace { export otlp http://f:4318; sample always; }",
@@ -366,6 +393,8 @@ int main(void)
     tcase_add_test(t, the_sampler_and_its_ratio_are_taken);
     tcase_add_test(t, an_argument_without_a_sampler_is_ignored);
     tcase_add_test(t, propagators_keep_their_order);
+    tcase_add_loop_test(t, the_names_of_rpc_are_those_opted_in_for, 0,
+                        sizeof(opt_in_rows) / sizeof(opt_in_rows[0]));
     tcase_add_test(t, disabled_it_records_nothing_and_goes_on_to_propagate);
     tcase_add_loop_test(t, the_resource_is_the_files_then_the_environments, 0, ROWS(resource_rows));
     suite_add_tcase(s, t);

@@ -83,10 +83,13 @@ static const struct {
     /* Nobody can have a field that others rely on removed by naming it. */
     {DIRECTION_OUTBOUND,
      "Connection: Host, Content-Length, Transfer-Encoding, traceparent, tracestate, baggage,"
-     " x-trace-id, X-Forwarded-For, X-FORWARDED-PORT, X-Forwarded-Proto, Forwarded, x\n"
+     " x-trace-id, grpc-trace-bin, X-Forwarded-For, X-FORWARDED-PORT, X-Forwarded-Proto, "
+     "Forwarded, x\n"
      "Host: a\nContent-Length: 3\ntraceparent: t\ntracestate: s\nbaggage: b\nx-trace-id: i\n"
+     "grpc-trace-bin: g\n"
      "X-Forwarded-For: f\nX-Forwarded-Port: 1\nX-Forwarded-Proto: p\nForwarded: for=q\nX: gone",
      "Host: a\nContent-Length: 3\ntraceparent: t\ntracestate: s\nbaggage: b\nx-trace-id: i\n"
+     "grpc-trace-bin: g\n"
      "X-Forwarded-For: f\nX-Forwarded-Port: 1\nX-Forwarded-Proto: p\nForwarded: for=q",
      NULL, 0, false},
     /* Of TE only what a client may say of trailers. */

@@ -704,11 +704,14 @@ START_TEST(the_spans_text_outlives_what_it_was_made_of)
 {
     struct scene s;
     char cluster[] = "redis", key[] = "team", value[] = "shop";
+    struct arena arena;
 
     scene_init(&s);
     s.span.text[SPAN_CLUSTER] = str_from(cluster);
-    span_add_extra(&s.span, EXTRA_ATTRIBUTE, str_from(key), str_from(value));
+    arena_init(&arena, 0, 0);
+    span_add_extra(&s.span, &arena, EXTRA_ATTRIBUTE, str_from(key), str_from(value));
     scene_open(&s);
+    arena_release(&arena);
     memset(cluster, 'x', 5);
     memset(key, 'x', 4);
     memset(value, 'x', 4);

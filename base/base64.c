@@ -1,4 +1,4 @@
-#include "otlp/base64.h"
+#include "base/base64.h"
 
 static int value_of(char c)
 {
@@ -34,4 +34,19 @@ bool base64_decode(struct str s, uint8_t *out, size_t *n)
         }
     }
     return true;
+}
+
+void base64_encode(const uint8_t *bytes, size_t n, char *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint32_t bits = 0;
+    unsigned n_bits = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        bits = bits << 8 | bytes[i];
+        for (n_bits += 8; n_bits >= 6; n_bits -= 6)
+            *out++ = digits[bits >> (n_bits - 6) & 63];
+    }
+    if (n_bits > 0)
+        *out = digits[bits << (6 - n_bits) & 63];
 }

@@ -1,0 +1,117 @@
+/*
+ * Who talked to whom, as the general conventions name it (docs/general/
+ * attributes.md): server.*, client.*, network.*.
+ */
+#include "otlp/describe.h"
+
+/* Digits of a port, 1 to 65535. */
+static bool parse_port(struct str text, uint16_t *port)
+{
+    uint64_t value;
+
+    if (!str_to_u64(text, &value) || value == 0 || value > UINT16_MAX)
+        return false;
+    *port = (uint16_t)value;
+    return true;
+}
+
+struct str authority_split(struct str authority, uint16_t *port)
+{
+    *port = 0;
+    const char *at = authority.n ? memrchr(authority.p, '@', authority.n) : NULL;
+    if (at)
+        authority = str_slice(authority, (size_t)(at - authority.p) + 1, authority.n);
+
+    if (authority.n > 0 && authority.p[0] == '[') {
+        size_t close = str_index(authority, ']', 0);
+        if (close + 1 < authority.n && authority.p[close + 1] == ':')
+            parse_port(str_slice(authority, close + 2, authority.n), port);
+        return str_slice(authority, 1, close);
+    }
+    size_t colon = str_index(authority, ':', 0);
+    if (colon == authority.n || str_index(authority, ':', colon + 1) != authority.n)
+        return authority; /* no port, or an IPv6 address without brackets */
+    parse_port(str_slice(authority, colon + 1, authority.n), port);
+    return str_slice(authority, 0, colon);
+}
+
+struct str describe_peer(struct describing *d)
+{
+    const struct address *peer = &d->s->peer;
+    struct str text = make_address(d, peer);
+
+    add_string(d, STR("network.peer.address"), text);
+    if (peer->family == AF_UNIX)
+        add_string(d, STR("network.transport"), STR("unix"));
+    else if (peer->port)
+        add_integer(d, STR("network.peer.port"), peer->port);
+    return text;
+}
+
+static uint16_t default_port(struct str scheme)
+{
+    if (str_eq_nocase(scheme, STR("http")))
+        return 80;
+    return str_eq_nocase(scheme, STR("https")) ? 443 : 0;
+}
+
+void describe_server_address(struct describing *d, struct str authority, struct str scheme,
+                             struct str peer)
+{
+    const struct span *s = d->s;
+    bool by_peer = s->kind == SPAN_CLIENT && authority.n == 0;
+    uint16_t port = by_peer ? s->peer.port : 0;
+    struct str host = by_peer ? peer : authority_split(authority, &port);
+
+    add_string(d, STR("server.address"), host);
+    if (port == 0 && host.n > 0 && !by_peer)
+        port = default_port(scheme);
+    if (port && host.n > 0)
+        add_integer(d, STR("server.port"), port);
+}
+
+/* x-forwarded-for may carry the port: "1.2.3.4:5", "[::1]:5". */
+static struct str forwarded_address(struct str text)
+{
+    struct address address;
+    uint16_t port;
+
+    if (address_parse_ip(text, &address))
+        return text.p[0] == '[' ? str_slice(text, 1, text.n - 1) : text;
+    struct str host = authority_split(text, &port);
+    return address_parse_ip(host, &address) ? host : text;
+}
+
+void describe_client_address(struct describing *d, struct str peer)
+{
+    const struct span *s = d->s;
+    struct str text = s->text[SPAN_FORWARDED_FOR];
+
+    if (text.n)
+        text = forwarded_address(text);
+    else if (s->client.family && !address_eq(&s->client, &s->peer))
+        text = make_address(d, &s->client);
+    else
+        text = peer;
+    add_string(d, STR("client.address"), text);
+}
+
+static struct str version_text(uint8_t http_version)
+{
+    switch (http_version) {
+    case 10:
+        return STR("1.0");
+    case 11:
+        return STR("1.1");
+    case 20:
+        return STR("2");
+    case 30:
+        return STR("3");
+    }
+    return (struct str){0};
+}
+
+void describe_version(struct describing *d)
+{
+    add_string(d, STR("network.protocol.version"), version_text(d->s->http_version));
+}
