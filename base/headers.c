@@ -31,11 +31,12 @@ static inline __attribute__((always_inline)) bool same_name(const char *p, const
     return same_word(p + n - step, lower + n - step, step);
 }
 
-/* A name's length and first letter tell it from all others we know. */
+/* A name's length and first letter tell it from all others we know, but for one pair. */
 #define KEY(length, first) ((length) << 8 | (first))
+#define SAME(lower)        same_name(name.p, lower, sizeof(lower) - 1)
 #define NAME(first, lower, id)          \
     case KEY(sizeof(lower) - 1, first): \
-        return same_name(name.p, lower, sizeof(lower) - 1) ? (id) : HEADER_OTHER
+        return SAME(lower) ? (id) : HEADER_OTHER
 
 enum header_id header_id_of(struct str name)
 {
@@ -57,16 +58,22 @@ enum header_id header_id_of(struct str name)
         NAME('u', "user-agent", HEADER_USER_AGENT);
         NAME('x', "x-trace-id", HEADER_X_TRACE_ID);
         NAME('r', "retry-after", HEADER_RETRY_AFTER);
+        NAME('g', "grpc-status", HEADER_GRPC_STATUS);
         NAME('t', "traceparent", HEADER_TRACEPARENT);
         NAME('c', "content-type", HEADER_CONTENT_TYPE);
         NAME('m', "max-forwards", HEADER_MAX_FORWARDS);
         NAME('c', "content-length", HEADER_CONTENT_LENGTH);
+        NAME('g', "grpc-trace-bin", HEADER_GRPC_TRACE_BIN);
         NAME('s', "sidespan-reason", HEADER_SIDESPAN_REASON);
         NAME('x', "x-forwarded-for", HEADER_X_FORWARDED_FOR);
         NAME('p', "proxy-connection", HEADER_PROXY_CONNECTION);
         NAME('x', "x-forwarded-host", HEADER_X_FORWARDED_HOST);
         NAME('t', "transfer-encoding", HEADER_TRANSFER_ENCODING);
         NAME('x', "x-forwarded-proto", HEADER_X_FORWARDED_PROTO);
+    case KEY(12, 'g'):
+        return SAME("grpc-timeout")   ? HEADER_GRPC_TIMEOUT
+               : SAME("grpc-message") ? HEADER_GRPC_MESSAGE
+                                      : HEADER_OTHER;
     default:
         return HEADER_OTHER;
     }

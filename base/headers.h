@@ -39,6 +39,10 @@
     X(HEADER_TRACESTATE, "tracestate")               \
     X(HEADER_BAGGAGE, "baggage")                     \
     X(HEADER_X_TRACE_ID, "x-trace-id")               \
+    X(HEADER_GRPC_TRACE_BIN, "grpc-trace-bin")       \
+    X(HEADER_GRPC_TIMEOUT, "grpc-timeout")           \
+    X(HEADER_GRPC_STATUS, "grpc-status")             \
+    X(HEADER_GRPC_MESSAGE, "grpc-message")           \
     X(HEADER_SIDESPAN_REASON, "sidespan-reason")
 
 #define HEADER_ENUM_ROW(id, name) id,

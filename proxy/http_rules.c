@@ -86,8 +86,11 @@ bool field_may_trail(struct str name)
         STR_INIT("expires"),
         STR_INIT("pragma"),
     };
+    enum header_id id = header_id_of(name);
 
-    if (header_id_of(name) != HEADER_OTHER)
+    if (id == HEADER_GRPC_STATUS || id == HEADER_GRPC_MESSAGE)
+        return true; /* they are made for it */
+    if (id != HEADER_OTHER)
         return false; /* all that a proxy acts upon */
     for (size_t i = 0; i < sizeof never / sizeof never[0]; i++)
         if (str_eq_nocase(name, never[i]))

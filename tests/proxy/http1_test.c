@@ -236,6 +236,11 @@ static const struct {
      "0\r\nHost: b\r\nConnection: x\r\nTE: y\r\ntraceparent: z\r\nAuthorization: q\r\nok: 1\r\n"
      "\r\n",
      "POST / body chunked [Host=a] [Transfer-Encoding=chunked]\nend [ok=1]\n"},
+    {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+     "0\r\nGrpc-Status: 5\r\ngrpc-message: a b\r\ngrpc-timeout: 1S\r\ngrpc-trace-bin: AA\r\n"
+     "\r\n",
+     "POST / body chunked [Host=a] [Transfer-Encoding=chunked]\n"
+     "end [Grpc-Status=5] [grpc-message=a b]\n"},
 };
 
 START_TEST(a_request_is_told_as_it_was_sent)
