@@ -84,8 +84,8 @@ static void on_timer(struct timer *t)
     nsec_t now = worker_now(x->worker);
 
     if (x->deadline && now >= x->deadline) {
-        metrics_add(x->worker->metrics, COUNT_ROUTE_TIMEOUTS, 1);
-        exchange_fail(x, SPAN_ERROR_TIMEOUT, "the route's timeout was over");
+        metrics_add(x->worker->metrics, COUNT_ROUTE_TIMEOUTS, x->callers_deadline ? 0 : 1);
+        exchange_fail(x, SPAN_ERROR_TIMEOUT, exchange_timeout_text(x));
     } else if (x->state == EXCHANGE_FAULT && now >= x->fault_until) {
         exchange_go_on(x);
     } else if (x->state == EXCHANGE_CONNECTING && x->queue_until && now >= x->queue_until) {
@@ -303,6 +303,7 @@ static void exchange_clear(struct exchange *x)
     x->has_parent = x->sampled = x->recording = x->span_open = false;
     x->local = x->reused = x->retried = x->refused = x->tunnelled = false;
     x->edited = x->interim = x->end_with_request = x->upstream_closes = false;
+    x->callers_deadline = false;
     x->client_code = x->upstream_code = STREAM_NO_ERROR;
     x->replayable = true;
 }
@@ -354,6 +355,10 @@ static enum stream_code abort_code(const struct exchange *x)
 {
     if (!x->response_begun && x->span.error == SPAN_ERROR_CANCELLED)
         return STREAM_NO_ERROR; /* it has gone by itself */
+    /* A caller whose deadline is over reads this as DEADLINE_EXCEEDED, any other code as its own.
+     */
+    if (x->span.grpc && (x->span.error == SPAN_ERROR_TIMEOUT || x->span.error == SPAN_ERROR_IDLE))
+        return STREAM_CANCEL;
     return x->upstream_code ? x->upstream_code : STREAM_INTERNAL_ERROR;
 }
 

@@ -186,6 +186,7 @@ static void send_again(struct exchange *x, enum span_error why)
     x->retried = true;
     x->span.error = (uint8_t)why;
     exchange_span_again(x);
+    x->upstream_code = STREAM_NO_ERROR;
     drop_stream(x);
     x->endpoint->in_flight--;
     exchange_connect(x);
@@ -218,7 +219,8 @@ static void on_ready(struct upstream_ask *a, struct stream *s, bool reused)
         send_again(x, SPAN_ERROR_CLOSED_EARLY);
         return;
     }
-    send_what_is_there(x);
+    if (exchange_grpc_send_timeout(x))
+        send_what_is_there(x);
 }
 
 /* ---- again ---- */
@@ -259,6 +261,7 @@ static void on_final_head(struct exchange *x, struct message *m)
         exchange_upgrade(x, m);
         return;
     }
+    exchange_grpc_status(x, &m->fields);
     exchange_capture(x, m, true);
     if (!exchange_edit_response(x, m)) {
         exchange_fail(x, SPAN_ERROR_OVERLOAD, "the response's headers are too large to rewrite");
@@ -310,10 +313,12 @@ static void on_end(void *owner, const struct headers *trailers)
     struct exchange *x = owner;
 
     /* HTTP/1.0 and HEAD have no place for trailers; the codec leaves them out. */
+    exchange_grpc_status(x, trailers);
     x->client->codec->send_end(x->client, trailers);
     x->response_ended = true;
-    /* An early response: whoever reads on is given the rest of the request. */
-    if (x->request_ended || x->upstream_closes)
+    /* An early response: whoever reads on is given the rest of the request. A call of gRPC is over
+     * with its status. */
+    if (x->request_ended || x->upstream_closes || x->span.grpc)
         exchange_end(x);
 }
 

@@ -74,6 +74,7 @@ struct exchange {
     bool edited;           /* the request's fields are those that are sent on */
     bool interim;          /* an interim response came: somebody has read the request */
     bool end_with_request; /* answered by us; over when the request is */
+    bool callers_deadline; /* deadline is that of grpc-timeout, not the route's */
     uint32_t client_code,
         upstream_code; /* enum stream_code: why that side ended it; 0: it did not */
     struct span span;
@@ -133,6 +134,24 @@ void exchange_reply(struct exchange *x, unsigned status, struct str text, const 
 void exchange_respond(struct exchange *x); /* `respond` and `redirect` */
 void exchange_refuse(struct exchange *x, const struct refusal *why);
 unsigned status_of_error(enum span_error e);
+
+/* ---- exchange_grpc.c ---- */
+/* Whether it is a call of gRPC: said by span.grpc from here on. The functions below do nothing for
+ * what is none. */
+void exchange_grpc_detect(struct exchange *x, const struct message *m);
+/* The deadline becomes the earlier one of grpc-timeout and the route's. False: the call has been
+ * answered. */
+bool exchange_grpc_begin(struct exchange *x);
+/* Puts the time that is left into the request: anew for each attempt. False: it has failed. */
+bool exchange_grpc_send_timeout(struct exchange *x);
+/* grpc-status of a response's trailers, or of its head where that is all there is. NULL: none. */
+void exchange_grpc_status(struct exchange *x, const struct headers *f);
+/* A call that failed without a status: the span has the one that the client makes of it. */
+void exchange_grpc_settle(struct exchange *x);
+/* Makes the reply of exchange_reply() one of gRPC: trailers only. */
+void exchange_grpc_reply(struct exchange *x, struct message *m, struct str text);
+/* Whose time was over. */
+const char *exchange_timeout_text(const struct exchange *x);
 
 /* ---- exchange_span.c ---- */
 void exchange_span_begin(struct exchange *x, nsec_t began);

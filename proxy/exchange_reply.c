@@ -34,11 +34,11 @@ static void answer(struct exchange *x, struct message *m, struct str body)
 
     x->local = true;
     x->replayable = false;
-    m->version = 11;
+    m->version = x->span.grpc ? 20 : 11; /* that the head is all is said as each codec says it */
     m->reason = reason_phrase(m->status);
     m->body = none || head || body.n == 0 ? BODY_NONE : BODY_LENGTH;
     m->length = body.n;
-    if (m->body == BODY_NONE && !none)
+    if (m->body == BODY_NONE && !none && !x->span.grpc)
         headers_add_id(&m->fields, &x->arena, HEADER_CONTENT_LENGTH, STR("content-length"),
                        arena_printf(&x->arena, "%zu", body.n));
     /* What is still to come of the request would have to be read first. */
@@ -62,10 +62,26 @@ static void answer(struct exchange *x, struct message *m, struct str body)
         x->end_with_request = true; /* a request without a body is over in a moment */
 }
 
+/* For a person: text, as a body. */
+static struct str plain_reply(struct exchange *x, struct message *m, struct str text)
+{
+    struct str body = text;
+
+    if (body.n && body.p[body.n - 1] != '\n')
+        body = arena_printf(&x->arena, "sidespan: %.*s\n", STR_ARG(text));
+    if (body.n)
+        headers_add_id(&m->fields, &x->arena, HEADER_CONTENT_TYPE, STR("content-type"),
+                       STR("text/plain; charset=utf-8"));
+    if (m->status == 405)
+        headers_add(&m->fields, &x->arena, STR("allow"),
+                    STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    return body;
+}
+
 void exchange_reply(struct exchange *x, unsigned status, struct str text, const char *reason)
 {
     struct message *m = arena_zalloc(&x->arena, sizeof *m);
-    struct str body = text;
+    struct str body = {0};
 
     exchange_release_upstream(x, false);
     if (!m || !x->client) {
@@ -73,14 +89,10 @@ void exchange_reply(struct exchange *x, unsigned status, struct str text, const 
         return;
     }
     m->status = (uint16_t)status;
-    if (body.n && body.p[body.n - 1] != '\n')
-        body = arena_printf(&x->arena, "sidespan: %.*s\n", STR_ARG(text));
-    if (body.n)
-        headers_add_id(&m->fields, &x->arena, HEADER_CONTENT_TYPE, STR("content-type"),
-                       STR("text/plain; charset=utf-8"));
-    if (status == 405)
-        headers_add(&m->fields, &x->arena, STR("allow"),
-                    STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    if (x->span.grpc)
+        exchange_grpc_reply(x, m, text);
+    else
+        body = plain_reply(x, m, text);
     if (reason && *reason)
         headers_add_id(&m->fields, &x->arena, HEADER_SIDESPAN_REASON, STR("sidespan-reason"),
                        str_from(reason));

@@ -41,12 +41,14 @@ static void join_trace(struct exchange *x, struct message *m)
 
 static void set_facts(struct exchange *x, const struct message *m)
 {
+    exchange_grpc_detect(x, m);
     x->facts = (struct request){
         .method = m->method,
         .authority = m->authority,
         .path = m->path,
         .query = m->query,
         .headers = &m->fields,
+        .grpc = x->span.grpc,
         .trace_id = x->context.trace_id,
         .source = x->front->conn->peer,
     };
@@ -359,6 +361,8 @@ void exchange_begin(struct exchange *x, struct message *m)
         exchange_refuse(x, &too_large);
         return;
     }
+    if (!exchange_grpc_begin(x))
+        return;
     if (x->deadline || x->idle_limit)
         exchange_rearm(x);
     if (!inject_faults(x))

@@ -96,6 +96,7 @@ void exchange_span_report(struct exchange *x)
     if (!x->span_open)
         return;
     x->span_open = false;
+    exchange_grpc_settle(x);
     s->duration = now - x->began;
     if (x->series)
         series_record(x->series, s->status, now - x->started, s->request_bytes, s->response_bytes);
@@ -111,6 +112,7 @@ void exchange_span_again(struct exchange *x)
 
     if (s->kind == SPAN_CLIENT) {
         s->duration = now - x->began;
+        exchange_grpc_settle(x);
         if (x->sampled)
             span_feed_push(x->worker->spans, s);
         s->span_id = span_id_new(&x->worker->random);
@@ -120,5 +122,6 @@ void exchange_span_again(struct exchange *x)
         s->fault_delay = 0;
     }
     s->error = SPAN_ERROR_NONE;
+    s->grpc_status = -1;
     s->phase[PHASE_CONNECTED] = s->phase[PHASE_REQUEST] = s->phase[PHASE_FIRST_BYTE] = -1;
 }
