@@ -13,6 +13,7 @@ import pathlib
 
 import pytest
 
+import pairs
 import process
 from origins import CopyingService, RawOrigin, ScriptedOrigin
 from otlp_receiver import OtlpReceiver
@@ -141,6 +142,12 @@ def outbound(sidespan, port):
         return sidecar
 
     return start
+
+
+@pytest.fixture(params=pairs.ALL)
+def pair(request, sidespan, closing, port):
+    """A client and an origin of either protocol, with a sidecar between them: pairs.py."""
+    return pairs.Pair(request.param, sidespan, closing, port)
 
 
 def pytest_configure(config):
