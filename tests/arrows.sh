@@ -38,7 +38,7 @@ door_of() {
     case $1 in
     event2/* | event.h | evhttp.h) echo 'proxy/*' ;;
     llhttp.h | llhttp/*) echo 'proxy/http1*.c proxy/http1_private.h' ;;
-    nghttp2/*) echo 'proxy/http2*.c proxy/export_*.c' ;;
+    nghttp2/*) echo 'proxy/http2*.c proxy/http2_private.h proxy/export_*.c' ;;
     openssl/*) echo 'proxy/tls*.c' ;;
     ares.h | ares_*.h) echo 'proxy/resolver*.c' ;;
     protobuf-c.h | protobuf-c/* | google/protobuf-c/* | *.pb-c.h)
