@@ -27,6 +27,7 @@ Settings = h2.settings.SettingCodes
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR = Codes.NO_ERROR, Codes.PROTOCOL_ERROR, Codes.INTERNAL_ERROR
 REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = \
     Codes.REFUSED_STREAM, Codes.CANCEL, Codes.ENHANCE_YOUR_CALM
+CONNECTION_WINDOW = 1 << 24
 NO_STREAM_YET = 2**31 - 1                     # the first GOAWAY of a graceful end
 
 
@@ -80,6 +81,8 @@ class H2Wire:
         if preface:
             with self.lock:
                 self.conn.initiate_connection()
+                # A stream that is not read holds up itself and nobody else.
+                self.conn.increment_flow_control_window(CONNECTION_WINDOW)
                 self._flush()
         if background:
             threading.Thread(target=self._read_all, daemon=True).start()
@@ -384,7 +387,10 @@ class H2Stream:
                 self.wire._flush()
 
     def reset(self, code=CANCEL):
+        """Nothing to do where the peer did so already."""
         with self.wire.lock:
+            if self.code is not None:
+                return
             self.wire.conn.reset_stream(self.id, code)
             self.wire._flush()
 

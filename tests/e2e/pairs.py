@@ -74,6 +74,7 @@ class Pair:
 
     def start(self, config, **arguments):
         self.sidecar = self._sidespan(config, **arguments)
+        self.sidecar.port = self.port
         return self.sidecar
 
     # -- a request by hand

@@ -100,6 +100,8 @@ def test_no_request_is_lost_while_load_goes_on(pair):
         while True:
             try:
                 client = pair.client()
+                if pair.client_protocol == "h1":
+                    client.idle.append(client.connect())
             except ConnectionError:
                 return
             try:
@@ -131,6 +133,7 @@ def test_no_request_is_lost_while_load_goes_on(pair):
     sidecar.signal(signal.SIGTERM)
     for t in threads:
         t.join(20)
+    assert not any(t.is_alive() for t in threads)
     assert not lost, lost[:3]
     assert sidecar.wait_exit() == 0
 

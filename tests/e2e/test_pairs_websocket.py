@@ -70,6 +70,7 @@ def test_a_refused_switch_stays_http(pair):
     served.answer(403, body=b"no")
     response = call.response()
     assert response.status == 403 and response.body == b"no"
+    call.cancel()
     assert sidecar.wait_span()["http.response.status_code"] == 403
     call, served = pair.asked(upstream, target="/next")
     served.answer(body=b"next")

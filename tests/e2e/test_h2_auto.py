@@ -1,0 +1,105 @@
+"""`protocol auto`: an upstream is asked in what the client spoke, and in HTTP/1.1 where it knows no other."""
+import pytest
+
+import peers_h1
+import peers_h2
+from peers import Reply
+from wire import request_bytes
+
+
+def auto(pair, upstream, extra=""):
+    """The clusters of pairs say what they speak; this one does not."""
+    return pair.start(f"""
+        inbound {{ listen 127.0.0.1:{pair.port}; route / {{ to app; }} }}
+        cluster app {{ endpoint {upstream.address}; {extra} }}
+        """)
+
+
+SAME = pytest.mark.parametrize("pair", ["h1-h1", "h2-h2"], indirect=True)
+FALLBACK = pytest.mark.parametrize("pair", ["h2-h1"], indirect=True)
+
+
+@SAME
+def test_an_origin_is_asked_in_what_the_client_speaks(pair):
+    upstream = pair.origin()
+    sidecar = auto(pair, upstream)
+    client = pair.client()
+    for _ in range(3):
+        assert client.get().body == b"hello"
+    assert upstream.connections == 1
+    assert {s["network.protocol.version"] for s in sidecar.wait_spans(3)} == {pair.client_version}
+
+
+@FALLBACK
+def test_an_origin_of_http_1_alone_is_asked_in_that(pair, closing):
+    upstream = closing(Tolerant(lambda r: Reply(body=r.content)))
+    auto(pair, upstream)
+    client = pair.client()
+    for i in range(4):
+        response = client.ask("POST", f"/{i}", body=b"x" * 1000)
+        assert response.status == 200 and response.body == b"x" * 1000
+    assert [r.target for r in upstream.requests] == [f"/{i}" for i in range(4)]
+    # What was learnt is kept: the preface was tried once, or a few times, not for each request.
+    assert upstream.prefaces <= 2
+
+
+@FALLBACK
+def test_requests_at_once_fall_back_together(pair, closing):
+    upstream = closing(Tolerant(lambda r: Reply(body=r.target.encode())))
+    auto(pair, upstream)
+    client = pair.client()
+    calls = [client.open("POST", f"/{i}", body=b"abc") for i in range(20)]
+    assert [c.response().body for c in calls] == [b"/%d" % i for i in range(20)]
+    assert sorted(r.target for r in upstream.requests) == sorted(f"/{i}" for i in range(20))
+
+
+@pytest.mark.parametrize("end", ["answers 400", "answers 505", "closes", "resets"])
+@FALLBACK
+def test_however_the_origin_shows_that_it_knows_only_http_1(pair, closing, end):
+    upstream = closing(Tolerant(lambda r: Reply(body=b"fine"), end))
+    auto(pair, upstream)
+    client = pair.client()
+    for _ in range(2):
+        response = client.ask("POST", body=b"abc")
+        assert response.status == 200 and response.body == b"fine"
+
+
+def test_clients_of_both_protocols_use_one_cluster(pair, closing):
+    """Whatever the pair: an origin of HTTP/1.1 alone serves both under auto."""
+    upstream = closing(Tolerant(lambda r: Reply(body=b"fine")))
+    auto(pair, upstream)
+    old = closing(peers_h1.H1Client(pair.port))
+    new = closing(peers_h2.H2Client(pair.port))
+    for _ in range(3):
+        assert old.get().body == b"fine"
+        assert new.get().body == b"fine"
+
+
+class Tolerant(peers_h1.H1Origin):
+    """An origin of HTTP/1.1 that is sent the preface of HTTP/2 now and then, and says what such say."""
+
+    def __init__(self, handler, end="answers 400"):
+        self.prefaces, self.end = 0, end
+        super().__init__(handler)
+
+    def _answer(self, connection, number):
+        first = connection.read(4)
+        if first == b"PRI ":
+            connection.read_until(b"SM\r\n\r\n")
+            self.prefaces += 1
+            if self.end.startswith("answers"):
+                connection.send(f"HTTP/1.1 {self.end[8:]} No\r\nConnection: close\r\n"
+                                "Content-Length: 0\r\n\r\n")
+            elif self.end == "resets":
+                connection.reset()
+            return False
+        connection.buffer = first + connection.buffer
+        return super()._answer(connection, number)
+
+
+def test_the_preface_and_http_1_share_the_port(pair, connect):
+    sidecar = pair.inbound(pair.origin())
+    client = connect(sidecar.port)
+    client.send(request_bytes())
+    assert client.read_response().body == b"hello"
+    assert pair.client().get().body == b"hello"
