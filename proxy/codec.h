@@ -83,6 +83,8 @@ struct stream_events {
 
 /* What a codec does for the owner. What is sent goes out when the turn ends. */
 struct codec_ops {
+    uint8_t version;          /* that is spoken: 11, 20 */
+    uint16_t switched_status; /* that says yes to a change of protocols: 101, 200 (RFC 8441) */
     /* end: no body follows. Interim responses (status < 200 but 101) may come before the final one.
      */
     void (*send_head)(struct stream *s, const struct message *m, bool end);

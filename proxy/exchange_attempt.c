@@ -188,7 +188,10 @@ static void send_again(struct exchange *x, enum span_error why)
     exchange_span_again(x);
     x->upstream_code = STREAM_NO_ERROR;
     drop_stream(x);
-    x->endpoint->in_flight--;
+    if (why == SPAN_ERROR_REFUSED_STREAM && has_another(x))
+        forget_endpoint(x); /* the one that refused is busy */
+    else
+        x->endpoint->in_flight--;
     exchange_connect(x);
 }
 
@@ -202,6 +205,8 @@ static void on_ready(struct upstream_ask *a, struct stream *s, bool reused)
     s->owner = x;
     s->arena = &x->arena;
     x->span.pooled = reused;
+    if (x->span.kind == SPAN_CLIENT)
+        x->span.http_version = s->codec->version;
     x->span.peer = x->front->direction == DIRECTION_OUTBOUND ? x->endpoint->address : x->span.peer;
     if (x->ask.queued)
         exchange_phase(x, PHASE_QUEUE);

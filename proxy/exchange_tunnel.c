@@ -73,6 +73,8 @@ void exchange_upgrade(struct exchange *x, struct message *m)
     m->close = false;
     m->body = BODY_NONE;
     x->response_begun = true;
+    x->span.status = x->span.kind == SPAN_SERVER ? x->client->codec->switched_status
+                                                 : x->upstream->codec->switched_status;
     x->client->codec->send_head(x->client, m, false);
     if (x->client->codec->detach && x->upstream->codec->detach)
         hand_over(x);

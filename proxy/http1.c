@@ -399,6 +399,8 @@ static enum replay ops_replay(struct stream *s, enum span_error why)
 }
 
 const struct codec_ops http1_ops = {
+    .version = 11,
+    .switched_status = 101,
     .send_head = http1_send_head,
     .send_chunk = http1_send_chunk,
     .send_body = http1_send_body,

@@ -8,14 +8,13 @@
 #include <stdlib.h>
 
 #include "proxy/http2_private.h"
+#include "proxy/http_rules.h"
 
 /* How long the second GOAWAY waits for streams that were on their way; how long a connection may
  * take nothing while much waits for it; how long the peer has to read why it is ended. */
 #define LAST_WORD_AFTER MILLISECONDS(500)
 #define STALL_TIME      SECONDS(30)
 #define BUSY_TIME       SECONDS(1)
-
-enum { ASSUMED_STREAMS = 100 };
 
 static const struct conn_owner http2_owner;
 
@@ -79,7 +78,6 @@ static struct http2 *http2_new(struct conn *c, bool server, const struct http2_k
     h->keeper = keeper;
     h->keeper_data = data;
     h->server = server;
-    h->peer_streams = ASSUMED_STREAMS;
     list_init(&h->link);
     list_init(&h->streams);
     list_init(&h->lent);
@@ -111,9 +109,14 @@ struct http2 *http2_server(struct conn *c, const struct http2_keeper *keeper, vo
     return h;
 }
 
-struct http2 *http2_client(struct conn *c, const struct http2_keeper *keeper, void *data)
+struct http2 *http2_client(struct conn *c, const struct http2_keeper *keeper, void *data,
+                           unsigned streams)
 {
-    return http2_new(c, false, keeper, data);
+    struct http2 *h = http2_new(c, false, keeper, data);
+
+    if (h)
+        h->peer_streams = streams;
+    return h;
 }
 
 /* ---- streams ---- */
@@ -133,6 +136,8 @@ struct http2_stream *http2_stream_new(struct http2 *h)
     h->n_streams++;
     h->messages++;
     h->quiet_since = 0;
+    if (h->n_streams == 1)
+        http2_rearm(h);
     return s;
 }
 
@@ -264,6 +269,8 @@ static enum replay ops_replay(struct stream *stream, enum span_error why)
 }
 
 const struct codec_ops http2_ops = {
+    .version = 20,
+    .switched_status = 200,
     .send_head = http2_send_head,
     .send_chunk = http2_send_chunk,
     .send_body = http2_send_body,
@@ -301,12 +308,17 @@ static void tell_failed(struct http2_stream *s, uint32_t code)
         "send well-formed HTTP/2: the pseudo-header fields once and first, lower-case names, no "
         "connection fields, a content-length that holds (RFC 9113 section 8.1.1)"};
     static struct message nothing;
+    struct message *m = s->head ? s->head : &nothing;
     bool ours = s->h->server && !s->reset_by_peer && !s->h->gone;
 
     s->stream.code = code;
-    if (ours && code != NGHTTP2_NO_ERROR && code != NGHTTP2_CANCEL)
-        s->stream.events->on_refused(s->stream.owner, &malformed, s->head ? s->head : &nothing);
-    else
+    if (ours && code != NGHTTP2_NO_ERROR && code != NGHTTP2_CANCEL) {
+        if (!m->path.n && m->target.n)
+            message_split_path(m, m->target);
+        s->stream.events->on_refused(s->stream.owner, &malformed, m);
+        return;
+    }
+    if (s->stream.events)
         s->stream.events->on_failed(s->stream.owner, failure_of(s, code));
 }
 
@@ -345,7 +357,6 @@ struct stream *http2_take(struct http2 *h)
     if (!s)
         return NULL;
     s->stream.replayable = true;
-    http2_rearm(h);
     return &s->stream;
 }
 

@@ -29,7 +29,9 @@ struct http2_keeper {
 
 /* Both take the conn. NULL: no memory; the conn is closed. */
 struct http2 *http2_server(struct conn *c, const struct http2_keeper *keeper, void *data);
-struct http2 *http2_client(struct conn *c, const struct http2_keeper *keeper, void *data);
+/* streams: that the peer is thought to take at once, until it has said so. */
+struct http2 *http2_client(struct conn *c, const struct http2_keeper *keeper, void *data,
+                           unsigned streams);
 
 /* Bytes that were read before the codec had the conn. */
 void http2_feed(struct http2 *h, char *data, size_t n);

@@ -14,6 +14,17 @@ static struct http2_stream *stream_at(struct http2 *h, int32_t id)
 
 /* ---- heads and trailers ---- */
 
+/* limits { requests-per-connection } is met: this stream is the last. */
+static void end_with_last(struct http2 *h, int32_t id)
+{
+    uint64_t most = worker_config(h->worker)->limits.requests_per_connection;
+
+    if (!most || h->messages < most || h->going)
+        return;
+    h->going = true;
+    nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR, NULL, 0);
+}
+
 /* A block of fields begins. Server: a new stream; without memory for it, it is refused. */
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
@@ -31,6 +42,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     s->id = frame->hd.stream_id;
     nghttp2_session_set_stream_user_data(session, s->id, s);
+    end_with_last(h, s->id);
     if (!h->keeper->open(h->keeper_data, &s->stream)) {
         nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_REFUSED_STREAM);
         s->output = H2_OUT_ENDED;

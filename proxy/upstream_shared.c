@@ -118,7 +118,8 @@ static void tell_failed(struct upstream *u, int error)
 
 void shared_connected(struct upstream *u, struct conn *c)
 {
-    struct http2 *h = http2_client(c, &shared_keeper, u);
+    unsigned streams = u->streams < SHARED_STREAMS ? u->streams : SHARED_STREAMS;
+    struct http2 *h = http2_client(c, &shared_keeper, u, streams ? streams : 1);
 
     if (!h) {
         upstream_ref(u);
