@@ -49,9 +49,10 @@ static struct str make_status_name(struct describing *d, unsigned code)
 }
 
 /*
- * That the caller gave up is no error: of a CLIENT span it never is, and for a
- * SERVER span CANCELLED is none of the codes that are. A failure of our own is
- * named all the same where the code leaves the status unset.
+ * That the caller gave up is no error: a CLIENT span's CANCELLED is then none
+ * either, and a SERVER span's never is. Where its deadline had passed, the code
+ * says so, and that is one. A failure of our own is named all the same where the
+ * code leaves the status unset.
  */
 static void describe_outcome(struct describing *d, unsigned code, struct str name)
 {
@@ -59,7 +60,7 @@ static void describe_outcome(struct describing *d, unsigned code, struct str nam
     bool cancelled = s->error == SPAN_ERROR_CANCELLED;
     bool own_word = s->error != SPAN_ERROR_NONE && !cancelled;
     bool failed = rpc_status_is_error((enum span_kind)s->kind, code) &&
-                  !(cancelled && s->kind == SPAN_CLIENT);
+                  !(cancelled && code == GRPC_CANCELLED);
 
     if (own_word)
         add_string(d, STR("error.type"), str_from(span_error_text(s->error)));

@@ -2,7 +2,9 @@
  * The span of an exchange: SERVER inbound, CLIENT outbound; one more for each
  * further attempt of an outbound one.
  */
+#include "otlp/rpc_call.h"
 #include "proxy/exchange_private.h"
+#include "proxy/metrics_rpc.h"
 
 void exchange_span_begin(struct exchange *x, nsec_t began)
 {
@@ -100,6 +102,9 @@ void exchange_span_report(struct exchange *x)
     s->duration = now - x->began;
     if (x->series)
         series_record(x->series, s->status, now - x->started, s->request_bytes, s->response_bytes);
+    if (x->series && s->grpc)
+        metrics_rpc_record(x->worker->metrics, x->series, s->text[SPAN_PATH], rpc_call_status(s),
+                           now - x->started);
     if (x->sampled)
         span_feed_push(x->worker->spans, s);
 }

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "proxy/metrics_rpc.h"
+
 struct fleet {
     unsigned n;
     struct worker **workers;  /* owned */
@@ -131,7 +133,7 @@ unsigned fleet_busy(const struct fleet *f)
     return n;
 }
 
-void fleet_metrics_print(const struct fleet *f, struct buffer *out)
+void fleet_metrics_print(const struct fleet *f, enum semconv rpc, struct buffer *out)
 {
     struct metrics **v = calloc(f->n, sizeof(struct metrics *));
 
@@ -142,5 +144,6 @@ void fleet_metrics_print(const struct fleet *f, struct buffer *out)
     for (unsigned i = 0; i < f->n; i++)
         v[i] = f->workers[i]->metrics;
     metrics_print(v, f->n, out);
+    metrics_rpc_print(v, f->n, rpc, out);
     free(v);
 }

@@ -26,6 +26,7 @@ void fleet_cut(struct fleet *f);
 
 /* Exchanges and tunnels under way. */
 unsigned fleet_busy(const struct fleet *f);
-void fleet_metrics_print(const struct fleet *f, struct buffer *out);
+/* rpc: the names of what is told of gRPC. */
+void fleet_metrics_print(const struct fleet *f, enum semconv rpc, struct buffer *out);
 
 #endif

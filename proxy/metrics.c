@@ -3,20 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/random.h"
 #include "base/siphash.h"
 #include "proxy/metrics_tables.h"
-
-const nsec_t duration_bounds[DURATION_BUCKETS] = {
-    MILLISECONDS(5),    MILLISECONDS(10),  MILLISECONDS(25),   MILLISECONDS(50),  MILLISECONDS(75),
-    MILLISECONDS(100),  MILLISECONDS(250), MILLISECONDS(500),  MILLISECONDS(750), SECONDS(1),
-    MILLISECONDS(2500), SECONDS(5),        MILLISECONDS(7500), SECONDS(10),
-};
-
-static void add(atomic_uint_fast64_t *v, uint64_t n)
-{
-    uint64_t was = atomic_load_explicit(v, memory_order_relaxed);
-    atomic_store_explicit(v, was + n, memory_order_relaxed);
-}
 
 static void publish_series(struct metrics_tables *t, struct series *s)
 {
@@ -28,6 +17,7 @@ struct metrics *metrics_new(void)
 {
     struct metrics *m = calloc(1, sizeof(*m));
     struct metrics_tables *t = calloc(1, sizeof(*t));
+    struct random random;
 
     if (!m || !t) {
         free(m);
@@ -35,6 +25,8 @@ struct metrics *metrics_new(void)
         return NULL;
     }
     m->tables = t;
+    random_init(&random);
+    t->rpc.seed = random_next(&random);
     for (unsigned d = 0; d < 2; d++)
         t->other[d] = (struct series){.direction = d, .cluster = STR_INIT("other")};
     return m;
@@ -46,6 +38,7 @@ void metrics_free(struct metrics *m)
         return;
     for (size_t i = 0; i < SERIES_SLOTS; i++)
         free(m->tables->slots[i]);
+    rpc_table_release(&m->tables->rpc);
     free(m->tables);
     free(m);
 }
@@ -59,16 +52,16 @@ void metrics_refused(struct metrics *m, const char *rule)
 
     for (size_t i = 0; i < n; i++) {
         if (t->refusals[i].rule == rule || strcmp(t->refusals[i].rule, rule) == 0) {
-            add(&t->refusals[i].count, 1);
+            metric_add(&t->refusals[i].count, 1);
             return;
         }
     }
     if (n > REFUSAL_RULES_MAX) {
-        add(&t->refusals[REFUSAL_RULES_MAX].count, 1);
+        metric_add(&t->refusals[REFUSAL_RULES_MAX].count, 1);
         return;
     }
     t->refusals[n].rule = n < REFUSAL_RULES_MAX ? rule : "other";
-    add(&t->refusals[n].count, 1);
+    metric_add(&t->refusals[n].count, 1);
     atomic_store_explicit(&t->n_refusals, n + 1, memory_order_release);
 }
 
@@ -122,15 +115,10 @@ struct series *metrics_series(struct metrics *m, unsigned direction, struct str 
 void series_record(struct series *s, unsigned status, nsec_t duration, uint64_t request_bytes,
                    uint64_t response_bytes)
 {
-    unsigned bucket = 0;
-
-    while (bucket < DURATION_BUCKETS && duration > duration_bounds[bucket])
-        bucket++;
-    add(&s->buckets[bucket], 1);
-    add(&s->sum_us, (uint64_t)(duration > 0 ? duration / 1000 : 0));
-    add(&s->by_class[status < 600 ? status / 100 : 0], 1);
-    add(&s->request_bytes, request_bytes);
-    add(&s->response_bytes, response_bytes);
+    histogram_record(&s->duration, duration);
+    metric_add(&s->by_class[status < 600 ? status / 100 : 0], 1);
+    metric_add(&s->request_bytes, request_bytes);
+    metric_add(&s->response_bytes, response_bytes);
 }
 
 int64_t metrics_total(struct metrics *const *v, size_t n, enum counter c)

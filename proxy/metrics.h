@@ -12,6 +12,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "proxy/metrics_histogram.h"
 
 /* X(id, prometheus name, labels, type, help). One group shares name, type and help. */
 #define COUNTERS(X)                                                                                \
@@ -85,9 +86,6 @@
 enum counter { COUNTERS(COUNTER_ROW) COUNTER_COUNT };
 #undef COUNTER_ROW
 
-/* Bounds of http.*.request.duration in the semantic conventions, and one for the rest. */
-enum { DURATION_BUCKETS = 14 };
-
 /* Requests of one direction to one cluster. It lives as long as its metrics; past SERIES_MAX the
  * rest share one a direction, named "other". */
 enum { SERIES_MAX = 512 };
@@ -96,9 +94,7 @@ struct series {
     unsigned direction;               /* enum direction_kind */
     struct str cluster;               /* owned */
     atomic_uint_fast64_t by_class[6]; /* status / 100; 0: no response */
-    atomic_uint_fast64_t
-        buckets[DURATION_BUCKETS + 1]; /* each counts its own; the last is the rest */
-    atomic_uint_fast64_t sum_us;
+    struct histogram duration;
     atomic_uint_fast64_t request_bytes, response_bytes;
 };
 
@@ -106,7 +102,7 @@ struct series {
 struct metrics_tables;
 struct metrics {
     atomic_int_fast64_t v[COUNTER_COUNT]; /* written by the worker alone */
-    struct metrics_tables *tables;        /* owned: refusals, series */
+    struct metrics_tables *tables;        /* owned: refusals, series, calls of gRPC */
 };
 /* NULL: no memory. */
 struct metrics *metrics_new(void);

@@ -85,7 +85,8 @@ static void print_refusals(struct metrics *const *v, size_t n, struct buffer *ou
 struct series_total {
     unsigned direction;
     struct str cluster;
-    uint64_t by_class[6], buckets[DURATION_BUCKETS + 1], sum_us, request_bytes, response_bytes;
+    uint64_t by_class[6], request_bytes, response_bytes;
+    struct histogram_total duration;
 };
 
 static int by_identity(const void *a, const void *b)
@@ -107,9 +108,7 @@ static void accumulate(struct series_total *total, const struct series *s)
     total->cluster = s->cluster;
     for (size_t i = 0; i < 6; i++)
         total->by_class[i] += atomic_load_explicit(&s->by_class[i], memory_order_relaxed);
-    for (size_t i = 0; i <= DURATION_BUCKETS; i++)
-        total->buckets[i] += atomic_load_explicit(&s->buckets[i], memory_order_relaxed);
-    total->sum_us += atomic_load_explicit(&s->sum_us, memory_order_relaxed);
+    histogram_add_to(&total->duration, &s->duration);
     total->request_bytes += atomic_load_explicit(&s->request_bytes, memory_order_relaxed);
     total->response_bytes += atomic_load_explicit(&s->response_bytes, memory_order_relaxed);
 }
@@ -149,14 +148,21 @@ static struct series_total *gather_series(struct metrics *const *v, size_t n, si
     return totals;
 }
 
-/* {direction="...",cluster="..." and whatever the caller adds before the brace. */
-static void begin_sample(struct buffer *out, const char *name, const struct series_total *s)
+/* direction="...",cluster="..." */
+static void write_labels(struct buffer *out, const struct series_total *s)
 {
     static const char *const directions[] = {
         [DIRECTION_INBOUND] = "inbound", [DIRECTION_OUTBOUND] = "outbound"};
 
-    buffer_printf(out, "%s{direction=\"%s\",", name, directions[s->direction]);
+    buffer_printf(out, "direction=\"%s\",", directions[s->direction]);
     prometheus_label(out, "cluster", s->cluster);
+}
+
+/* The name and the labels, and whatever the caller adds before the brace. */
+static void begin_sample(struct buffer *out, const char *name, const struct series_total *s)
+{
+    buffer_printf(out, "%s{", name);
+    write_labels(out, s);
 }
 
 static void print_requests(const struct series_total *v, size_t n, struct buffer *out)
@@ -179,25 +185,18 @@ static void print_requests(const struct series_total *v, size_t n, struct buffer
 static void print_durations(const struct series_total *v, size_t n, struct buffer *out)
 {
     const char *name = "sidespan_request_duration_seconds";
+    struct buffer labels;
 
     prometheus_family(out, name, "histogram",
                       "From the first byte of the request to the last of the response");
+    buffer_init(&labels, 0);
     for (size_t i = 0; i < n; i++) {
-        uint64_t count = 0;
-        for (size_t b = 0; b <= DURATION_BUCKETS; b++) {
-            count += v[i].buckets[b];
-            begin_sample(out, "sidespan_request_duration_seconds_bucket", &v[i]);
-            if (b < DURATION_BUCKETS)
-                buffer_printf(out, ",le=\"%g\"} %" PRIu64 "\n", (double)duration_bounds[b] / 1e9,
-                              count);
-            else
-                buffer_printf(out, ",le=\"+Inf\"} %" PRIu64 "\n", count);
-        }
-        begin_sample(out, "sidespan_request_duration_seconds_sum", &v[i]);
-        buffer_printf(out, "} %.6f\n", (double)v[i].sum_us / 1e6);
-        begin_sample(out, "sidespan_request_duration_seconds_count", &v[i]);
-        buffer_printf(out, "} %" PRIu64 "\n", count);
+        buffer_reset(&labels);
+        write_labels(&labels, &v[i]);
+        out->failed |= labels.failed;
+        histogram_print(&v[i].duration, HISTOGRAM_SECONDS, name, buffer_str(&labels), out);
     }
+    buffer_release(&labels);
 }
 
 static void print_bytes(const struct series_total *v, size_t n, bool response, struct buffer *out)

@@ -6,7 +6,7 @@
 #ifndef SIDESPAN_PROXY_METRICS_TABLES_H
 #define SIDESPAN_PROXY_METRICS_TABLES_H
 
-#include "proxy/metrics.h"
+#include "proxy/metrics_rpc.h"
 
 enum { SERIES_SLOTS = 2 * SERIES_MAX }; /* a power of two */
 
@@ -14,6 +14,26 @@ struct refusal {
     const char *rule;
     atomic_uint_fast64_t count;
 };
+
+enum { RPC_SLOTS = 2 * RPC_SETS_MAX }; /* a power of two */
+
+struct rpc_set {
+    struct rpc_set *next; /* this and the rest up to the times: fixed before others can see it */
+    const struct series *series;
+    struct str method; /* "package.Service/Method" or "_OTHER" */
+    unsigned status;
+    bool overflow; /* all of a direction for which there was no place; no more is known of them */
+    struct histogram duration;
+};
+
+struct rpc_table {
+    struct rpc_set *_Atomic newest;
+    struct rpc_set *slots[RPC_SLOTS]; /* owned; hashed, open addressing */
+    size_t n;
+    uint64_t seed;          /* of the hash, for callers choose what is hashed */
+    struct rpc_set rest[2]; /* by direction */
+};
+void rpc_table_release(struct rpc_table *t);
 
 struct metrics_tables {
     struct refusal refusals[REFUSAL_RULES_MAX + 1]; /* the last is "other" */
@@ -23,9 +43,7 @@ struct metrics_tables {
     size_t n_series;
     struct series other[2]; /* by direction */
     bool other_shown[2];    /* it hangs from newest */
+    struct rpc_table rpc;
 };
-
-/* The upper bounds of the buckets, inclusive. */
-extern const nsec_t duration_bounds[DURATION_BUCKETS];
 
 #endif

@@ -82,7 +82,7 @@ static void metrics(void *arg, struct buffer *out)
 
     print_self(s, out);
     print_reloads(&s->reloads, out);
-    fleet_metrics_print(s->fleet, out);
+    fleet_metrics_print(s->fleet, s->config->trace.rpc, out);
     endpoints_metrics_print(s->endpoints, out);
     telemetry_metrics(s->telemetry, out);
     process_metrics_print(out);

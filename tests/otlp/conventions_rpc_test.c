@@ -237,6 +237,10 @@ static const struct failure_row {
     {SPAN_CLIENT, SPAN_ERROR_CANCELLED, -1, 0, STATUS_UNSET, NULL, true},
     {SPAN_CLIENT, SPAN_ERROR_CANCELLED, -1, 200, STATUS_UNSET, NULL, true},
     {SPAN_SERVER, SPAN_ERROR_CANCELLED, -1, 200, STATUS_UNSET, NULL, true},
+    {SPAN_CLIENT, SPAN_ERROR_CANCELLED, 1, 200, STATUS_UNSET, NULL, true},
+    /* Its deadline had passed, which is. */
+    {SPAN_CLIENT, SPAN_ERROR_CANCELLED, 4, 200, STATUS_ERROR, "DEADLINE_EXCEEDED", true},
+    {SPAN_SERVER, SPAN_ERROR_CANCELLED, 4, 200, STATUS_ERROR, "DEADLINE_EXCEEDED", true},
     /* The server says so, which is one of a client's. */
     {SPAN_CLIENT, SPAN_ERROR_NONE, 1, 200, STATUS_ERROR, "CANCELLED", true},
 };

@@ -1,10 +1,11 @@
-#include "proxy/metrics.h"
+#include "proxy/metrics_rpc.h"
 
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/grpc_status.h"
 #include "mesh/config.h"
 
 static struct metrics *a, *b;
@@ -183,6 +184,150 @@ START_TEST(a_label_cannot_break_out_of_its_quotes)
 }
 END_TEST
 
+/* ---- calls of gRPC ---- */
+
+static const char *print_rpc(enum semconv names)
+{
+    struct metrics *both[] = {a, b};
+
+    buffer_reset(&text);
+    metrics_rpc_print(both, 2, names, &text);
+    buffer_add_char(&text, '\0');
+    ck_assert(!text.failed);
+    return text.p;
+}
+
+static void call(struct metrics *m, unsigned direction, const char *path, unsigned status,
+                 nsec_t duration)
+{
+    metrics_rpc_record(m, metrics_series(m, direction, STR("users")), str_from(path), status,
+                       duration);
+}
+
+START_TEST(calls_are_told_by_the_old_names)
+{
+    call(a, DIRECTION_INBOUND, "/shop.Users/Get", GRPC_OK, MILLISECONDS(5));
+    call(b, DIRECTION_INBOUND, "/shop.Users/Get", GRPC_OK, MILLISECONDS(2600));
+    call(b, DIRECTION_INBOUND, "/shop.Users/Get", GRPC_NOT_FOUND, SECONDS(60));
+    call(b, DIRECTION_OUTBOUND, "/shop.Users/Get", 99, 0);
+    const char *out = print_rpc(SEMCONV_OLD);
+#define OLD_LABELS                                                                          \
+    "{cluster=\"users\",rpc_system=\"grpc\",rpc_service=\"shop.Users\",rpc_method=\"Get\"," \
+    "rpc_grpc_status_code="
+    ck_assert_has(out, "# TYPE rpc_server_duration_milliseconds histogram\n");
+    ck_assert_has(out, "rpc_server_duration_milliseconds_bucket" OLD_LABELS "\"0\",le=\"5\"} 1\n");
+    ck_assert_has(out, OLD_LABELS "\"0\",le=\"2500\"} 1\n");
+    ck_assert_has(out, OLD_LABELS "\"0\",le=\"5000\"} 2\n");
+    ck_assert_has(out, OLD_LABELS "\"0\",le=\"+Inf\"} 2\n");
+    ck_assert_has(out, "rpc_server_duration_milliseconds_sum" OLD_LABELS "\"0\"} 2605.000\n");
+    ck_assert_has(out, "rpc_server_duration_milliseconds_count" OLD_LABELS "\"0\"} 2\n");
+    ck_assert_has(out, "rpc_server_duration_milliseconds_count" OLD_LABELS "\"5\"} 1\n");
+    ck_assert_has(out, "rpc_client_duration_milliseconds_count" OLD_LABELS "\"99\"} 1\n");
+    ck_assert_ptr_null(strstr(out, "seconds_bucket{cluster=\"users\",rpc_system_name"));
+    ck_assert_ptr_null(strstr(out, "call_duration"));
+}
+END_TEST
+
+START_TEST(calls_are_told_by_the_new_names)
+{
+    call(a, DIRECTION_INBOUND, "/shop.Users/Get", GRPC_OK, MILLISECONDS(5));
+    call(b, DIRECTION_OUTBOUND, "/shop.Users/Get", GRPC_NOT_FOUND, SECONDS(60));
+    call(b, DIRECTION_OUTBOUND, "/shop.Users/Get", 99, 0);
+    const char *out = print_rpc(SEMCONV_NEW);
+#define NEW_LABELS                                                               \
+    "{cluster=\"users\",rpc_system_name=\"grpc\",rpc_method=\"shop.Users/Get\"," \
+    "rpc_response_status_code="
+    ck_assert_has(out, "# TYPE rpc_client_call_duration_seconds histogram\n");
+    ck_assert_has(out,
+                  "rpc_server_call_duration_seconds_bucket" NEW_LABELS "\"OK\",le=\"0.005\"} 1\n");
+    ck_assert_has(out,
+                  "rpc_client_call_duration_seconds_sum" NEW_LABELS "\"NOT_FOUND\"} 60.000000\n");
+    ck_assert_has(out, "rpc_client_call_duration_seconds_count" NEW_LABELS "\"99\"} 1\n");
+    ck_assert_ptr_null(strstr(out, "milliseconds"));
+}
+END_TEST
+
+START_TEST(calls_are_told_by_both_names)
+{
+    call(a, DIRECTION_INBOUND, "/shop.Users/Get", GRPC_OK, 0);
+    const char *out = print_rpc(SEMCONV_BOTH);
+    ck_assert_has(out, "rpc_server_duration_milliseconds_count" OLD_LABELS "\"0\"} 1\n");
+    ck_assert_has(out, "rpc_server_call_duration_seconds_count" NEW_LABELS "\"OK\"} 1\n");
+    ck_assert_ptr_null(strstr(out, "rpc_client"));
+}
+END_TEST
+
+START_TEST(without_calls_nothing_is_told_of_them)
+{
+    ck_assert_str_eq(print_rpc(SEMCONV_BOTH), "");
+}
+END_TEST
+
+START_TEST(a_path_that_is_no_method_is_other)
+{
+    call(a, DIRECTION_INBOUND, "/etc/passwd/..", GRPC_UNIMPLEMENTED, 0);
+    call(a, DIRECTION_INBOUND, "/a\"b/c", GRPC_UNIMPLEMENTED, 0);
+    call(b, DIRECTION_INBOUND, "", GRPC_UNIMPLEMENTED, 0);
+    const char *out = print_rpc(SEMCONV_BOTH);
+    ck_assert_has(out, "milliseconds_count{cluster=\"users\",rpc_system=\"grpc\","
+                       "rpc_method=\"_OTHER\",rpc_grpc_status_code=\"12\"} 3\n");
+    ck_assert_has(out, "seconds_count{cluster=\"users\",rpc_system_name=\"grpc\","
+                       "rpc_method=\"_OTHER\",rpc_response_status_code=\"UNIMPLEMENTED\"} 3\n");
+}
+END_TEST
+
+START_TEST(clusters_are_kept_apart)
+{
+    call(a, DIRECTION_OUTBOUND, "/S/m", GRPC_OK, 0);
+    metrics_rpc_record(a, metrics_series(a, DIRECTION_OUTBOUND, STR("carts")), STR("/S/m"), GRPC_OK,
+                       0);
+    const char *out = print_rpc(SEMCONV_NEW);
+    ck_assert_has(out, "seconds_count{cluster=\"carts\",");
+    ck_assert_has(out, "seconds_count{cluster=\"users\",");
+}
+END_TEST
+
+static void call_made_up(int i, unsigned status)
+{
+    char path[32];
+
+    snprintf(path, sizeof(path), "/made.Up/M%d", i);
+    call(a, DIRECTION_INBOUND, path, status, 0);
+}
+
+START_TEST(made_up_methods_leave_room_for_those_that_exist)
+{
+    for (int i = 0; i < 2 * RPC_SETS_MAX; i++)
+        call_made_up(i, GRPC_UNAUTHENTICATED);
+    call(a, DIRECTION_INBOUND, "/shop.Users/Get", GRPC_INTERNAL, 0); /* not known to be one yet */
+    call(a, DIRECTION_INBOUND, "/shop.Users/Get", GRPC_OK, 0);
+    call(a, DIRECTION_INBOUND, "/shop.Users/Get", GRPC_INTERNAL, 0);
+    call(b, DIRECTION_OUTBOUND, "/shop.Users/Get", GRPC_INTERNAL, 0);
+    const char *out = print_rpc(SEMCONV_OLD);
+    ck_assert_uint_eq(occurrences(out, "_count{cluster=\"users\",rpc_system=\"grpc\","
+                                       "rpc_service=\"made.Up\""),
+                      RPC_SETS_MAX / 2);
+    ck_assert_has(out, "server_duration_milliseconds_count" OLD_LABELS "\"0\"} 1\n");
+    ck_assert_has(out, "server_duration_milliseconds_count" OLD_LABELS "\"13\"} 1\n");
+    ck_assert_has(out, "server_duration_milliseconds_count{otel_metric_overflow=\"true\"} 1537\n");
+    ck_assert_ptr_null(strstr(out, "client_duration_milliseconds_count{otel"));
+}
+END_TEST
+
+START_TEST(past_the_bound_of_methods_the_rest_of_a_direction_is_one)
+{
+    for (int i = 0; i < RPC_SETS_MAX + 10; i++)
+        call_made_up(i, GRPC_OK);
+    call(a, DIRECTION_OUTBOUND, "/S/m", GRPC_OK, 0);
+    for (int i = 0; i < RPC_SETS_MAX + 10; i++)
+        call_made_up(i, GRPC_OK);
+    const char *out = print_rpc(SEMCONV_NEW);
+    ck_assert_uint_eq(occurrences(out, "_count{cluster="), RPC_SETS_MAX);
+    ck_assert_has(out, "server_call_duration_seconds_count{otel_metric_overflow=\"true\"} 20\n");
+    ck_assert_has(out, "client_call_duration_seconds_count{otel_metric_overflow=\"true\"} 1\n");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("metrics");
@@ -199,6 +344,14 @@ int main(void)
     tcase_add_test(t, past_the_bound_of_rules_the_rest_is_other);
     tcase_add_test(t, past_the_bound_of_clusters_the_rest_is_other);
     tcase_add_test(t, a_label_cannot_break_out_of_its_quotes);
+    tcase_add_test(t, calls_are_told_by_the_old_names);
+    tcase_add_test(t, calls_are_told_by_the_new_names);
+    tcase_add_test(t, calls_are_told_by_both_names);
+    tcase_add_test(t, without_calls_nothing_is_told_of_them);
+    tcase_add_test(t, a_path_that_is_no_method_is_other);
+    tcase_add_test(t, clusters_are_kept_apart);
+    tcase_add_test(t, made_up_methods_leave_room_for_those_that_exist);
+    tcase_add_test(t, past_the_bound_of_methods_the_rest_of_a_direction_is_one);
     suite_add_tcase(s, t);
     SRunner *runner = srunner_create(s);
     srunner_run_all(runner, CK_ENV);
