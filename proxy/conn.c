@@ -31,6 +31,7 @@ static struct conn *conn_new(struct worker *w, int fd, const struct address *pee
     c->owner = owner;
     c->owner_data = data;
     c->peer = *peer;
+    list_init(&c->doubt);
     event_assign(&c->event, w->base, fd, READ_EDGE, on_event, c);
     return c;
 }
@@ -52,6 +53,7 @@ void conn_give(struct conn *c, const struct conn_owner *owner, void *data)
 {
     c->owner = owner;
     c->owner_data = data;
+    c->expects = false;
 }
 
 void conn_read(struct conn *c, bool on)
@@ -97,6 +99,42 @@ static void unregister(struct conn *c)
     c->registered = false;
 }
 
+/*
+ * A reset that comes with the last bytes has no edge of its own, and libevent
+ * tells it as more to read. To read until nothing is left would cost each
+ * request a call, so only who still expects something is looked at again, a
+ * moment later.
+ */
+#define DOUBT_TIME MILLISECONDS(20)
+
+static void doubt(struct conn *c)
+{
+    struct worker *w = c->worker;
+
+    if (!list_empty(&c->doubt))
+        return;
+    list_push_back(&w->doubtful, &c->doubt);
+    if (!timer_armed(&w->doubt_timer))
+        timer_arm(w->timers, &w->doubt_timer, worker_now(w) + DOUBT_TIME);
+}
+
+void conns_look_again(struct timer *t)
+{
+    struct worker *w = container_of(t, struct worker, doubt_timer);
+
+    while (!list_empty(&w->doubtful)) {
+        struct conn *c = container_of(w->doubtful.next, struct conn, doubt);
+        char byte;
+
+        list_remove(&c->doubt);
+        if (!c->reading)
+            c->ready = true; /* it will be read when it is wanted */
+        else if (c->registered && (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
+                                   (errno != EAGAIN && errno != EINTR)))
+            conn_read_soon(c);
+    }
+}
+
 static void read_once(struct conn *c)
 {
     struct worker *w = c->worker;
@@ -110,6 +148,8 @@ static void read_once(struct conn *c)
     if (n > 0) {
         c->received_bytes += (uint64_t)n;
         c->owner->on_read(c, w->receive, (size_t)n);
+        if (c->expects && !c->ready && c->state == CONN_OPEN)
+            doubt(c);
     } else if (n == 0) {
         c->eof = true;
         unregister(c);
@@ -164,6 +204,7 @@ static void close_now(struct conn *c)
     if (c->state == CONN_CLOSED)
         return;
     unregister(c);
+    list_remove(&c->doubt);
     conn_drop_output(c);
     close(c->fd);
     c->fd = -1;

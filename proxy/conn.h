@@ -50,6 +50,7 @@ struct conn {
     bool ready;      /* the kernel told that there is something to read, and it was not read */
     bool fin_seen;   /* the kernel told of FIN: what is read ends with it */
     bool eof;        /* FIN came */
+    bool expects;    /* the owner's: what came is not the whole of something */
     bool shut;       /* we have sent, or will after the queue, FIN */
     bool blocked;    /* over the high mark, and on_drained() is owed */
     bool broken;     /* writing failed: nothing more is sent */
@@ -60,6 +61,7 @@ struct conn {
     struct worker *worker;
     struct out_turn *turn;
     struct out_queue *queue;
+    struct list doubt; /* in worker->doubtful, or alone */
     uint64_t received_bytes, sent_bytes;
     struct address peer;
     struct burial burial;

@@ -5,6 +5,7 @@
 #define SIDESPAN_PROXY_CONN_PRIVATE_H
 
 #include "proxy/conn.h"
+#include "proxy/timer.h"
 
 /* Forgets all that was to be sent, and takes the conn out of the turn. */
 void conn_drop_output(struct conn *c);
@@ -20,6 +21,8 @@ void conn_read_soon(struct conn *c);
 void conn_established(struct conn *c);
 /* The connection was made: what was queued meanwhile goes out. */
 void conn_output_start(struct conn *c);
+/* Looks again at conns whose last read may have hidden a reset. */
+void conns_look_again(struct timer *t);
 /* Frees the turns that are not lent. */
 void out_turns_free(struct worker *w);
 

@@ -591,6 +591,7 @@ void http2_feed(struct http2 *h, char *data, size_t n)
         return;
     }
     receive(h, data, n);
+    h->conn->expects = h->n_streams > 0;
     http2_touch(h);
 }
 

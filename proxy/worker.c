@@ -163,6 +163,8 @@ struct worker *worker_new(const struct worker_setup *setup, struct error *err)
     w->spans = setup->spans;
     list_init(&w->dirty);
     list_init(&w->turn_ends);
+    list_init(&w->doubtful);
+    timer_init(&w->doubt_timer, conns_look_again);
     list_init(&w->http2_clients);
     list_init(&w->idle);
     list_init(&w->tunnels);
@@ -253,6 +255,8 @@ void worker_free(struct worker *w)
     exchange_pool_free(w->pool);
     resolver_free(w->resolver);
     mailbox_free(w->mailbox);
+    if (w->timers)
+        timer_release(&w->doubt_timer);
     timers_free(w->timers);
     out_turns_free(w);
     metrics_free(w->metrics);
