@@ -110,7 +110,7 @@ def test_a_cut_response_leaves_the_other_streams_alone(pair):
         one.send_head(length=4)
         one.send(b"ab")
     served["/1"].reset()
-    assert calls[1].expect_broken()[0] == b"ab"
+    assert calls[1].expect_broken()[0] in (b"", b"ab")    # of what is cut nothing need arrive
     for i in (0, 2):
         served[f"/{i}"].send(b"cd")
         served[f"/{i}"].end()
