@@ -17,6 +17,10 @@ Scenarios
   h1-1m     answers of 1 MiB over 16 connections: CPU time for a GiB
   h2        HTTP/2 (prior knowledge) to an HTTP/1.1 origin, 8 connections of 16 streams
   h2-h2     HTTP/2 on both sides, 8 connections of 16 streams
+  grpc      unary calls (ghz), 50 at a time over one connection, as fast as it goes; the same directly, so
+            that the latency that is added can be told
+  grpc-rate the same at 2,000 calls a second
+  streams   1,000 open calls of gRPC in which nothing happens, over 10 connections: bytes of memory for each
   idle      4,000 idle kept connections: bytes of memory for each
   start     from exec to the first answered request, and memory then
   syscalls  10,000 requests on one kept connection under strace: system calls for each request
@@ -44,6 +48,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+import streams
+
 HERE = Path(__file__).resolve().parent
 PEERS = Path(os.environ.get("SIDESPAN_PEERS")
              or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sidespan-peers")
@@ -53,6 +59,9 @@ LISTEN, ORIGIN, COLLECTOR, COLLECTOR_HTTP = 18080, 18081, 18317, 18318
 PROXY_CPU, LOAD_CPU = 0, 1
 WARM_UP = 2                 # seconds
 IDLE_CONNECTIONS = 4000
+STREAM_CONNECTIONS, STREAMS_EACH = 10, 100
+CALLS_AT_ONCE = 50
+HEALTH = "grpc.health.v1.Health"        # the service of calls/
 COUNTED_REQUESTS = 10000
 MIB, GIB = 1 << 20, 1 << 30
 
@@ -71,8 +80,9 @@ class Scenario:
     body: int = 128
     connections: int = 0
     streams: int = 1
-    rate: int = 0                   # requests a second on each connection; 0: as fast as it goes
+    rate: int = 0                   # requests a second on each connection (calls: in all); 0: as fast as it goes
     close: bool = False             # a connection for each request
+    calls: bool = False             # of gRPC, and so both sides speak HTTP/2
 
 
 SCENARIOS = {
@@ -82,6 +92,9 @@ SCENARIOS = {
     "h1-1m": Scenario(connections=16, body=MIB),
     "h2": Scenario(h2_front=True, connections=8, streams=16),
     "h2-h2": Scenario(h2_front=True, h2_back=True, connections=8, streams=16),
+    "grpc": Scenario(h2_front=True, h2_back=True, calls=True),
+    "grpc-rate": Scenario(h2_front=True, h2_back=True, calls=True, rate=2000),
+    "streams": Scenario(h2_front=True, h2_back=True, calls=True),
     "idle": Scenario(),
     "start": Scenario(),
     "syscalls": Scenario(connections=1),
@@ -97,6 +110,15 @@ def program(name):
         if path and Path(path).exists():
             return str(path)
     raise Missing(f"{name} is not installed")
+
+
+def peer(name):
+    """Of tests/peers, which builds it where it is not there."""
+    built = subprocess.run([HERE.parent / "tests" / "peers" / f"get-{name}"], stdin=subprocess.DEVNULL,
+                           capture_output=True, text=True)
+    if built.returncode != 0:
+        raise Missing(built.stderr.strip())
+    return built.stdout.strip()
 
 
 def envoy_program():
@@ -247,6 +269,22 @@ def h2load(scenario, seconds, url, log):
     return Load(int(m[1]), int(m[1]) - int(m[2]), seconds_of(took[1]))
 
 
+def ghz(scenario, seconds, port):
+    """The load, and latencies in microseconds."""
+    limit = ["--rps", scenario.rate] if scenario.rate else []
+    out = pinned(LOAD_CPU, [peer("ghz"), "--insecure", "--proto", HERE / "calls" / "health.proto",
+                            "--call", f"{HEALTH}/Check", "-d", "{}", "-c", CALLS_AT_ONCE, "-z", f"{seconds}s",
+                            "--duration-stop=wait", *limit, "-O", "json", f"127.0.0.1:{port}"])
+    try:
+        told = json.loads(out)
+    except ValueError:
+        raise Missing(f"ghz said nothing that can be used:\n{out[-800:]}") from None
+    done = told.get("count", 0)
+    latency = {f"p{row['percentage']}_us": row["latency"] / 1e3 for row in told.get("latencyDistribution") or ()
+               if row["percentage"] in (50, 99)}
+    return Load(done, done - (told.get("statusCodeDistribution") or {}).get("OK", 0), told["total"] / 1e9), latency
+
+
 def wrk(scenario, seconds, url):
     out = pinned(LOAD_CPU, ["wrk", "-t1", f"-c{scenario.connections}", f"-d{seconds}s",
                             "-H", "Connection: close", url])
@@ -278,6 +316,7 @@ class Run:
         self.processes = []
         self.process = None
         self.port = ORIGIN if proxy == "direct" else LISTEN
+        self.latency = {}           # of the last load, where its generator tells it
 
     def __enter__(self):
         return self
@@ -318,7 +357,9 @@ class Run:
         return path
 
     def start_origin(self):
-        if self.scenario.h2_back:
+        if self.scenario.calls:
+            self.spawn(LOAD_CPU, [TOOLS / "calls", f"127.0.0.1:{ORIGIN}"])
+        elif self.scenario.h2_back:
             (self.folder / "api").mkdir()
             (self.folder / "api" / "items").write_bytes(b"x" * self.scenario.body)
             self.spawn(LOAD_CPU, [program("nghttpd"), "--no-tls", "-d", self.folder, "-a", "127.0.0.1", ORIGIN])
@@ -354,6 +395,9 @@ class Run:
         return memory_bytes(self.process.pid) if self.process else 0
 
     def load(self, seconds):
+        if self.scenario.calls:
+            load, self.latency = ghz(self.scenario, seconds, self.port)
+            return load
         url = f"http://127.0.0.1:{self.port}/api/items?id=7"
         if self.scenario.close:
             return wrk(self.scenario, seconds, url)
@@ -376,6 +420,8 @@ class Run:
             return {"start_ms": started * 1e3, "memory_mib": self.memory() / MIB}
         if self.name == "idle":
             return self.measure_idle()
+        if self.name == "streams":
+            return self.measure_streams()
         if self.name == "syscalls":
             return self.measure_syscalls()
         return self.measure_load()
@@ -394,7 +440,9 @@ class Run:
             figures["spans"] = (self.spans() - spans) / done
         if self.scenario.body == MIB:
             figures["cpu_s_per_gib"] = cpu / (done * MIB / GIB)
-        if self.scenario.rate:
+        if self.scenario.calls:
+            figures |= self.latency
+        elif self.scenario.rate:
             figures |= self.latencies()
         return figures
 
@@ -452,6 +500,20 @@ class Run:
             after = self.memory()
         return {"bytes_per_connection": (after - before) / IDLE_CONNECTIONS, "memory_mib": after / MIB}
 
+    def measure_streams(self):
+        n = STREAM_CONNECTIONS * STREAMS_EACH
+        time.sleep(0.5)
+        before = self.memory()
+        with contextlib.ExitStack() as stack:
+            for _ in range(STREAM_CONNECTIONS):
+                try:
+                    stack.enter_context(streams.opened(self.port, f"/{HEALTH}/Watch", STREAMS_EACH))
+                except OSError as e:
+                    raise Missing(f"{self.proxy} did not open {STREAMS_EACH} streams on a connection: {e}") from e
+            time.sleep(1)
+            after = self.memory()
+        return {"bytes_per_stream": (after - before) / n, "memory_mib": after / MIB}
+
 
 # -- all of it
 
@@ -467,10 +529,18 @@ def build_tools():
         source = HERE / f"{name}.c"
         if is_old(name, source):
             subprocess.run(["cc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-o", TOOLS / name, source], check=True)
-    if is_old("sink", HERE / "sink" / "main.go"):
-        if not shutil.which("go"):
-            raise Missing("go (1.26 or later), which builds the collector that counts spans")
-        subprocess.run(["go", "build", "-o", TOOLS / "sink", "."], cwd=HERE / "sink", check=True)
+    for name in ("sink", "calls"):
+        if is_old(name, HERE / name / "main.go"):
+            if not shutil.which("go"):
+                raise Missing("go (1.26 or later), which builds the collector that counts spans")
+            subprocess.run(["go", "build", "-o", TOOLS / name, "."], cwd=HERE / name, check=True)
+
+
+def add_latencies(rounds):
+    """What each proxy adds to the calls of the same round without one."""
+    for proxy, rows in rounds.items():
+        for row, direct in zip(rows, rounds["direct"]):
+            row |= {f"{q}_added_us": row[f"{q}_us"] - direct[f"{q}_us"] for q in ("p50", "p99") if proxy != "direct"}
 
 
 def print_table(name, rounds):
@@ -500,6 +570,10 @@ def main():
         if proxy not in PROXIES and proxy != "direct":
             parser.error(f"there is no proxy {proxy}")
 
+    with_ghz = SCENARIOS[options.scenario].calls and options.scenario != "streams"
+    if with_ghz:
+        proxies = ["direct", *(p for p in proxies if p != "direct")]
+
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     rounds = {}
@@ -515,6 +589,8 @@ def main():
                           + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()), file=sys.stderr)
     except (Missing, subprocess.CalledProcessError) as e:
         sys.exit(f"bench: {e}")
+    if with_ghz:
+        add_latencies(rounds)
     if options.json:
         Path(options.json).write_text(json.dumps({"scenario": options.scenario, "rounds": rounds}, indent=1))
     print_table(options.scenario, rounds)

@@ -1,8 +1,12 @@
 """Programs that some tests need and not every machine has."""
 import os
+import pathlib
 import shutil
+import subprocess
 
 import pytest
+
+PEERS = pathlib.Path(__file__).resolve().parents[1] / "peers"
 
 
 def needs(*names):
@@ -23,3 +27,13 @@ def long_variant(what):
     """Skips unless the long tests are asked for with E2E_LONG=1."""
     if os.environ.get("E2E_LONG") != "1":
         pytest.skip(f"{what}: only with E2E_LONG=1")
+
+
+def peer(name):
+    """The path of a program of tests/peers, which is built where it is not there yet."""
+    built = subprocess.run([PEERS / f"get-{name}"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if built.returncode == 0:
+        return built.stdout.strip()
+    if os.environ.get("CI") == "true":
+        pytest.fail(built.stderr)
+    pytest.skip(built.stderr.strip().replace("\n", "; "))
