@@ -339,6 +339,11 @@ void http2_stream_closed(struct http2_stream *s, uint32_t code)
     tell_failed(s, code);
 }
 
+bool http2_is_settled(const struct http2 *h)
+{
+    return h->settled;
+}
+
 bool http2_has_room(const struct http2 *h)
 {
     return !h->going && !h->gone && !h->ending && h->n_streams < h->peer_streams &&

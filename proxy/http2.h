@@ -38,6 +38,8 @@ void http2_feed(struct http2 *h, char *data, size_t n);
 
 /* Client: whether the peer takes another stream now. */
 bool http2_has_room(const struct http2 *h);
+/* Client: it has said how many it takes. */
+bool http2_is_settled(const struct http2 *h);
 /* Client: it refused a stream a moment ago; another connection is better, if there may be one. */
 bool http2_is_busy(const struct http2 *h);
 /* Client, with room: a stream for the next request; whoever takes it sets events, owner and arena.

@@ -157,6 +157,20 @@ static void on_settings(struct http2 *h)
     h->keeper->on_room(h->keeper_data, h);
 }
 
+/* Hardly opens a window that something waits for. Else a small one is what gRPC sends when it has
+ * read a small message. */
+static bool is_drip(const struct http2 *h, const struct http2_stream *s, const nghttp2_frame *frame)
+{
+    return frame->window_update.window_size_increment < DRIP_BYTES &&
+           (s ? http2_unsent(s) : h->pending) > 0;
+}
+
+/* Sending what its window let through whole pays for the two windows that are opened for it. */
+static int worth(const nghttp2_frame *frame, const struct http2_stream *s)
+{
+    return frame->hd.type == NGHTTP2_DATA && s && http2_unsent(s) == 0 ? 3 : 1;
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
     struct http2 *h = arg;
@@ -184,8 +198,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
             on_settings(h);
         break;
     case NGHTTP2_WINDOW_UPDATE:
-        http2_spend(h, ABUSE_WINDOW_UPDATE,
-                    frame->window_update.window_size_increment < DRIP_BYTES ? 3 : 1);
+        http2_spend(h, ABUSE_WINDOW_UPDATE, is_drip(h, s, frame) ? 3 : 1);
         break;
     case NGHTTP2_GOAWAY:
         h->going = true;
@@ -212,8 +225,9 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     }
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
-    http2_earn(h, 1);
-    if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) || !(s = stream_at(h, frame->hd.stream_id)))
+    s = stream_at(h, frame->hd.stream_id);
+    http2_earn(h, worth(frame, s));
+    if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) || !s)
         return 0;
     s->ended_here = true;
     if (s->quit_after && s->input != H2_OVER)

@@ -42,6 +42,7 @@ struct upstream {
     struct list shared_waiting;
     unsigned n_shared_connecting, n_shared_waiting;
     unsigned streams;   /* what a connection is thought to carry at once */
+    bool streams_told;  /* by its settings, once */
     nsec_t http1_until; /* it was found not to know HTTP/2; 0: not */
     unsigned in_flight;
     uint8_t speaks; /* enum speaks */

@@ -56,6 +56,17 @@ static void give_waiting(struct upstream *u, struct http2 *h)
             break;
 }
 
+/* Connections from which room is still to come: those that are made, and those whose peer has not
+ * said yet how much it takes. */
+static unsigned n_to_come(const struct upstream *u)
+{
+    unsigned n = u->n_shared_connecting;
+
+    LIST_FOR_EACH (at, &u->shared)
+        n += !http2_is_settled(http2_from_link(at));
+    return n;
+}
+
 /* ---- a connection ---- */
 
 static nsec_t keeper_idle(void *keeper, struct http2 *h)
@@ -70,10 +81,30 @@ static void keeper_on_room(void *keeper, struct http2 *h)
 {
     struct upstream *u = keeper;
 
-    u->streams = http2_capacity(h);
+    if (http2_is_settled(h)) {
+        u->streams = http2_capacity(h);
+        u->streams_told = true;
+    }
     upstream_ref(u);
     give_waiting(u, h);
     shared_dial_for_waiting(u);
+    upstream_unref(u);
+}
+
+/* Whoever still waits asks as if for the first time. */
+static void ask_again(struct upstream *u)
+{
+    struct upstream_ask *a;
+    unsigned n = u->n_shared_waiting;
+
+    upstream_ref(u);
+    while (n-- && (a = next_waiting(u))) {
+        int error;
+        enum span_error why = upstream_ask(u, a, &error);
+
+        if (why)
+            a->failed(a, why, error);
+    }
     upstream_unref(u);
 }
 
@@ -83,8 +114,10 @@ static bool keeper_on_stranger(void *keeper, struct http2 *h)
     char where[ADDRESS_TEXT_MAX];
     unsigned held;
 
-    if (u->pool.protocol == PROTOCOL_AUTO)
+    if (u->pool.protocol == PROTOCOL_AUTO) {
         u->http1_until = worker_now(u->worker) + HTTP1_TIME;
+        ask_again(u);
+    }
     if (log_limit_allow(&u->worker->upstream_log, 10, worker_now(u->worker), &held)) {
         address_format(&u->address, where);
         log_write(u->pool.protocol == PROTOCOL_AUTO ? LOG_INFO : LOG_WARN, "upstream",
@@ -95,18 +128,6 @@ static bool keeper_on_stranger(void *keeper, struct http2 *h)
     return u->pool.protocol == PROTOCOL_AUTO;
 }
 
-static void keeper_on_gone(void *keeper, struct http2 *h)
-{
-    upstream_closed(keeper);
-}
-
-static const struct http2_keeper shared_keeper = {
-    .idle = keeper_idle,
-    .on_room = keeper_on_room,
-    .on_stranger = keeper_on_stranger,
-    .on_gone = keeper_on_gone,
-};
-
 static void tell_failed(struct upstream *u, int error)
 {
     struct upstream_ask *a;
@@ -116,10 +137,39 @@ static void tell_failed(struct upstream *u, int error)
         a->failed(a, connect_error(error), error);
 }
 
+/* One that never said how much it takes is no better than one that could not be made. */
+static void keeper_on_gone(void *keeper, struct http2 *h)
+{
+    struct upstream *u = keeper;
+
+    upstream_ref(u);
+    upstream_closed(u);
+    if (http2_is_settled(h))
+        shared_dial_for_waiting(u);
+    else if (n_to_come(u) == 0)
+        tell_failed(u, ECONNRESET);
+    upstream_unref(u);
+}
+
+static const struct http2_keeper shared_keeper = {
+    .idle = keeper_idle,
+    .on_room = keeper_on_room,
+    .on_stranger = keeper_on_stranger,
+    .on_gone = keeper_on_gone,
+};
+
+/* A peer may refuse what is more than it takes even before it could say so: of one that was never
+ * heard, the first connection carries one request until then. */
+static unsigned streams_at_first(const struct upstream *u)
+{
+    unsigned streams = u->streams_told ? u->streams : 1;
+
+    return streams == 0 ? 1 : streams < SHARED_STREAMS ? streams : SHARED_STREAMS;
+}
+
 void shared_connected(struct upstream *u, struct conn *c)
 {
-    unsigned streams = u->streams < SHARED_STREAMS ? u->streams : SHARED_STREAMS;
-    struct http2 *h = http2_client(c, &shared_keeper, u, streams ? streams : 1);
+    struct http2 *h = http2_client(c, &shared_keeper, u, streams_at_first(u));
 
     if (!h) {
         upstream_ref(u);
@@ -136,7 +186,7 @@ void shared_connected(struct upstream *u, struct conn *c)
 void shared_connect_failed(struct upstream *u, int error)
 {
     upstream_count_failed(u);
-    if (u->n_shared_connecting == 0)
+    if (n_to_come(u) == 0)
         tell_failed(u, error);
 }
 
@@ -152,7 +202,7 @@ static bool connecting_suffices(const struct upstream *u)
 {
     unsigned each = u->streams ? u->streams : 1;
 
-    return (uint64_t)u->n_shared_connecting * each >= u->n_shared_waiting;
+    return (uint64_t)n_to_come(u) * each >= u->n_shared_waiting;
 }
 
 void shared_dial_for_waiting(struct upstream *u)
