@@ -395,10 +395,20 @@ static void free_http2(struct burial *b)
     free(h);
 }
 
+/* A server of HTTP/2 sends SETTINGS before all else; one that ends the connection instead has not
+ * understood the preface. */
+static bool hung_up_on_preface(const struct http2 *h)
+{
+    return !h->server && !h->settled && h->conn->received_bytes == 0 &&
+           (h->conn->eof || h->conn->broken);
+}
+
 void http2_close(struct http2 *h)
 {
     if (h->gone)
         return;
+    if (hung_up_on_preface(h))
+        h->stranger = h->falls_back = h->keeper->on_stranger(h->keeper_data, h);
     h->gone = h->going = true;
     timer_release(&h->timer);
     list_remove(&h->link);
