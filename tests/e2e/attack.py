@@ -5,10 +5,11 @@ All of it is bounded: to 127.0.0.1, in time, in bytes a second and in connection
 import http.client
 import os
 import select
+import socket
 import threading
 import time
 
-from h2_raw import H2, Polite, Reset, goaway_code
+from h2_raw import GOAWAY, H2, HEADERS, Polite, Reset, goaway_code
 from wire import DEADLINE
 
 SECONDS = float(os.environ.get("E2E_ATTACK_SECONDS") or (10 if os.environ.get("E2E_LONG") == "1" else 2))
@@ -96,7 +97,7 @@ class Attacker(threading.Thread):
         except ConnectionError:
             return True
         c.got += more
-        seen += [f._replace(payload=f.payload[:64]) for f in c.frames() if f.type == 7]
+        seen += [f._replace(payload=f.payload[:64]) for f in c.frames() if f.type == GOAWAY]
         return not more
 
     def _see_the_end(self, c, seen):
@@ -113,6 +114,37 @@ class Attacker(threading.Thread):
             if self._receive(c, seen):
                 self.ends.append(goaway_code(seen))
                 return
+
+
+class HostileUpstream(Attacker):
+    """The same from the other side: script(connection) is what comes after the first request, whose
+    stream is connection.asked."""
+
+    def __init__(self, script, values=(), seconds=SECONDS):
+        super().__init__(None, script, values, seconds=seconds)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
+
+    def _one_connection(self, end):
+        self._listener.settimeout(max(0.01, end - time.monotonic()))
+        try:
+            sock, peer = self._listener.accept()
+        except TimeoutError:
+            return
+        self.connections += 1
+        self.local_ports.add(peer[1])
+        c = H2.accepted(sock, self.values)
+        try:
+            c.asked = c.until(HEADERS)[-1].stream
+            c.sock.setblocking(False)
+            self._attack(c, end)
+        except EOFError:
+            pass                              # it was not asked for anything
+        finally:
+            c.close()
+
+    def close(self):
+        self._listener.close()
 
 
 class Bystander(threading.Thread):

@@ -118,18 +118,37 @@ class H2:
     """A connection to 127.0.0.1 after the preface and SETTINGS. Nothing is answered by itself."""
 
     def __init__(self, port, values=(), start=True, receive_buffer=None):
-        self.sock = socket.socket()
+        sock = socket.socket()
         if receive_buffer:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.sock.settimeout(DEADLINE)
-        self.sock.connect(("127.0.0.1", port))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.settimeout(DEADLINE)
+        sock.connect(("127.0.0.1", port))
+        self._begin(sock)
+        if start:
+            self.send(PREFACE, settings(values))
+
+    @classmethod
+    def accepted(cls, sock, values=()):
+        """The side of a server, when the client's preface has come."""
+        self = cls.__new__(cls)
+        sock.settimeout(DEADLINE)
+        self._begin(sock)
+        while len(self.got) < len(PREFACE):
+            if not (more := sock.recv(1 << 16)):
+                raise EOFError("closed amid the preface")
+            self.got += more
+        assert self.got.startswith(PREFACE), self.got[:100]
+        self.got = self.got[len(PREFACE):]
+        self.send(settings(values))
+        return self
+
+    def _begin(self, sock):
+        self.sock = sock
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.local_port = self.sock.getsockname()[1]
         self.decoder = hpack.Decoder(max_header_list_size=1 << 20)
         self.got = b""
         self._next = 1
-        if start:
-            self.send(PREFACE, settings(values))
 
     def streams(self, n=1):
         """The next n identifiers."""
