@@ -286,7 +286,7 @@ static void run(struct tale *t, unsigned how, const uint8_t *data, size_t size, 
         abort();
     worker_begin_turn(worker);
     c = conn_accepted(worker, fds[0], &nobody, NULL, NULL);
-    h = t->server ? http2_server(c, &keeper, t) : http2_client(c, &keeper, t);
+    h = t->server ? http2_server(c, &keeper, t) : http2_client(c, &keeper, t, 100);
     assert(h);
     if (!t->server)
         ask(h, t);
