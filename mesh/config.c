@@ -28,7 +28,7 @@ static void set_defaults(struct config *c)
                                 .url_bytes = 16 << 10,
                                 .connections = 65536,
                                 .buffer_bytes = 64 << 10,
-                                .streams = 128,
+                                .streams = 100,
                                 .stream_window = 256 << 10,
                                 .connection_window = 1 << 20};
     c->timeouts = (struct timeouts){.header = SECONDS(10),

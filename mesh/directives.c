@@ -349,7 +349,7 @@ static const struct directive rows[] = {
          "held for one side of an exchange before its reading pauses", "64k", "buffer-bytes 128k;"),
      .read = read_size_field,
      .field = {FIELD(struct limits, buffer_bytes), 4 << 10, 64 << 20, false}, ARGS(1, 1)},
-    {ROW(CONTEXT_LIMITS, "streams", "N", "open at once on one HTTP/2 connection of a client", "128",
+    {ROW(CONTEXT_LIMITS, "streams", "N", "open at once on one HTTP/2 connection of a client", "100",
          "streams 1000;"),
      .read = read_number_field, .field = {FIELD(struct limits, streams), 1, 1000000, false},
      ARGS(1, 1)},

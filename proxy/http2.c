@@ -25,12 +25,22 @@ static const struct config *config_of(const struct http2 *h)
 
 /* ---- making ---- */
 
+/* A stream whose bytes are not taken may hold no more than what is buffered anyway; the window is
+ * opened wide when they are. */
+size_t http2_first_window(const struct http2 *h)
+{
+    const struct limits *l = &config_of(h)->limits;
+
+    return l->stream_window < l->buffer_bytes ? l->stream_window : l->buffer_bytes;
+}
+
 static bool submit_settings(struct http2 *h)
 {
     const struct limits *l = &config_of(h)->limits;
+    uint32_t window = (uint32_t)http2_first_window(h);
     nghttp2_settings_entry server[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)l->streams},
-        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (uint32_t)l->stream_window},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)l->header_bytes},
         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
@@ -38,7 +48,7 @@ static bool submit_settings(struct http2 *h)
     nghttp2_settings_entry client[] = {
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 0},
-        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, (uint32_t)l->stream_window},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)l->header_bytes},
     };
     nghttp2_settings_entry *v = h->server ? server : client;

@@ -259,8 +259,12 @@ const struct refusal *http2_response_complete(struct http2_stream *s, bool end)
 {
     struct message *m = head_of(s);
 
+    static const struct refusal status = {"status", 502, "answer with a status from 100 to 599"};
+
     if (!m || s->rule)
         return s->rule ? s->rule : &refusal_head_bytes;
+    if (m->status < 100 || m->status > 599 || m->status == 101) /* which HTTP/2 does not have */
+        return &status;
     set_body(m, end);
     if (m->status < 200 || s->no_body)
         m->body = BODY_NONE;

@@ -50,6 +50,7 @@ struct http2_stream {
     bool closed;        /* nghttp2 has forgotten it */
     bool deferred;      /* nghttp2 waits to be told that there is DATA */
     bool paused;        /* the owner takes no body */
+    bool wide;          /* its window was opened */
     bool reset_by_peer; /* RST_STREAM came */
     bool refused;       /* the head is over a limit or against a rule */
     bool no_body;       /* client: the response to HEAD has none */
@@ -58,6 +59,7 @@ struct http2_stream {
     bool quit_after;    /* RST_STREAM follows END_STREAM: the rest of the request is not wanted */
     uint32_t head_bytes;
     uint32_t unconsumed;                /* of the body, while paused */
+    uint32_t taken;                     /* of the body, until the window is wide */
     uint32_t out_start;                 /* of out: sent already */
     struct message *head;               /* that is coming; in the owner's arena */
     struct headers *trailers;           /* that came; in the owner's arena */
@@ -145,6 +147,8 @@ static inline struct http2_stream *http2_stream_of(struct stream *s)
     return container_of(s, struct http2_stream, stream);
 }
 struct http2_stream *http2_stream_new(struct http2 *h);
+/* What a peer may send on a stream before any of it is taken. */
+size_t http2_first_window(const struct http2 *h);
 /* nghttp2 has forgotten it: the owner is told, where it has not finished. */
 void http2_stream_closed(struct http2_stream *s, uint32_t code);
 /* Ends the connection, with GOAWAY and that code, when what it has been given is done with. */

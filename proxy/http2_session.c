@@ -120,6 +120,19 @@ static void on_block(struct http2 *h, struct http2_stream *s, bool end)
 
 /* ---- the rest ---- */
 
+/* So much was taken as it came that more may be on its way at once. Sockets take a part for a
+ * reader that takes nothing. */
+static void widen(struct http2_stream *s, size_t n)
+{
+    struct http2 *h = s->h;
+    size_t wide = worker_config(h->worker)->limits.stream_window;
+
+    if (s->wide || (s->taken += (uint32_t)n) < wide)
+        return;
+    s->wide = true;
+    nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, s->id, (int32_t)wide);
+}
+
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
                    size_t n, void *arg)
 {
@@ -136,10 +149,12 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
         return 0;
     }
     s->stream.events->on_body(s->stream.owner, str_of((const char *)data, n));
-    if (s->paused)
+    if (s->paused) {
         s->unconsumed += (uint32_t)n;
-    else if (!s->closed)
+    } else if (!s->closed) {
         nghttp2_session_consume_stream(session, id, n);
+        widen(s, n);
+    }
     return 0;
 }
 

@@ -202,6 +202,15 @@ static bool needs_stream(const struct http2 *h, const struct frame_head *f)
            (f->type == NGHTTP2_DATA || f->type == NGHTTP2_HEADERS);
 }
 
+/* This frame may be the one that the connection is ended for. */
+static bool may_end(const struct http2 *h, const struct frame_head *f)
+{
+    const struct http2_watch *w = &h->watch;
+
+    return w->credit <= SETTINGS_COST || w->continuations >= CONTINUATIONS_MAX ||
+           priority_invalid(w, f);
+}
+
 /* Looks at the frame whose head is there; start: where it begins in what was given. False: it may
  * not be read before what stands before it. */
 static bool look_at(struct http2 *h, size_t start, bool *stop)
@@ -210,9 +219,9 @@ static bool look_at(struct http2 *h, size_t start, bool *stop)
     struct frame_head f = unpack(w->head);
     uint32_t error = 0;
 
+    if (start > 0 && (needs_stream(h, &f) || may_end(h, &f)))
+        return false;
     if (needs_stream(h, &f)) {
-        if (start > 0)
-            return false;
         error = gone_stream_error(h, f.type, f.id);
     } else if (f.type == NGHTTP2_HEADERS && f.id > w->highest) {
         w->highest = f.id;
