@@ -44,6 +44,18 @@ class Side(Reading):
     def send(self, data):
         self.stream.send(data)
 
+    def fill(self, limit, seconds=0.2):
+        """Sends what is taken, until nothing was for a moment; how much."""
+        sent = 0
+        while sent < limit:
+            try:
+                n = min(self.wire.wait(self.stream.window, "window", seconds), limit - sent)
+            except TimeoutError:
+                break
+            self.stream.send(bytes(n))
+            sent += n
+        return sent
+
     def end(self, trailers=()):
         self.stream.end(lower(trailers))
 
