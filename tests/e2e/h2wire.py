@@ -136,7 +136,9 @@ class H2Wire:
             self.sock.settimeout(self.deadline if timeout is None else timeout)
         try:
             data = self.sock.recv(1 << 16)
-        except ConnectionError:
+        except TimeoutError:
+            raise
+        except OSError:                       # reset, or closed by another thread of ours
             data = b""
         finally:
             if not self.background:

@@ -123,10 +123,14 @@ class H2Client(Client):
             head.append(("content-length", str(len(body) if length is None else length)))
         more = streaming or length is not None or bool(body) or bool(trailers)
         stream = self.wire.open(head, end=not more)
-        if body:
-            stream.send(body, end=not (streaming or trailers))
-        if trailers:
-            stream.end(lower(trailers))
+        try:
+            if body:
+                stream.send(body, end=not (streaming or trailers))
+            if trailers:
+                stream.end(lower(trailers))
+        except Broken as e:                   # reading the response tells, where there is none
+            if e.code is None:
+                raise
         return Call(stream, method)
 
     def websocket(self, target="/chat", fields=(), host="service.test"):

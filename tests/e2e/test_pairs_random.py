@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from h2wire import INTERNAL_ERROR, NO_ERROR, Broken
+from h2wire import INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM, Broken
 from peers import Reply
 from wire import until
 
@@ -95,11 +95,7 @@ class Load:
         return response.status
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_random_requests_get_their_answers_and_their_spans(pair, seed):
-    upstream = pair.origin(answer)
-    sidecar = pair.inbound(upstream, rest="trace { export memory 5000; }")
-    loads = [Load(pair, seed * 100 + n) for n in range(3)]
+def together(loads):
     failures = []
 
     def run(load):
@@ -116,6 +112,14 @@ def test_random_requests_get_their_answers_and_their_spans(pair, seed):
     assert not any(t.is_alive() for t in threads)
     if failures:
         raise failures[0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_requests_get_their_answers_and_their_spans(pair, seed):
+    upstream = pair.origin(answer)
+    sidecar = pair.inbound(upstream, rest="trace { export memory 5000; }")
+    loads = [Load(pair, seed * 100 + n) for n in range(3)]
+    together(loads)
     until(lambda: sidecar.metric('sidespan_requests_active{direction="inbound"}') == 0,
           "the end of every exchange")
     fates = {path: fate for load in loads for path, fate in load.fates.items()}
@@ -130,3 +134,50 @@ def test_random_requests_get_their_answers_and_their_spans(pair, seed):
         elif fate == "left":
             assert spans[path]["error.type"] in ("client_closed", None)
     assert pair.client().ask("POST", "/last", ["x-want: echo"], b"fine").body == b"fine"
+
+
+def breaking(request):
+    """As answer(), and now and then the whole connection goes."""
+    want = request.get("x-want")
+    if want == "drop":
+        return None
+    return Reply(reset=REFUSED_STREAM) if want == "refuse" else answer(request)
+
+
+class Breaking(Load):
+    """Its connections end while others' requests are under way; what it gets is whole or broken."""
+    WANTS = ["echo", "stream", "large", "none", "reset", "drop", "refuse"]
+
+    def run(self):
+        self.asked = 0
+        for _ in range(ROUNDS):
+            calls = [self.client.open("POST", f"/{self.number}", [f"x-want: {self.draw.choice(self.WANTS)}"],
+                                      self.draw.randbytes(self.draw.choice(SIZES[:-2])))
+                     for _ in range(AT_ONCE)]
+            self.asked += len(calls)
+            if self.draw.random() < 0.2:
+                self.client.reset()
+                self.client = self.pair.client()
+                continue
+            for call in calls:
+                try:
+                    response = call.response()
+                    assert response.status in (200, 204, 404, 502, 503), response
+                except Broken:
+                    pass
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_connections_that_break_leave_nothing_behind(pair, seed):
+    upstream = pair.origin(breaking)
+    sidecar = pair.inbound(upstream, rest="trace { export memory 5000; }")
+    loads = [Breaking(pair, seed * 100 + n) for n in range(3)]
+    together(loads)
+    until(lambda: sidecar.metric('sidespan_requests_active{direction="inbound"}') == 0,
+          "the end of every exchange")
+    # A client that resets at once may not have been heard at all.
+    assert len(sidecar.spans()) <= sum(load.asked for load in loads)
+    assert pair.client().ask("POST", "/last", ["x-want: echo"], b"fine").body == b"fine"
+    assert {s["error.type"] for s in sidecar.spans()} <= {
+        None, "client_closed", "connection_reset", "stream_reset", "upstream_closed_early",
+        "refused_stream"}
