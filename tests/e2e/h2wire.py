@@ -136,7 +136,9 @@ class H2Wire:
             self.sock.settimeout(self.deadline if timeout is None else timeout)
         try:
             data = self.sock.recv(1 << 16)
-        except ConnectionError:
+        except TimeoutError:
+            raise
+        except OSError:                       # reset, or closed by another thread of ours
             data = b""
         finally:
             if not self.background:
@@ -380,6 +382,8 @@ class H2Stream:
 
     def end(self, trailers=()):
         with self.wire.lock:
+            if self.code is not None:
+                raise Broken(f"RST_STREAM {self.code!r} on stream {self.id}", self.code)
             if trailers:
                 self.send_head(trailers, end=True)
             else:
@@ -387,12 +391,13 @@ class H2Stream:
                 self.wire._flush()
 
     def reset(self, code=CANCEL):
-        """Nothing to do where the peer did so already."""
+        """Nothing to do where the stream is over already."""
         with self.wire.lock:
-            if self.code is not None:
-                return
-            self.wire.conn.reset_stream(self.id, code)
-            self.wire._flush()
+            try:
+                self.wire.conn.reset_stream(self.id, code)
+                self.wire._flush()
+            except h2.exceptions.StreamClosedError:
+                pass
 
 
 def decoded(headers):

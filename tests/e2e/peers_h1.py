@@ -103,6 +103,19 @@ class Side(Reading):
         except ConnectionError as e:
             raise Broken(f"the connection ended: {e!r}") from e
 
+    def fill(self, limit, seconds=0.2):
+        """Sends what is taken, until nothing was for a moment; how much. The body cannot go on after."""
+        sent, block = 0, b"%x\r\n" % limit if self._chunks else b""
+        self.wire.send(block)
+        self.wire.sock.settimeout(seconds)
+        try:
+            while sent < limit:
+                sent += self.wire.sock.send(bytes(min(65536, limit - sent)))
+        except TimeoutError:
+            pass
+        self.wire.sock.settimeout(self.wire.deadline)
+        return sent
+
     def end(self, trailers=()):
         if self._chunks:
             lines = "".join(f"{n}: {v}\r\n" for n, v in pairs_of(trailers))
@@ -227,7 +240,10 @@ class H1Client(Client):
 
     def close(self):
         for connection in self.all:
-            connection.close()
+            if connection in self.idle or connection.sock.fileno() < 0:
+                connection.close()
+            else:                             # FIN alone would say that it still waits for its answer
+                connection.reset()
 
 
 class Served(Side, peers.Fields):

@@ -44,6 +44,18 @@ class Side(Reading):
     def send(self, data):
         self.stream.send(data)
 
+    def fill(self, limit, seconds=0.2):
+        """Sends what is taken, until nothing was for a moment; how much."""
+        sent = 0
+        while sent < limit:
+            try:
+                n = min(self.wire.wait(self.stream.window, "window", seconds), limit - sent)
+            except TimeoutError:
+                break
+            self.stream.send(bytes(n))
+            sent += n
+        return sent
+
     def end(self, trailers=()):
         self.stream.end(lower(trailers))
 
@@ -111,10 +123,14 @@ class H2Client(Client):
             head.append(("content-length", str(len(body) if length is None else length)))
         more = streaming or length is not None or bool(body) or bool(trailers)
         stream = self.wire.open(head, end=not more)
-        if body:
-            stream.send(body, end=not (streaming or trailers))
-        if trailers:
-            stream.end(lower(trailers))
+        try:
+            if body:
+                stream.send(body, end=not (streaming or trailers))
+            if trailers:
+                stream.end(lower(trailers))
+        except Broken as e:                   # reading the response tells, where there is none
+            if e.code is None:
+                raise
         return Call(stream, method)
 
     def websocket(self, target="/chat", fields=(), host="service.test"):

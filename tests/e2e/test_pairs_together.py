@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from h2wire import REFUSED_STREAM, Broken, Settings
-from pairs import H2_CLIENT, H2_UPSTREAM, bounded
+from pairs import H2_CLIENT, H2_UPSTREAM, MIB, bounded
 from peers import Reply
 from wire import until
 
@@ -132,3 +132,32 @@ def test_a_client_that_asks_for_much_and_reads_nothing_costs_no_memory(pair):
     bounded(sidecar, before, len(calls) * (64 + 256) * 1024)
     for call in calls:
         assert call.response().body == b"x" * 500_000
+
+
+@pytest.mark.parametrize("up", [True, False], ids=["requests", "responses"])
+def test_stalled_bodies_do_not_hold_up_another_request(pair, up):
+    """They share the connections of HTTP/2 on both sides, and none may use up what all need."""
+    upstream = pair.raw_origin()
+    sidecar = pair.inbound(upstream)
+    client = pair.client()
+    warm, served = pair.asked(upstream, client=client)
+    served.answer()
+    assert warm.response().status == 200
+    before = sidecar.rss()
+    stalled = []
+    for i in range(8):
+        call, served = pair.asked(upstream, "POST", f"/{i}", client=client, streaming=True)
+        if not up:
+            served.send_head()
+            call.head()
+        stalled.append((call, served))
+        assert (call if up else served).fill(64 * MIB) < 32 * MIB
+    for _ in range(3):
+        call, served = pair.asked(upstream, "POST", "/quick", client=client, body=b"up" * 1000)
+        assert served.rest() == b"up" * 1000
+        served.answer(body=b"down" * 1000)
+        assert call.response().body == b"down" * 1000
+    bounded(sidecar, before, 8 * 512 * 1024 + 2 * MIB)
+    for call, served in stalled:              # and what was held is not lost
+        sink = served if up else call
+        sink.count(64 * 1024)
