@@ -135,19 +135,33 @@ void conns_look_again(struct timer *t)
     }
 }
 
+/* What was read before in this turn may still be lent. Where there is no room behind it, it goes
+ * first. */
+static size_t receive_room(struct worker *w)
+{
+    if (w->received > WORKER_RECEIVE_BYTES / 2) {
+        conns_send(w);
+        w->received = 0;
+    }
+    return WORKER_RECEIVE_BYTES - w->received;
+}
+
 static void read_once(struct conn *c)
 {
     struct worker *w = c->worker;
-    ssize_t n = recv(c->fd, w->receive, WORKER_RECEIVE_BYTES, 0);
+    size_t room = receive_room(w);
+    char *at = w->receive + w->received;
+    ssize_t n = recv(c->fd, at, room, 0);
 
     /* A full buffer, or a FIN that has come, means that there is more; a short read, that there is
      * not. */
-    c->ready = n == WORKER_RECEIVE_BYTES || (n > 0 && c->fin_seen) || (n < 0 && errno == EINTR);
+    c->ready = n == (ssize_t)room || (n > 0 && c->fin_seen) || (n < 0 && errno == EINTR);
     if (c->ready)
         conn_read_soon(c);
     if (n > 0) {
         c->received_bytes += (uint64_t)n;
-        c->owner->on_read(c, w->receive, (size_t)n);
+        w->received += (size_t)n;
+        c->owner->on_read(c, at, (size_t)n);
         if (c->expects && !c->ready && c->state == CONN_OPEN)
             doubt(c);
     } else if (n == 0) {
@@ -182,9 +196,6 @@ void conn_read_now(struct conn *c)
 {
     if (!c->reading || c->state != CONN_OPEN || c->eof)
         return;
-    /* There is one receive buffer: what was read before in this turn, and is to be sent, goes
-     * first. */
-    conns_send(c->worker);
     read_once(c);
 }
 

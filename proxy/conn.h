@@ -78,8 +78,7 @@ void conn_give(struct conn *c, const struct conn_owner *owner, void *data);
 
 /* Whether on_read() and on_eof() are wanted. Turning it off and on costs no system call. */
 void conn_read(struct conn *c, bool on);
-/* Reads once without waiting for readiness, where bytes are likely to be there. Bytes that another
- * conn's on_read() got in this turn are gone then, but for what was given to conn_write(). */
+/* Reads once without waiting for readiness, where bytes are likely to be there. */
 void conn_read_now(struct conn *c);
 
 /* Queues bytes to be sent at the end of the turn. They are borrowed until then: the worker's

@@ -276,9 +276,9 @@ void conns_send(struct worker *w)
         conn_flush(container_of(at, struct out_turn, link)->conn);
 }
 
-void conns_flush(struct worker *w)
+void conns_flush_written(struct worker *w)
 {
-    for (run_turn_ends(w); !list_empty(&w->dirty); run_turn_ends(w)) {
+    while (!list_empty(&w->dirty)) {
         struct out_turn *t = container_of(w->dirty.next, struct out_turn, link);
         struct conn *c = t->conn;
         int error;
@@ -293,6 +293,12 @@ void conns_flush(struct worker *w)
         else if (error)
             c->owner->on_error(c, error);
     }
+}
+
+void conns_flush(struct worker *w)
+{
+    for (run_turn_ends(w); !list_empty(&w->dirty); run_turn_ends(w))
+        conns_flush_written(w);
 }
 
 size_t conn_queued(const struct conn *c)

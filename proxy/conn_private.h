@@ -11,6 +11,8 @@
 void conn_drop_output(struct conn *c);
 /* Sends the turn's output of every dirty conn, until there is none; tells errors. */
 void conns_flush(struct worker *w);
+/* The same for what was written to conns, not for what is gathered. */
+void conns_flush_written(struct worker *w);
 /* The same, but errors are left for the end of the turn to tell. */
 void conns_send(struct worker *w);
 /* Ends what lingers; what is still queued is lost. */

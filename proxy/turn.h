@@ -1,7 +1,8 @@
 /*
  * A turn is one callback from the loop and all that follows from it. What is
  * freed in a turn is buried: its memory goes when the turn is over, since
- * callbacks under way may still hold it.
+ * callbacks under way may still hold it. Where something gathers what is
+ * written, the callbacks that are due already are part of the same turn.
  */
 #ifndef SIDESPAN_PROXY_TURN_H
 #define SIDESPAN_PROXY_TURN_H

@@ -36,13 +36,10 @@ void worker_begin_turn(struct worker *w)
     look_at_the_clock(w);
 }
 
-void worker_end_turn(struct worker *w)
+/* Nothing that was lent or buried is in use from here on. */
+static void finish_turn(struct worker *w)
 {
-    assert(w->turns > 0);
-    if (w->turns > 1) { /* those further out still hold what was buried */
-        w->turns--;
-        return;
-    }
+    w->gathering = false;
     while (!list_empty(&w->turn_ends) || !list_empty(&w->dirty) || w->buried) {
         struct burial *b;
 
@@ -58,6 +55,35 @@ void worker_end_turn(struct worker *w)
     }
     if (w->scratch.used_bytes)
         arena_reset(&w->scratch);
+    w->received = 0;
+}
+
+static void on_end_of_turn(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *w = arg;
+
+    w->turns++;
+    finish_turn(w);
+    w->turns--;
+}
+
+/* What gathers does so until the callbacks that are due were made: many answers, one send(2). */
+static bool goes_on(struct worker *w)
+{
+    conns_flush_written(w);
+    if (!w->gathering && !list_empty(&w->turn_ends)) {
+        w->gathering = true;
+        event_active(w->end_of_turn, EV_TIMEOUT, 0);
+    }
+    return w->gathering;
+}
+
+void worker_end_turn(struct worker *w)
+{
+    assert(w->turns > 0);
+    /* Those further out still hold what was buried. */
+    if (w->turns == 1 && !goes_on(w))
+        finish_turn(w);
     w->turns--;
 }
 
@@ -177,6 +203,7 @@ struct worker *worker_new(const struct worker_setup *setup, struct error *err)
     random_init(&w->random);
     look_at_the_clock(w);
     if (!(w->base = loop_new()) || !(w->timers = timers_new(w->base)) ||
+        !(w->end_of_turn = event_new(w->base, -1, 0, on_end_of_turn, w)) ||
         !(w->mailbox = mailbox_new(w->base)) || !(w->metrics = metrics_new()) ||
         !(w->receive = malloc(WORKER_RECEIVE_BYTES)) || !(w->upstreams = upstreams_new(w)) ||
         !(w->pool = exchange_pool_new(w)) || !(w->generation = generation_new(w, setup)))
@@ -236,11 +263,11 @@ static void close_all(struct worker *w)
         upstreams_hang_up(w);
         conns_cut_lingering(w);
     }
-    worker_end_turn(w);
-    worker_begin_turn(w); /* exchanges held their generation until here */
+    finish_turn(w); /* exchanges held their generation until here */
     generation_unref(w->generation);
     upstreams_free(w->upstreams);
-    worker_end_turn(w);
+    finish_turn(w);
+    w->turns--;
 }
 
 void worker_free(struct worker *w)
@@ -264,6 +291,8 @@ void worker_free(struct worker *w)
     free(w->spare_head);
     http2_common_free(w->http2);
     free(w->receive);
+    if (w->end_of_turn)
+        event_free(w->end_of_turn);
     if (w->base)
         event_base_free(w->base);
     free(w);

@@ -75,10 +75,13 @@ struct worker {
     unsigned n_workers;
     bool accept_paused; /* limits.connections was met */
     bool draining;
-    char *receive; /* WORKER_RECEIVE_BYTES, lent to whoever reads */
+    char *receive;   /* WORKER_RECEIVE_BYTES, lent to whoever reads */
+    size_t received; /* of these are lent until the end of the turn */
     /* The end of a turn: conns with something to send, and things to free. */
-    unsigned turns;        /* begun and not ended: a turn may lie in another */
-    struct list turn_ends; /* of struct turn_end: before the conns send */
+    unsigned turns;            /* begun and not ended: a turn may lie in another */
+    struct list turn_ends;     /* of struct turn_end: before the conns send */
+    struct event *end_of_turn; /* owned; behind the callbacks that are due */
+    bool gathering;            /* the turn goes on until then */
     struct list dirty;
     struct burial *buried;
     struct out_turn *free_turns;
