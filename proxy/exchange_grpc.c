@@ -114,6 +114,13 @@ static enum grpc_status status_of_fault(const struct exchange *x, unsigned http)
     return (enum grpc_status)grpc_status_of_http(http);
 }
 
+/* A caller cancels what its deadline ends. It counts from when it sent the call, we from when that
+ * came, so it may be a little before us. */
+static bool out_of_time(const struct exchange *x)
+{
+    return x->deadline && worker_now(x->worker) >= x->deadline - MILLISECONDS(5);
+}
+
 /* The status of a call that has none from an upstream; http is what another request is answered
  * with. */
 static enum grpc_status status_of_failure(const struct exchange *x, unsigned http)
@@ -126,8 +133,7 @@ static enum grpc_status status_of_failure(const struct exchange *x, unsigned htt
     case SPAN_ERROR_IDLE:
         return GRPC_DEADLINE_EXCEEDED;
     case SPAN_ERROR_CANCELLED:
-        return x->deadline && worker_now(x->worker) >= x->deadline ? GRPC_DEADLINE_EXCEEDED
-                                                                   : GRPC_CANCELLED;
+        return out_of_time(x) ? GRPC_DEADLINE_EXCEEDED : GRPC_CANCELLED;
     case SPAN_ERROR_STREAM_RESET:
         return grpc_status_of_stream(x->upstream_code);
     case SPAN_ERROR_RESET:
