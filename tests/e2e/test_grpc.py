@@ -226,7 +226,7 @@ def test_a_service_without_a_route(hops):
 def test_the_server_sees_the_time_that_is_left(hops):
     hops = hops(near_route="fault delay 300ms;")
     left = float(hops.caller.unary("Left", timeout=60))
-    assert 60 - 20 < left <= 60 - 0.3
+    assert 60 - 20 < left <= 60 - 0.3 + 0.1  # grpcio rounds up what it tells
 
 
 def test_a_routes_timeout_is_a_deadline_for_the_server(hops):
@@ -250,12 +250,12 @@ def test_a_server_that_hangs_is_cut_off(hops):
 def test_a_server_that_keeps_no_deadline_is_cut_off(sidespan, port, client, raw_origin, whose):
     """The caller's own clock is not relied on either: it has told its deadline and keeps none."""
     server = raw_origin()
-    route = "timeout 200ms;" if whose.startswith("the route") else ""
+    route = "timeout 700ms;" if whose.startswith("the route") else ""
     sidecar = sidespan(f"""
         outbound {{ listen 127.0.0.1:{port}; route / {{ to deaf; {route} }} }}
         cluster deaf {{ endpoint {server.address}; protocol h2; }}
         """)
-    metadata = [] if route else [("grpc-timeout", "200m")]
+    metadata = [] if route else [("grpc-timeout", "700m")]
     call = client(port).unary_future("Echo", timeout=None, metadata=metadata)
     wire = server.accept()
     assert wire.read(len(PREFACE)) == PREFACE
