@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Two services, a sidecar beside each, real requests, and what the sidecars saw of them.
+"""Three services, a sidecar beside each, real requests, and what the sidecars saw of them.
 
     demo.py SIDESPAN                    spans are read from the sidecars' admin ports
     demo.py SIDESPAN --collector PATH   spans go to that OpenTelemetry Collector, and are read from
                                         the file it writes
 
-      caller ──► [sidecar] shop [sidecar] ──► [sidecar] users v1    90 of 100
-                                          └─► [sidecar] users v2    10 of 100
+      caller ──► [sidecar] shop [sidecar] ─┬► [sidecar] users v1    90 of 100
+                                           ├► [sidecar] users v2    10 of 100
+                                           └► [sidecar] prices      gRPC
 
 Exit status 0 when all holds that it says; 1 otherwise.
 """
@@ -128,11 +129,11 @@ class Sidecar(Process):
 
 
 class Shop:
-    """The two services (users in two versions), the sidecars beside them, perhaps a collector."""
+    """The services (users in two versions), the sidecars beside them, perhaps a collector."""
 
     def __init__(self, binary, collector, folder, stack):
-        (shop, v1, v2, self.port, proxy, v1_in, v2_in, shop_admin, v1_admin, v2_admin,
-         collector_port) = free_ports(11)
+        (shop, v1, v2, prices, self.port, proxy, grpc, v1_in, v2_in, prices_in, shop_admin, v1_admin,
+         v2_admin, prices_admin, collector_port) = free_ports(15)
 
         def run(process):
             return stack.enter_context(contextlib.closing(process))
@@ -146,25 +147,31 @@ class Shop:
                                          folder, COLLECTOR_FILE=self.spans_file, **env))
             until(lambda: listens(collector_port), "the collector", [self.collector])
 
-        def service(name, script, port, **env):
-            return run(Process(name, [sys.executable, HERE / script, "--port", port,
-                                      *(["--version", env["VERSION"]] if "VERSION" in env else [])],
+        def service(name, script, port, *arguments, **env):
+            return run(Process(name, [sys.executable, HERE / script, "--port", port, *arguments],
                                folder, **env))
 
-        services = [service("shop", "shop.py", shop, http_proxy=f"http://127.0.0.1:{proxy}"),
-                    service("users-v1", "users.py", v1, VERSION="v1"),
-                    service("users-v2", "users.py", v2, VERSION="v2")]
+        services = [service("shop", "shop.py", shop, "--prices", f"127.0.0.1:{grpc}",
+                            http_proxy=f"http://127.0.0.1:{proxy}"),
+                    service("users-v1", "users.py", v1, "--version", "v1"),
+                    service("users-v2", "users.py", v2, "--version", "v2"),
+                    service("prices", "prices.py", prices)]
         self.sidecars = [run(Sidecar(
             binary, "sidespan-shop", "shop.conf", shop_admin, folder,
             SHOP_LISTEN=f"127.0.0.1:{self.port}", SHOP_SERVICE=f"127.0.0.1:{shop}",
-            SHOP_PROXY=f"127.0.0.1:{proxy}", SHOP_ADMIN=f"127.0.0.1:{shop_admin}",
-            USERS_V1=f"127.0.0.1:{v1_in}", USERS_V2=f"127.0.0.1:{v2_in}", **env))]
+            SHOP_PROXY=f"127.0.0.1:{proxy}", SHOP_GRPC=f"127.0.0.1:{grpc}",
+            SHOP_ADMIN=f"127.0.0.1:{shop_admin}", USERS_V1=f"127.0.0.1:{v1_in}",
+            USERS_V2=f"127.0.0.1:{v2_in}", PRICES=f"127.0.0.1:{prices_in}", **env))]
         for version, port, listen, admin in (("v1", v1, v1_in, v1_admin), ("v2", v2, v2_in, v2_admin)):
             self.sidecars.append(run(Sidecar(
                 binary, f"sidespan-users-{version}", "users.conf", admin, folder,
                 USERS_VERSION=version, USERS_LISTEN=f"127.0.0.1:{listen}",
                 USERS_SERVICE=f"127.0.0.1:{port}", USERS_ADMIN=f"127.0.0.1:{admin}", **env)))
-        for port, process in zip((shop, v1, v2), services):
+        self.sidecars.append(run(Sidecar(
+            binary, "sidespan-prices", "prices.conf", prices_admin, folder,
+            PRICES_LISTEN=f"127.0.0.1:{prices_in}", PRICES_SERVICE=f"127.0.0.1:{prices}",
+            PRICES_ADMIN=f"127.0.0.1:{prices_admin}", **env)))
+        for port, process in zip((shop, v1, v2, prices), services):
             until(lambda: listens(port), process.name, [process])
         for sidecar in self.sidecars:
             until(sidecar.is_ready, f"{sidecar.name} to be ready", [sidecar])
@@ -240,7 +247,7 @@ def by_trace(spans):
 def what_is_wrong(spans):
     """Why these are not one joined trace of a basket; None: they are.
 
-    SERVER (shop) ─ CLIENT (shop) ─ SERVER (users), the last two for each of shop's two calls.
+    SERVER (shop) ─ CLIENT (shop) ─ SERVER (users, users, prices), the last two for each of shop's calls.
     """
     ids = {span.id for span in spans}
     children = collections.defaultdict(list)
@@ -250,15 +257,40 @@ def what_is_wrong(spans):
     if len(roots) != 1 or (roots[0].service, roots[0].kind) != ("shop", SERVER):
         return f"{len(roots)} roots"
     calls = children.pop(roots[0].id, [])
-    if [(c.service, c.kind) for c in calls] != [("shop", CLIENT)] * 2:
+    if [(c.service, c.kind) for c in calls] != [("shop", CLIENT)] * 3:
         return f"{len(calls)} calls of shop"
+    asked = []
     for call in calls:
         answers = children.pop(call.id, [])
-        if [(a.service, a.kind) for a in answers] != [("users", SERVER)]:
+        if [a.kind for a in answers] != [SERVER]:
             return f"{len(answers)} answers to a call"
-        if f"users-{answers[0].version}" != call.get("sidespan.cluster"):
-            return f"{call.get('sidespan.cluster')} was chosen and {answers[0].version} answered"
+        answer = answers[0]
+        asked.append(answer.service)
+        whose = answer.service if is_grpc(answer) else f"{answer.service}-{answer.version}"
+        if whose != call.get("sidespan.cluster"):
+            return f"{call.get('sidespan.cluster')} was chosen and {whose} answered"
+    if sorted(asked) != ["prices", "users", "users"]:
+        return f"shop asked {asked}"
     return f"{len(children)} spans hang in the air" if children else None
+
+
+def is_grpc(span):
+    return span.get("rpc.system") == "grpc"
+
+
+def what_is_wrong_with_grpc(spans):
+    """Why the call of gRPC among these is not one hop of its trace; None: it is."""
+    hop = {s.kind: s for s in spans if is_grpc(s)}
+    if set(hop) != {CLIENT, SERVER} or sum(is_grpc(s) for s in spans) != 2:
+        return f"{sum(is_grpc(s) for s in spans)} spans of gRPC"
+    call, answer = hop[CLIENT], hop[SERVER]
+    if answer.parent != call.id:
+        return "the call and its answer are not joined"
+    for span in (call, answer):
+        if (span.name, span.get("rpc.service"), span.get("rpc.method"), span.get("rpc.grpc.status_code")) != \
+                ("shop.Prices/Get", "shop.Prices", "Get", 0):
+            return f"{span.name} with {span.attributes}"
+    return None
 
 
 # -- traffic
@@ -311,7 +343,7 @@ def show_some(traces, answers):
     picked = {}
     for user, status, answer, _ in sorted(answers, key=lambda a: a[3]):
         spans = traces.get(answer.get("trace"), [])
-        calls = [s for s in spans if s.kind == CLIENT]
+        calls = [s for s in spans if s.kind == CLIENT and not is_grpc(s)]
         if not calls:
             continue
         delayed = any("sidespan.fault_delay" in c.attributes for c in calls)
@@ -339,8 +371,12 @@ def judge(shop, traces, answers, report):
     report.claim(not wrong and len(baskets) == n,
                  f"{len(baskets) - len(wrong)} traces are joined: CLIENT → SERVER across both sidecars, "
                  f"one trace id each" + (f"; wrong, for example: {wrong[0]}" if wrong else ""))
+    wrong = [w for t in baskets if (w := what_is_wrong_with_grpc(traces.get(t, [])))]
+    report.claim(not wrong,
+                 f"{len(baskets) - len(wrong)} of them go on over gRPC: shop.Prices/Get, CLIENT → SERVER"
+                 + (f"; wrong, for example: {wrong[0]}" if wrong else ""))
 
-    calls = {t: [s for s in traces.get(t, []) if s.kind == CLIENT] for t in baskets}
+    calls = {t: [s for s in traces.get(t, []) if s.kind == CLIENT and not is_grpc(s)] for t in baskets}
     versions = {t: {c.get("sidespan.cluster") for c in cs} for t, cs in calls.items()}
     said = {t: {f"users-{v}" for v in a[2].get("versions", [])} for t, a in baskets.items()}
     report.claim(all(len(v) == 1 for v in versions.values()) and versions == said,
@@ -381,7 +417,7 @@ def judge_collector(shop, spans, report):
 
 def show(arguments, folder, stack):
     where = "an OpenTelemetry Collector's file" if arguments.collector else "the sidecars' memory"
-    print("Starting the services shop and users (in two versions), and a sidecar beside each ...")
+    print("Starting the services shop, users (in two versions) and prices (gRPC), and a sidecar beside each ...")
     shop = Shop(arguments.sidespan, arguments.collector, folder, stack)
     print(f"Sending {arguments.requests} requests; the spans are read from {where}.")
     start = time.monotonic()
@@ -389,9 +425,9 @@ def show(arguments, folder, stack):
     took = time.monotonic() - start
 
     def expected():
-        # Of a basket five, of the user who does not exist three.
+        # Of a basket seven, of the user who does not exist three.
         spans = shop.spans()
-        return spans if len(spans) >= 5 * arguments.requests + 3 else None
+        return spans if len(spans) >= 7 * arguments.requests + 3 else None
     spans = until(expected, "the spans", shop.sidecars)
     traces = by_trace(spans)
     show_some(traces, answers)

@@ -75,7 +75,8 @@ def draw(spans):
     lines = [f"  trace {spans[0].trace}"]
     for text, span in rows:
         milliseconds = f"{(span.end - span.start) / 1e6:8.2f} ms"
-        status = span.get("http.response.status_code", "")
+        status = span.get("http.response.status_code", span.get("rpc.grpc.status_code", ""))
+        status = "OK" if status == 0 else status
         lines.append(f"  {text:<{width}}  {status!s:>3} {bar(span, first, last)} {milliseconds}  {notes(span)}"
                      .rstrip())
     return "\n".join(lines)
