@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from process import CLIENT, ROOT, SERVER, free_port
+from process import CLIENT, SERVER, free_port
+from programs import peer
 from wire import DEADLINE, until
 
 OK, CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED = 0, 1, 2, 4, 12
@@ -40,10 +41,7 @@ ORCA = ["-service_config_json", '{"loadBalancingConfig":[{"test_backend_metrics_
 
 @pytest.fixture(scope="module")
 def programs():
-    done = subprocess.run([ROOT / "tests/peers/get-grpc-interop"], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(done.stderr.strip().splitlines()[-1])
-    return pathlib.Path(done.stdout.strip())
+    return pathlib.Path(peer("grpc-interop"))
 
 
 @pytest.fixture
