@@ -236,7 +236,8 @@ class H1Client(Client):
     def reset(self):
         """Every connection ends with RST."""
         for connection in self.all:
-            connection.reset()
+            if connection.sock.fileno() >= 0:
+                connection.reset()
 
     def close(self):
         for connection in self.all:

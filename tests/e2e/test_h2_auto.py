@@ -3,6 +3,7 @@ import pytest
 
 import peers_h1
 import peers_h2
+from h2wire import Broken
 from peers import Reply
 from wire import request_bytes
 
@@ -103,3 +104,52 @@ def test_the_preface_and_http_1_share_the_port(pair, connect):
     client.send(request_bytes())
     assert client.read_response().body == b"hello"
     assert pair.client().get().body == b"hello"
+
+
+# -- where the client itself says where to
+
+@pytest.mark.parametrize("pair", ["h1-h1", "h2-h1", "h2-h2"], indirect=True)
+def test_a_forward_proxy_asks_in_what_the_client_speaks_and_the_server_knows(pair, closing):
+    if pair.upstream_protocol == "h1":
+        upstream = closing(Tolerant(lambda r: Reply(body=b"hello")))
+    else:
+        upstream = pair.origin()
+    sidecar = pair.start(f"outbound {{ listen 127.0.0.1:{pair.port} forward-proxy; }}")
+    client = pair.client()
+    target = f"http://{upstream.address}/p?q" if pair.client_protocol == "h1" else "/p?q"
+    for _ in range(2):
+        response = client.get(target, host=upstream.address)
+        assert response.status == 200 and response.body == b"hello"
+    assert [(r.target, r.authority) for r in upstream.requests] == [("/p?q", upstream.address)] * 2
+    for span in sidecar.wait_spans(2, lambda s: s["http.response.status_code"] == 200):
+        assert span["url.full"] == f"http://{upstream.address}/p?q"
+
+
+@pytest.mark.parametrize("pair", ["h2-h1"], indirect=True)
+def test_connect_through_a_forward_proxy_is_a_tunnel_or_refused(pair, raw_origin):
+    upstream = raw_origin()
+    pair.start(f"outbound {{ listen 127.0.0.1:{pair.port} forward-proxy; }}")
+    client = pair.client(checks=False)        # h2 wants a :path, which RFC 9113 section 8.5 forbids
+    stream = client.wire.open([(":method", "CONNECT"), (":authority", upstream.address)])
+    try:
+        stream.wait(lambda: stream.head, "an answer")
+    except Broken as e:
+        assert e.code is not None and client.wire.goaways == []
+        return
+    if dict(stream.head)[":status"] != "200":
+        assert dict(stream.head)[":status"] in ("405", "501", "400")
+        return
+    server = upstream.accept()
+    stream.send(b"\x00ping")
+    assert server.read(5) == b"\x00ping"
+    server.send(b"pong")
+    assert b"".join(iter_some(stream, 4)) == b"pong"
+    stream.end()
+    server.expect_end()
+
+
+def iter_some(stream, n):
+    while n > 0:
+        data = stream.some()
+        n -= len(data)
+        yield data

@@ -221,3 +221,28 @@ def test_an_upstream_that_is_gone_from_the_file_is_let_go_when_its_streams_end(p
     served.answer(body=b"last")
     assert call.response().body == b"last"
     served.wire.wait_end()
+
+
+def test_gauges_come_back_to_zero(pair):
+    upstream = pair.raw_origin()
+    sidecar = pair.inbound(upstream)
+    client = pair.client()
+    for how in ("answer", "cancel", "reset"):
+        call, served = pair.asked(upstream, client=client)
+        if how == "cancel":
+            call.cancel()
+            served.expect_cancelled()
+        else:
+            getattr(served, how)()
+            call.response()
+    sidecar.wait_spans(3)
+    client.reset()
+    upstream.close()
+
+    def at_rest():
+        metrics = sidecar.metrics()
+        return not any(metrics[key] for key in metrics if key.startswith((
+            "sidespan_requests_active", "sidespan_connections_open",
+            "sidespan_upstream_connections_open")))
+
+    until(at_rest, lambda: f"gauges of zero: {sidecar.metrics()}")

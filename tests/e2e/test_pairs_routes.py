@@ -213,3 +213,29 @@ def test_when_strikes_only_requests_that_carry_the_header(pair):
     assert client.get().status == 200
     assert client.get("/", "X-Chaos: no").status == 200
     assert client.get("/", "X-Chaos: yes").status == 503
+
+
+def test_a_choice_by_cookie_finds_it_on_whichever_line(pair):
+    pair.outbound("route / { by cookie user; to v1 weight 50; to v2 weight 50; }",
+                  rest=named(pair, "v1", "v2"))
+    client = pair.client()
+    chosen = {}
+    for user in range(40):
+        together = client.get("/", f"Cookie: a=1; user={user}; b=2").body
+        apart = client.get("/", "Cookie: a=1", f"Cookie: user={user}", "Cookie: b=2").body
+        assert together == apart
+        chosen[user] = together
+    assert set(chosen.values()) == {b"v1", b"v2"}
+
+
+def test_a_choice_by_header_or_source_keeps_to_it(pair):
+    pair.outbound("""
+        route /header { by header X-User; to v1 weight 50; to v2 weight 50; }
+        route /source { by source; to v1 weight 50; to v2 weight 50; }
+        """, rest=named(pair, "v1", "v2"))
+    client = pair.client()
+    by_user = {user: {client.get("/header", f"X-User: {user}").body for _ in range(3)}
+               for user in range(20)}
+    assert all(len(bodies) == 1 for bodies in by_user.values())
+    assert set.union(*by_user.values()) == {b"v1", b"v2"}
+    assert len({client.get("/source").body for _ in range(20)}) == 1

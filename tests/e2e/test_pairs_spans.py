@@ -316,3 +316,23 @@ def test_a_cut_response_is_an_error_on_each_hop(pair, two_hops):
     for span in (inner.wait_span(), outer.wait_span()):
         assert span["error.type"] in ("connection_reset", "stream_reset", "upstream_closed_early")
         assert span.status == 2 and span["http.response.status_code"] == 200
+
+
+@pytest.mark.parametrize("transport", ["grpc", "http"])
+def test_spans_reach_a_collector_that_believes_nothing(pair, collector, transport):
+    receiver = collector()
+    port = receiver.grpc_port if transport == "grpc" else receiver.http_port
+    upstream = pair.raw_origin()
+    sidecar = pair.inbound(upstream, rest=f"""
+        trace {{ export otlp {transport}://127.0.0.1:{port}; batch {{ delay 20ms; }} }}
+        """)
+    client = pair.client()
+    call, served = pair.asked(upstream, fields=["User-Agent: caf\xe9 \xff"], client=client)
+    served.answer()
+    call.response()
+    call, served = pair.asked(upstream, "POST", client=client, body=b"x")
+    served.reset()
+    call.response()
+    assert len(receiver.wait_spans(2)) == 2
+    ledger = sidecar.the_ledger()
+    assert ledger["started"] == 2
