@@ -262,4 +262,5 @@ class Memory(threading.Thread):
 def abuse(sidecar):
     """{kind: how many connections}"""
     name = "sidespan_http2_abuse_total"
-    return {m[1]: int(v) for k, v in sidecar.metrics().items() if (m := re.fullmatch(name + r'\{kind="(.*)"\}', k)) and v}
+    return {m[1]: int(v) for k, v in sidecar.metrics().items()
+            if (m := re.fullmatch(name + r'\{kind="(.*)"\}', k)) and v}

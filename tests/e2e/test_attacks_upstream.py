@@ -87,7 +87,8 @@ def window_too_far(c):
 
 @an_attack(also=[PROTOCOL_ERROR])
 def a_push_that_was_forbidden(c):
-    yield settings(ack=True) + frame(PUSH_PROMISE, END_HEADERS, c.asked, b"\0\0\0\2" + block([(":method", "GET"), (":path", "/")]))
+    promise = b"\0\0\0\2" + block([(":method", "GET"), (":path", "/")])
+    yield settings(ack=True) + frame(PUSH_PROMISE, END_HEADERS, c.asked, promise)
 
 
 @an_attack(also=[PROTOCOL_ERROR])
