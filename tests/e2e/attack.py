@@ -4,18 +4,32 @@ All of it is bounded: to 127.0.0.1, in time, in bytes a second and in connection
 """
 import http.client
 import os
+import re
 import select
 import socket
 import threading
 import time
 
-from h2_raw import GOAWAY, H2, HEADERS, Polite, Reset, goaway_code
-from wire import DEADLINE
+import pytest
+
+from h2_raw import GOAWAY, H2, HEADERS, INITIAL_WINDOW_SIZE, Polite, Reset, goaway_code, request
+from nghttpd import Nghttpd
+from wire import DEADLINE, response_bytes
 
 SECONDS = float(os.environ.get("E2E_ATTACK_SECONDS") or (10 if os.environ.get("E2E_LONG") == "1" else 2))
 BURSTS_A_SECOND = 200       # of each connection
 BURST_BYTES = 64 << 10
 CONNECTS_A_SECOND = 20      # of each attacker
+
+GROWTH = 16 << 20           # bytes of memory that an attack may cost
+LARGE = 1 << 20             # of the response at /large
+GET = request("/")
+GET_LARGE = request("/large")
+POST = request("/", "POST")
+NO_WINDOW = [(INITIAL_WINDOW_SIZE, 0)]
+
+
+# -- who attacks
 
 
 class Attacker(threading.Thread):
@@ -147,6 +161,8 @@ class HostileUpstream(Attacker):
         self._listener.close()
 
 
+# -- who must not notice
+
 class Bystander(threading.Thread):
     """A client on a connection of its own that asks again and again; no request may be lost."""
 
@@ -197,3 +213,54 @@ def bystander_of_http2(port, path="/"):
             raise Reset(f"status {status}")
 
     return Bystander(ask)
+
+
+# -- the sidecar
+
+@pytest.fixture(params=["http1", "http2"])
+def sidecar(request, sidespan, port, origin, closing, tmp_path):
+    """Before an origin of each kind."""
+    if request.param == "http1":
+        large = response_bytes(body=b"l" * LARGE)
+        upstream = origin(lambda r: large if r.target == "/large" else response_bytes(body=b"hello"))
+    else:
+        upstream = closing(Nghttpd(tmp_path / "htdocs", {"index.html": b"hello", "large": b"l" * LARGE}))
+
+    def start(extra=""):
+        started = sidespan(f"""
+            inbound {{
+                listen 127.0.0.1:{port};
+                route / {{ to origin; }}
+            }}
+            cluster origin {{ endpoint {upstream.address}; protocol {request.param.replace("http", "h")}; }}
+            {extra}
+            """)
+        started.port = port
+        return started
+
+    return start
+
+
+class Memory(threading.Thread):
+    """The most that a sidecar has had."""
+
+    def __init__(self, sidecar):
+        super().__init__(daemon=True)
+        self.sidecar, self.most, self._enough = sidecar, sidecar.rss(), threading.Event()
+        self.first = self.most
+
+    def run(self):
+        while not self._enough.wait(0.05):
+            self.most = max(self.most, self.sidecar.rss())
+
+    def finish(self):
+        self._enough.set()
+        self.join()
+        return max(self.most, self.sidecar.rss()) - self.first
+
+
+def abuse(sidecar):
+    """{kind: how many connections}"""
+    name = "sidespan_http2_abuse_total"
+    return {m[1]: int(v) for k, v in sidecar.metrics().items()
+            if (m := re.fullmatch(name + r'\{kind="(.*)"\}', k)) and v}

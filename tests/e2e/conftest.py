@@ -4,6 +4,7 @@
     pytest -n 4 tests/e2e                               # in parallel
     E2E_LONG=1 pytest tests/e2e                         # with the long variants
     E2E_DEADLINE=30 pytest tests/e2e                    # a slow machine, or sanitizers
+    E2E_ATTACK_SECONDS=10 pytest tests/e2e              # how long each attack lasts (2; long: 10)
 
 Every test starts its own sidecar on ports of its own. Nothing sleeps: a test waits for what it
 expects, and a deadline ends the wait of one that fails.

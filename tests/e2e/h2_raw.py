@@ -206,7 +206,7 @@ class H2:
 
     def wait(self, seconds):
         """The frames that come in that time; None: the connection has ended."""
-        out, end = [], time.monotonic() + seconds
+        out, end = self.frames(), time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             if select.select([self.sock], [], [], left)[0]:
                 found = self.read()

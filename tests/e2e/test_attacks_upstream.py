@@ -11,10 +11,10 @@ import pytest
 
 import attack
 import process
+from attack import GROWTH, Memory, abuse
 from h2_raw import (COMPRESSION_ERROR, END_HEADERS, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, INITIAL_WINDOW_SIZE,
                     MAX_WINDOW, PROTOCOL_ERROR, PUSH_PROMISE, STREAM_CLOSED, block, continuation, data, frame, headers,
                     literal, ping, priority, reference, rst_stream, settings, window_update)
-from test_attacks import GROWTH, Memory, abuse
 from wire import DEADLINE, until
 
 OK = block([(":status", "200")])
@@ -87,7 +87,8 @@ def window_too_far(c):
 
 @an_attack(also=[PROTOCOL_ERROR])
 def a_push_that_was_forbidden(c):
-    yield settings(ack=True) + frame(PUSH_PROMISE, END_HEADERS, c.asked, b"\0\0\0\2" + block([(":method", "GET"), (":path", "/")]))
+    promise = b"\0\0\0\2" + block([(":method", "GET"), (":path", "/")])
+    yield settings(ack=True) + frame(PUSH_PROMISE, END_HEADERS, c.asked, promise)
 
 
 @an_attack(also=[PROTOCOL_ERROR])
