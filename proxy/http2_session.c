@@ -304,6 +304,7 @@ static bool make_options(struct http2_common *c)
     nghttp2_option_set_peer_max_concurrent_streams(o, 100);
     /* Ours comes before it, and says with the right code which it was. */
     nghttp2_option_set_stream_reset_rate_limit(o, UINT32_MAX, UINT32_MAX);
+    nghttp2_option_set_max_continuations(o, SIZE_MAX); /* it counts one anew with each read */
     return true;
 }
 

@@ -94,6 +94,27 @@ START_TEST(cookies_are_one_field)
 }
 END_TEST
 
+START_TEST(a_head_may_come_in_many_frames_and_byte_by_byte)
+{
+    unsigned char frames[400];
+    struct buffer b;
+    size_t n;
+
+    buffer_init(&b, 0);
+    for (const char *const *v = (const char *const[]){REQUEST("GET", "/"), "a", "b", NULL}; *v;
+         v += 2)
+        block_add(&b, v[0], v[1]);
+    n = frame_put(frames, NGHTTP2_HEADERS, END_STREAM, 1, b.p, 10);
+    n += frame_put(frames + n, NGHTTP2_CONTINUATION, 0, 1, b.p + 10, 3);
+    n += frame_put(frames + n, NGHTTP2_CONTINUATION, END_HEADERS, 1, b.p + 13, b.n - 13);
+    for (size_t i = 0; i < n; i++)
+        story_say_bytes(&t, frames + i, 1);
+    ck_told(&t, 0, "GET a / body none [a=b]\nend\n");
+    buffer_release(&b);
+    give_up(0);
+}
+END_TEST
+
 /* ---- what is refused ---- */
 
 static const struct {
@@ -586,6 +607,7 @@ int main(void)
 
     LOOP(c, a_request_is_told_as_a_message, requests);
     tcase_add_test(c, cookies_are_one_field);
+    tcase_add_test(c, a_head_may_come_in_many_frames_and_byte_by_byte);
     LOOP(c, what_is_against_a_rule_is_refused, refused);
     tcase_add_test(c, too_many_fields_are_refused);
     tcase_add_test(c, what_the_keeper_does_not_open_is_refused_as_a_stream);
