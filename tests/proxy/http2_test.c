@@ -531,6 +531,22 @@ START_TEST(an_extended_connect_is_told_as_an_upgrade)
 }
 END_TEST
 
+START_TEST(a_switch_without_the_proof_of_the_key_resets_the_stream)
+{
+    struct message m = response(101, NULL, 0);
+
+    m.upgrade = true;
+    story_say_head(&t, 0, 1, UPGRADE, NULL);
+    buffer_reset(&t.streams[0].text);
+    IN_TURN(&t, {
+        told_head(&t.streams[0], &m, false);
+        stream(0)->codec->switch_protocols(stream(0));
+    });
+    ck_heard(&t, "RST_STREAM 1 2\n");
+    ck_assert_ptr_null(stream(0));
+}
+END_TEST
+
 static struct message upgrade(struct header *key)
 {
     static struct header fields[2];
@@ -624,6 +640,7 @@ int main(void)
     tcase_add_test(c, the_code_of_an_abort_is_sent);
     tcase_add_test(c, the_code_of_a_client_that_cancels_is_told);
     tcase_add_test(c, an_extended_connect_is_told_as_an_upgrade);
+    tcase_add_test(c, a_switch_without_the_proof_of_the_key_resets_the_stream);
 
     c = tcase(s, "client", ask);
     tcase_add_test(c, a_request_goes_with_its_pseudo_header_fields_first);
