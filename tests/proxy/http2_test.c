@@ -430,6 +430,33 @@ START_TEST(a_request_goes_with_its_pseudo_header_fields_first)
 }
 END_TEST
 
+/* SETTINGS may come between the making of a head and the end of the turn. */
+START_TEST(requests_that_must_wait_keep_their_fields)
+{
+    static unsigned char one[] = {0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1};
+    struct header fields[] = {FIELD_ROW(HEADER_OTHER, "X-Upper", "v")};
+    struct message m = {.method = STR_INIT("GET"),
+                        .target = STR_INIT("/"),
+                        .authority = STR_INIT("a"),
+                        .version = 11,
+                        .fields = {fields, 1, 1}};
+
+    IN_TURN(&t, {
+        told_head(story_own(&t, http2_take(t.h)), &m, true);
+        told_head(story_own(&t, http2_take(t.h)), &m, true);
+        http2_feed(t.h, (char *)one, sizeof one);
+    });
+    ck_heard(&t, "HEADERS 1 [:method=GET] [:scheme=http] [:authority=a] [:path=/] [x-upper=v] "
+                 "end\n");
+    IN_TURN(&t, memset(worker_scratch(worker, 4096), '!', 4096));
+    story_say_head(&t, END_STREAM, 1, ":status", "204", NULL);
+    IN_TURN(&t, told_finish(&t.streams[0]));
+    ck_heard(&t, "HEADERS 3 [:method=GET] [:scheme=http] [:authority=a] [:path=/] [x-upper=v] "
+                 "end\n");
+    give_up(1);
+}
+END_TEST
+
 START_TEST(a_response_is_told_as_a_message)
 {
     story_ask(&t, "POST", false);
@@ -644,6 +671,7 @@ int main(void)
 
     c = tcase(s, "client", ask);
     tcase_add_test(c, a_request_goes_with_its_pseudo_header_fields_first);
+    tcase_add_test(c, requests_that_must_wait_keep_their_fields);
     tcase_add_test(c, a_response_is_told_as_a_message);
     LOOP(c, whether_a_response_has_a_body_is_known_from_its_head, responses);
     tcase_add_test(c,
