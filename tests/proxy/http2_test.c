@@ -208,6 +208,21 @@ START_TEST(a_body_is_told_and_its_trailers)
 }
 END_TEST
 
+START_TEST(trailers_over_a_limit_are_refused)
+{
+    story_say_head(&t, 0, 1, REQUEST("POST", "/"), "a", kilobytes_7, NULL);
+    story_say_head(&t, 0, 3, REQUEST("POST", "/"), NULL);
+    buffer_reset(&t.streams[0].text);
+    story_say_head(&t, END_STREAM, 1, "sum", "1", "big", kilobytes_7, NULL);
+    buffer_add_char(&t.streams[0].text, '\0');
+    ck_assert(strncmp(t.streams[0].text.p, "end [sum=1] [big=xxx", 20) == 0); /* its own limit */
+    story_say_head(&t, END_STREAM, 3, "a", kilobytes_7, "b", kilobytes_7, "sum", "1", NULL);
+    ck_told(&t, 1, "POST a / body chunked\nrefused head-too-large 431: POST /\n");
+    ck_heard(&t, "HEADERS 3 [:status=431] end\n");
+    give_up(0);
+}
+END_TEST
+
 START_TEST(a_body_unlike_its_length_is_refused)
 {
     story_say_head(&t, 0, 1, REQUEST("POST", "/"), "content-length", "5", NULL);
@@ -476,6 +491,17 @@ START_TEST(a_response_is_told_as_a_message)
 }
 END_TEST
 
+START_TEST(trailers_over_a_limit_are_a_failure)
+{
+    story_ask(&t, "GET", true);
+    story_say_head(&t, 0, 1, ":status", "200", NULL);
+    story_listen(&t);
+    buffer_reset(&t.heard);
+    story_say_head(&t, END_STREAM, 1, "a", kilobytes_7, "b", kilobytes_7, "grpc-status", "0", NULL);
+    ck_told(&t, 0, "200 OK body chunked\nfailed protocol_error\n");
+}
+END_TEST
+
 static const struct {
     uint8_t flags;
     const char *status, *method, *length, *told;
@@ -655,6 +681,7 @@ int main(void)
     tcase_add_test(c, too_many_fields_are_refused);
     tcase_add_test(c, what_the_keeper_does_not_open_is_refused_as_a_stream);
     tcase_add_test(c, a_body_is_told_and_its_trailers);
+    tcase_add_test(c, trailers_over_a_limit_are_refused);
     tcase_add_test(c, a_body_unlike_its_length_is_refused);
     tcase_add_test(c, a_pause_keeps_the_streams_window_and_not_the_connections);
     tcase_add_test(c, what_came_for_a_stream_that_is_given_up_counts_as_taken);
@@ -673,6 +700,7 @@ int main(void)
     tcase_add_test(c, a_request_goes_with_its_pseudo_header_fields_first);
     tcase_add_test(c, requests_that_must_wait_keep_their_fields);
     tcase_add_test(c, a_response_is_told_as_a_message);
+    tcase_add_test(c, trailers_over_a_limit_are_a_failure);
     LOOP(c, whether_a_response_has_a_body_is_known_from_its_head, responses);
     tcase_add_test(c,
                    a_response_before_the_end_of_the_request_that_says_to_stop_is_no_failure_of_it);
