@@ -205,6 +205,28 @@ START_TEST(a_head_that_does_not_come_to_an_end_ends_the_connection)
 }
 END_TEST
 
+START_TEST(a_head_that_was_refused_is_over)
+{
+    story_say_get(&t, 1);
+    story_say_head(&t, END_STREAM, 3, REQUEST("GET", "/"), "connection", "close", NULL);
+    ck_heard(&t, "RST_STREAM 3 1\n");
+    usleep(250000);
+    IN_TURN(&t, told_answer(&t.streams[0], 200));
+    ck_heard(&t, "HEADERS 1 [:status=200] end\n");
+    ck_assert_ptr_nonnull(t.h);
+}
+END_TEST
+
+START_TEST(a_head_has_its_time_also_beside_other_streams)
+{
+    story_say_get(&t, 1);
+    usleep(50000);
+    story_say(&t, NGHTTP2_HEADERS, END_STREAM, 3, "\x82", 1);
+    RUN_UNTIL(worker, t.h == NULL);
+    ck_assert(heard("GOAWAY 3 11\n"));
+}
+END_TEST
+
 /* ---- frames on streams that are gone (RFC 9113 section 5.1) ---- */
 
 START_TEST(data_after_both_ends_is_an_error_of_the_connection)
@@ -423,6 +445,8 @@ int main(void)
 
     c = tcase(s, "heads", serve_with_header_timeout);
     tcase_add_test(c, a_head_that_does_not_come_to_an_end_ends_the_connection);
+    tcase_add_test(c, a_head_that_was_refused_is_over);
+    tcase_add_test(c, a_head_has_its_time_also_beside_other_streams);
 
     c = tcase(s, "strangers", begin_to_ask);
     tcase_add_test(c, one_that_answers_in_http1_is_a_stranger);
