@@ -111,7 +111,8 @@ static uint32_t gone_stream_error(const struct http2 *h, uint8_t type, uint32_t 
         return 0;
     if (has(w->ended, id))
         return NGHTTP2_STREAM_CLOSED;
-    if (type != NGHTTP2_HEADERS || has(w->reset, id) || w->forgot)
+    /* After GOAWAY nghttp2 passes over new streams without a word. */
+    if (type != NGHTTP2_HEADERS || has(w->reset, id) || w->forgot || h->going)
         return 0;
     return NGHTTP2_PROTOCOL_ERROR; /* it never was, and its number has been passed by */
 }

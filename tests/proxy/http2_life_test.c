@@ -76,6 +76,20 @@ START_TEST(a_drain_says_so_in_two_steps_and_waits_for_what_is_under_way)
 }
 END_TEST
 
+START_TEST(trailers_of_a_stream_that_came_too_late_are_ignored_with_it)
+{
+    story_say_get(&t, 1);
+    IN_TURN(&t, http2_drain(t.h));
+    RUN_UNTIL(worker, heard("GOAWAY 1 0\n"));
+    buffer_reset(&t.heard);
+    story_say_head(&t, 0, 3, REQUEST("POST", "/"), NULL);
+    story_say_data(&t, 3, "late", 0);
+    story_say_head(&t, END_STREAM, 3, "sum", "1", NULL);
+    IN_TURN(&t, told_answer(&t.streams[0], 200));
+    ck_heard(&t, "HEADERS 1 [:status=200] end\n");
+}
+END_TEST
+
 START_TEST(a_drain_closes_an_idle_connection_after_the_second_step)
 {
     IN_TURN(&t, http2_drain(t.h));
@@ -422,6 +436,7 @@ int main(void)
     TCase *c = tcase(s, "server", serve);
 
     tcase_add_test(c, a_drain_says_so_in_two_steps_and_waits_for_what_is_under_way);
+    tcase_add_test(c, trailers_of_a_stream_that_came_too_late_are_ignored_with_it);
     tcase_add_test(c, a_drain_closes_an_idle_connection_after_the_second_step);
     tcase_add_test(c, the_last_request_of_a_connection_is_answered);
     tcase_add_test(c, a_client_that_leaves_is_answered_first);
