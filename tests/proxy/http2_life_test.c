@@ -378,6 +378,17 @@ START_TEST(one_that_answers_in_http1_is_a_stranger)
 }
 END_TEST
 
+START_TEST(one_whose_first_bytes_trickle_is_a_stranger_too)
+{
+    struct told *a = story_ask(&t, "POST", true);
+
+    for (size_t i = 0; t.h && i < sizeof answer - 1; i++)
+        story_say_bytes(&t, answer + i, 1);
+    ck_assert_uint_eq(t.strangers, 1);
+    ck_assert_int_eq(a->replay, REPLAY_SAFE);
+}
+END_TEST
+
 START_TEST(one_that_hangs_up_on_the_preface_is_a_stranger)
 {
     struct told *a = story_ask(&t, "POST", true);
@@ -465,6 +476,7 @@ int main(void)
 
     c = tcase(s, "strangers", begin_to_ask);
     tcase_add_test(c, one_that_answers_in_http1_is_a_stranger);
+    tcase_add_test(c, one_whose_first_bytes_trickle_is_a_stranger_too);
     tcase_add_test(c, one_that_hangs_up_on_the_preface_is_a_stranger);
 
     SRunner *runner = srunner_create(s);
