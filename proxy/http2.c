@@ -168,6 +168,8 @@ static void bury_stream(struct http2_stream *s)
     struct http2 *h = s->h;
 
     http2_drop_output(s);
+    h->n_asked -= s->asked != NULL;
+    s->asked = NULL;
     list_remove(&s->link);
     list_remove(&s->waiting);
     h->n_streams--;
