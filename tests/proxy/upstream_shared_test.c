@@ -289,6 +289,75 @@ START_TEST(who_was_refused_goes_to_another_connection)
 }
 END_TEST
 
+static void kept_in_http1(struct upstream *u)
+{
+    static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    struct asker a;
+    struct story *p;
+
+    ck_assert_int_eq(ask_as(&a, u, 11, false), SPAN_ERROR_NONE);
+    p = accepted();
+    RUN_UNTIL(worker, a.readies == 1);
+    story_say_bytes(p, ok, sizeof ok - 1);
+    RUN_UNTIL(worker, u->n_idle == 1);
+    forget(&a);
+}
+
+START_TEST(an_idle_connection_of_http1_makes_way_for_a_shared_one)
+{
+    struct upstream *u = begin("protocol auto; pool max 1;");
+    struct asker a;
+
+    kept_in_http1(u);
+    ask(&a, u);
+    accepted();
+    RUN_UNTIL(worker, a.readies == 1);
+    ck_assert_uint_eq(a.told.stream->codec->version, 20);
+    ck_assert_uint_eq(u->n_open, 1);
+    forget(&a);
+}
+END_TEST
+
+START_TEST(an_idle_shared_connection_makes_way_for_one_of_http1)
+{
+    struct upstream *u = begin("protocol auto; pool max 1;");
+    struct asker a, b;
+    struct story *p;
+
+    ask(&a, u);
+    p = accepted();
+    takes(p, 10);
+    hears(p, REQUEST_HEARD(1));
+    if (_i == 0)
+        answers(p, 1, &a);
+    ck_assert_int_eq(ask_as(&b, u, 11, false), SPAN_ERROR_NONE);
+    if (_i == 1)
+        answers(p, 1, &a);
+    accepted();
+    RUN_UNTIL(worker, b.readies == 1);
+    ck_assert_uint_eq(b.told.stream->codec->version, 11);
+    forget(&b);
+}
+END_TEST
+
+START_TEST(who_waits_for_a_shared_connection_gets_the_place_of_one_of_http1)
+{
+    static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    struct upstream *u = begin("protocol auto; pool max 1;");
+    struct asker a, b;
+    struct story *p;
+
+    ck_assert_int_eq(ask_as(&a, u, 11, false), SPAN_ERROR_NONE);
+    p = accepted();
+    ask(&b, u);
+    story_say_bytes(p, ok, sizeof ok - 1);
+    accepted();
+    RUN_UNTIL(worker, b.readies == 1);
+    forget(&a);
+    forget(&b);
+}
+END_TEST
+
 /* ---- what fails ---- */
 
 START_TEST(all_who_wait_are_told_that_it_could_not_be_made)
@@ -398,6 +467,9 @@ int main(void)
     tcase_add_test(c, who_waits_gets_the_next_place_where_no_more_connections_may_be);
     tcase_add_test(c, a_connection_carries_no_more_requests_than_the_pool_allows);
     tcase_add_test(c, who_was_refused_goes_to_another_connection);
+    tcase_add_test(c, an_idle_connection_of_http1_makes_way_for_a_shared_one);
+    tcase_add_loop_test(c, an_idle_shared_connection_makes_way_for_one_of_http1, 0, 2);
+    tcase_add_test(c, who_waits_for_a_shared_connection_gets_the_place_of_one_of_http1);
     tcase_add_test(c, all_who_wait_are_told_that_it_could_not_be_made);
     tcase_add_test(c, a_connection_that_breaks_makes_way_for_another);
     tcase_add_test(c, an_endpoint_that_does_not_know_it_is_asked_in_http1);
