@@ -65,8 +65,10 @@ static bool make_session(struct http2 *h)
 
     if (!c)
         return false;
-    if ((h->server ? nghttp2_session_server_new2(&h->session, c->callbacks, h, c->options)
-                   : nghttp2_session_client_new2(&h->session, c->callbacks, h, c->options)) != 0)
+    if ((h->server
+             ? nghttp2_session_server_new3(&h->session, c->callbacks, h, c->options, &c->allocator)
+             : nghttp2_session_client_new3(&h->session, c->callbacks, h, c->options,
+                                           &c->allocator)) != 0)
         return false;
     return submit_settings(h);
 }
@@ -133,7 +135,7 @@ struct http2 *http2_client(struct conn *c, const struct http2_keeper *keeper, vo
 
 struct http2_stream *http2_stream_new(struct http2 *h)
 {
-    struct http2_stream *s = calloc(1, sizeof *s);
+    struct http2_stream *s = http2_memory_zeroed(1, sizeof *s, h->worker->http2->memory);
 
     if (!s)
         return NULL;
@@ -159,7 +161,7 @@ static void free_stream(struct burial *b)
         buffer_release(s->out);
     free(s->out);
     free(s->kept_trailers);
-    free(s);
+    http2_memory_give(s, s->h->worker->http2->memory);
 }
 
 /* Both its owner and nghttp2 are done with it. */

@@ -8,6 +8,7 @@
 
 #include "base/buffer.h"
 #include "proxy/http2.h"
+#include "proxy/http2_memory.h"
 #include "proxy/timer.h"
 
 enum {
@@ -22,7 +23,9 @@ enum {
 struct http2_common {
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *options;
-    char *pack; /* HTTP2_PACK_BYTES: frames of the session that is being sent */
+    struct http2_memory *memory; /* owned */
+    nghttp2_mem allocator;       /* the same, for nghttp2 */
+    char *pack;                  /* HTTP2_PACK_BYTES: frames of the session that is being sent */
 };
 
 enum http2_input {

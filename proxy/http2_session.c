@@ -142,8 +142,6 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     /* The connection's window is shared, so that one slow reader does not stop the others; the
      * stream's is given back as its bytes are taken. */
     nghttp2_session_consume_connection(session, n);
-    if (n >= DRIP_BYTES)
-        http2_earn(h, 1);
     if (!s || !s->stream.events) {
         nghttp2_session_consume_stream(session, id, n);
         return 0;
@@ -315,10 +313,13 @@ struct http2_common *http2_common(struct worker *w)
         return c;
     if (!(c = calloc(1, sizeof *c)))
         return NULL;
-    if (!(c->pack = malloc(HTTP2_PACK_BYTES)) || !make_callbacks(c) || !make_options(c)) {
+    if (!(c->pack = malloc(HTTP2_PACK_BYTES)) || !(c->memory = http2_memory_new()) ||
+        !make_callbacks(c) || !make_options(c)) {
         http2_common_free(c);
         return NULL;
     }
+    c->allocator = (nghttp2_mem){c->memory, http2_memory_get, http2_memory_give,
+                                 http2_memory_zeroed, http2_memory_resize};
     return w->http2 = c;
 }
 
@@ -328,6 +329,7 @@ void http2_common_free(struct http2_common *c)
         return;
     nghttp2_session_callbacks_del(c->callbacks);
     nghttp2_option_del(c->options);
+    http2_memory_delete(c->memory);
     free(c->pack);
     free(c);
 }
