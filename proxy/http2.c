@@ -142,6 +142,7 @@ struct http2_stream *http2_stream_new(struct http2 *h)
     s->stream.codec = &http2_ops;
     s->stream.began = worker_now(h->worker);
     s->h = h;
+    s->memory = h->worker->http2->memory;
     list_init(&s->lent);
     list_init(&s->waiting);
     list_push_back(&h->streams, &s->link);
@@ -161,7 +162,7 @@ static void free_stream(struct burial *b)
         buffer_release(s->out);
     free(s->out);
     free(s->kept_trailers);
-    http2_memory_give(s, s->h->worker->http2->memory);
+    http2_memory_give(s, s->memory); /* h may have gone before it */
 }
 
 /* Both its owner and nghttp2 are done with it. */

@@ -44,9 +44,10 @@ enum http2_output {
 struct http2_stream {
     struct stream stream;
     struct http2 *h;
-    struct list link;    /* in h->streams */
-    struct list lent;    /* in h->lent: something is borrowed in this turn; or alone */
-    struct list waiting; /* in h->waiting: on_drained() is owed; or alone */
+    struct http2_memory *memory; /* it is from */
+    struct list link;            /* in h->streams */
+    struct list lent;            /* in h->lent: something is borrowed in this turn; or alone */
+    struct list waiting;         /* in h->waiting: on_drained() is owed; or alone */
     struct burial burial;
     int32_t id; /* 0: no head was sent yet */
     uint8_t input, output;
