@@ -304,6 +304,7 @@ static void exchange_clear(struct exchange *x)
     x->local = x->reused = x->retried = x->refused = x->tunnelled = false;
     x->edited = x->interim = x->end_with_request = x->upstream_closes = false;
     x->callers_deadline = false;
+    x->connects = false;
     x->client_code = x->upstream_code = STREAM_NO_ERROR;
     x->replayable = true;
 }

@@ -123,8 +123,8 @@ void exchange_connect(struct exchange *x)
         x->ask.ready = on_ready;
         x->ask.failed = on_ask_failed;
         x->ask.method = x->request->method;
-        x->ask.version = x->request->version;
-        x->ask.fresh = x->retried;
+        x->ask.version = x->connects ? 11 : x->request->version; /* bytes need a connection */
+        x->ask.fresh = x->retried || x->connects;
         x->ask.queued = false;
         why = upstream_ask(x->endpoint, &x->ask, &error);
     } while (why && go_elsewhere(x, why, error));
@@ -211,6 +211,10 @@ static void on_ready(struct upstream_ask *a, struct stream *s, bool reused)
     if (x->ask.queued)
         exchange_phase(x, PHASE_QUEUE);
     exchange_enter(x, EXCHANGE_ASKED);
+    if (x->connects) {
+        exchange_connected(x);
+        return;
+    }
     if (!x->edited && !(x->edited = exchange_edit_request(x))) {
         exchange_fail(x, SPAN_ERROR_OVERLOAD, "the request's headers are too large to rewrite");
         return;

@@ -70,6 +70,7 @@ struct exchange {
     bool replayable;      /* held has all of the body so far */
     bool upstream_closes; /* the response said so */
     bool refused;
+    bool connects;         /* CONNECT, on a stream */
     bool tunnelled;        /* the tunnel reports the span */
     bool edited;           /* the request's fields are those that are sent on */
     bool interim;          /* an interim response came: somebody has read the request */
@@ -166,5 +167,7 @@ void exchange_capture(struct exchange *x, const struct message *m, bool response
 void exchange_upgrade(struct exchange *x, struct message *m); /* 101 came */
 void exchange_connect_method(struct exchange *x);             /* CONNECT */
 void exchange_dial_tunnel(struct exchange *x, const struct address *to);
+/* The upstream's connection is there, for the bytes of a CONNECT. */
+void exchange_connected(struct exchange *x);
 
 #endif
