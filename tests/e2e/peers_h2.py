@@ -5,7 +5,7 @@ import threading
 import time
 
 import peers
-from h2wire import (CANCEL, INTERNAL_ERROR, REFUSED_STREAM, Broken, H2Wire, Settings)
+from h2wire import CANCEL, INTERNAL_ERROR, Broken, H2Wire, Settings
 from peers import Client, Reading, Response, bodiless, pairs_of
 from wire import DEADLINE, NotHttp
 
