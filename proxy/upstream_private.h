@@ -40,6 +40,7 @@ void shared_connect_failed(struct upstream *u, int error);
 void shared_dial_for_waiting(struct upstream *u);
 /* Nobody will ask again. */
 void shared_retire(struct upstream *u);
+void shared_close(struct upstream *u);
 
 /* With one reference. Aborts without memory. */
 struct upstream *upstream_new(struct upstreams *us, struct str cluster,
