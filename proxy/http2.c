@@ -630,7 +630,11 @@ static void on_read(struct conn *c, char *data, size_t n)
 
 static void on_eof(struct conn *c)
 {
-    http2_close(c->owner_data); /* no stream can end well any more */
+    struct http2 *h = c->owner_data;
+
+    h->ending = h->going = true; /* no other stream can end well; what is answered goes out first */
+    timer_disarm(&h->timer);
+    http2_touch(h);
 }
 
 static void on_drained(struct conn *c)
