@@ -236,10 +236,10 @@ def test_a_routes_timeout_is_a_deadline_for_the_server(hops):
 
 def test_a_server_that_hangs_is_cut_off(hops):
     """It is told the deadline, and keeps it if it can; the caller need not know which was faster."""
-    hops = hops(far_route="timeout 200ms;")
+    hops = hops(far_route="timeout 1s;")
     start = time.monotonic()
     assert refused(lambda: hops.caller.unary("Hang", timeout=None)).code() is Code.DEADLINE_EXCEEDED
-    assert time.monotonic() - start >= 0.2
+    assert time.monotonic() - start >= 1
     until(lambda: hops.service.cancelled, "the server to hear of it")
     answers = hops.caller.server_stream("Stream", timeout=None)
     assert next(answers) == b"one"
