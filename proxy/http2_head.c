@@ -290,7 +290,8 @@ static void put(struct fields *f, struct str name, struct str value, uint8_t fla
     nv->value = (uint8_t *)(uintptr_t)(value.p ? value.p : "");
     nv->namelen = name.n;
     nv->valuelen = value.n;
-    /* All of it lives until the end of the turn, when the frame is made. */
+    /* All of it lives until the frame is made: when the turn ends, but for a request's head, which
+     * may have to wait until the peer takes another stream. */
     nv->flags = flags | NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE;
 }
 
@@ -299,14 +300,14 @@ static bool is_upper(char c)
     return c >= 'A' && c <= 'Z';
 }
 
-static struct str lower(struct worker *w, struct str name)
+static struct str lower(struct arena *arena, struct str name)
 {
     size_t i = 0;
     char *p;
 
     while (i < name.n && !is_upper(name.p[i]))
         i++;
-    if (i == name.n || !(p = worker_scratch(w, name.n)))
+    if (i == name.n || !(p = arena_alloc(arena, name.n)))
         return name;
     for (i = 0; i < name.n; i++)
         p[i] = (char)(is_upper(name.p[i]) ? name.p[i] | 0x20 : name.p[i]);
@@ -377,6 +378,7 @@ static bool put_status(struct fields *f, const struct message *m)
 nghttp2_nv *http2_fields(struct http2_stream *s, const struct message *m, size_t *n)
 {
     struct worker *w = s->h->worker;
+    struct arena *arena = s->h->server ? &w->scratch : s->stream.arena;
     struct fields f = {.worker = w};
 
     f.v = (void *)worker_scratch(w, (m->fields.n + 6) * sizeof *f.v);
@@ -388,7 +390,8 @@ nghttp2_nv *http2_fields(struct http2_stream *s, const struct message *m, size_t
         const struct header *at = &m->fields.v[i];
 
         if (!stays(m, at))
-            put(&f, at->id ? known_names[at->id] : lower(w, at->name), at->value, flags_of(at->id));
+            put(&f, at->id ? known_names[at->id] : lower(arena, at->name), at->value,
+                flags_of(at->id));
     }
     *n = f.n;
     return f.v;
@@ -402,7 +405,7 @@ nghttp2_nv *http2_trailers(struct http2_stream *s, const struct headers *t, size
     if (!(f.v = (void *)worker_scratch(w, (t->n + 1) * sizeof *f.v)))
         return NULL;
     for (size_t i = 0; i < t->n; i++)
-        put(&f, lower(w, t->v[i].name), t->v[i].value, 0);
+        put(&f, lower(&w->scratch, t->v[i].name), t->v[i].value, 0);
     *n = f.n;
     return f.v;
 }

@@ -76,6 +76,7 @@ static void give_up(struct http2_stream *s)
     s->output = H2_OUT_ENDED;
     if (!s->closed)
         nghttp2_submit_rst_stream(s->h->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_INTERNAL_ERROR);
+    http2_touch(s->h);
 }
 
 static void settle(struct http2_stream *s)

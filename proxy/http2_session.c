@@ -34,8 +34,10 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     h->block_since = worker_now(h->worker);
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
         s = stream_at(h, frame->hd.stream_id);
-        if (s && s->input == H2_BODY)
+        if (s && s->input == H2_BODY) {
             s->input = H2_TRAILERS;
+            s->head_bytes = 0;
+        }
         return 0;
     }
     if (!(s = http2_stream_new(h)))
@@ -106,12 +108,26 @@ static void response_head(struct http2_stream *s, bool end)
         tell_end(s);
 }
 
+/* Cut short they could mean something else. */
+static void trailers(struct http2_stream *s)
+{
+    if (!s->rule) {
+        tell_end(s);
+    } else if (s->h->server) {
+        s->input = H2_OVER;
+        s->stream.events->on_refused(s->stream.owner, s->rule, s->head);
+    } else {
+        nghttp2_submit_rst_stream(s->h->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_PROTOCOL_ERROR);
+        s->stream.events->on_failed(s->stream.owner, SPAN_ERROR_PROTOCOL);
+    }
+}
+
 static void on_block(struct http2 *h, struct http2_stream *s, bool end)
 {
     if (!s->stream.events)
         s->input = end ? H2_OVER : H2_BODY;
     else if (s->input == H2_TRAILERS)
-        tell_end(s);
+        trailers(s);
     else if (h->server)
         request_head(s, end);
     else
@@ -302,6 +318,7 @@ static bool make_options(struct http2_common *c)
     nghttp2_option_set_peer_max_concurrent_streams(o, 100);
     /* Ours comes before it, and says with the right code which it was. */
     nghttp2_option_set_stream_reset_rate_limit(o, UINT32_MAX, UINT32_MAX);
+    nghttp2_option_set_max_continuations(o, SIZE_MAX); /* it counts one anew with each read */
     return true;
 }
 

@@ -1,0 +1,718 @@
+/*
+ * Messages over HTTP/2: what becomes of what comes, and of what is sent.
+ */
+#include "http2_story.h"
+
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
+static struct worker *worker;
+static struct story t;
+static char kilobytes_7[7 * 1024 + 1];
+
+static void set_up(void)
+{
+    worker = stepped_worker_of(HTTP2_CONF HTTP2_LIMITS);
+    memset(kilobytes_7, 'x', sizeof kilobytes_7 - 1);
+}
+
+static void tear_down(void)
+{
+    story_end(&t);
+    worker_free(worker);
+}
+
+static void serve(void)
+{
+    set_up();
+    story_meet(&t, worker, true);
+}
+
+static void ask(void)
+{
+    set_up();
+    story_meet(&t, worker, false);
+}
+
+static struct stream *stream(unsigned i)
+{
+    return t.streams[i].stream;
+}
+
+static void give_up(unsigned i)
+{
+    IN_TURN(&t, told_abort(&t.streams[i], STREAM_NO_ERROR));
+}
+
+/* ---- requests that come ---- */
+
+static const struct {
+    const char *fields[13]; /* names and values in turn */
+    const char *told;
+    uint8_t flags;
+} requests[] = {
+    {{REQUEST("GET", "/a?b=c")}, "GET a /a?b=c body none\nend\n", END_STREAM},
+    {{REQUEST("POST", "/")}, "POST a / body chunked\n", 0},
+    {{REQUEST("POST", "/"), "content-length", "5"}, "POST a / body length [content-length=5]\n", 0},
+    {{REQUEST("GET", "/"), "x-own", "v", "accept", "*/*"},
+     "GET a / body none [x-own=v] [accept=*/*]\nend\n",
+     END_STREAM},
+    {{":method", "GET", ":scheme", "http", ":path", "/", "host", "b:8080"},
+     "GET b:8080 / body none [host=b:8080]\nend\n",
+     END_STREAM},
+    {{REQUEST("GET", "/"), "host", "A"}, "GET a / body none [host=A]\nend\n", END_STREAM},
+    {{":method", "OPTIONS", ":scheme", "http", ":authority", "a", ":path", "*"},
+     "OPTIONS a * body none\nend\n",
+     END_STREAM},
+    {{REQUEST("GET", "/"), "te", "trailers"}, "GET a / body none [te=trailers]\nend\n", END_STREAM},
+};
+
+static void say_fields(uint8_t flags, uint32_t id, const char *const *v)
+{
+    struct buffer b;
+
+    buffer_init(&b, 0);
+    for (; *v; v += 2)
+        block_add(&b, v[0], v[1]);
+    story_say(&t, NGHTTP2_HEADERS, flags | END_HEADERS, id, b.p, b.n);
+    buffer_release(&b);
+}
+
+START_TEST(a_request_is_told_as_a_message)
+{
+    say_fields(requests[_i].flags, 1, requests[_i].fields);
+    ck_told(&t, 0, requests[_i].told);
+    give_up(0);
+}
+END_TEST
+
+START_TEST(cookies_are_one_field)
+{
+    story_say_head(&t, END_STREAM, 1, REQUEST("GET", "/"), "cookie", "a=1", "x", "y", "cookie",
+                   "b=2", "cookie", "c=3", NULL);
+    ck_told(&t, 0, "GET a / body none [cookie=a=1; b=2; c=3] [x=y]\nend\n");
+    give_up(0);
+}
+END_TEST
+
+START_TEST(a_head_may_come_in_many_frames_and_byte_by_byte)
+{
+    unsigned char frames[400];
+    struct buffer b;
+    size_t n;
+
+    buffer_init(&b, 0);
+    for (const char *const *v = (const char *const[]){REQUEST("GET", "/"), "a", "b", NULL}; *v;
+         v += 2)
+        block_add(&b, v[0], v[1]);
+    n = frame_put(frames, NGHTTP2_HEADERS, END_STREAM, 1, b.p, 10);
+    n += frame_put(frames + n, NGHTTP2_CONTINUATION, 0, 1, b.p + 10, 3);
+    n += frame_put(frames + n, NGHTTP2_CONTINUATION, END_HEADERS, 1, b.p + 13, b.n - 13);
+    for (size_t i = 0; i < n; i++)
+        story_say_bytes(&t, frames + i, 1);
+    ck_told(&t, 0, "GET a / body none [a=b]\nend\n");
+    buffer_release(&b);
+    give_up(0);
+}
+END_TEST
+
+/* ---- what is refused ---- */
+
+static const struct {
+    const char *fields[13];
+    const char *told, *heard;
+} refused[] = {
+    /* by nghttp2: the stream is reset */
+    {{REQUEST("GET", "/"), "connection", "close"},
+     "refused http2-malformed 400: GET /\n",
+     "RST_STREAM 1 1\n"},
+    {{REQUEST("GET", "/"), "Upper", "a"},
+     "refused http2-malformed 400: GET /\n",
+     "RST_STREAM 1 1\n"},
+    {{REQUEST("GET", "/"), "te", "gzip"},
+     "refused http2-malformed 400: GET /\n",
+     "RST_STREAM 1 1\n"},
+    {{REQUEST("GET", "/"), "content-length", "5"},
+     "refused http2-malformed 400: GET /\n",
+     "RST_STREAM 1 1\n"},
+    {{":method", "GET", ":scheme", "http", ":path", "/"},
+     "refused http2-malformed 400: GET /\n",
+     "RST_STREAM 1 1\n"},
+    {{":method", "GET", ":path", "/"}, "refused http2-malformed 400: GET /\n", "RST_STREAM 1 1\n"},
+    {{REQUEST("GET", "/"), ":late", "x"},
+     "refused http2-malformed 400: GET /\n",
+     "RST_STREAM 1 1\n"},
+    /* by us: it is answered */
+    {{REQUEST("GET", "/"), "host", "b"},
+     "refused host-differs 400: GET \n",
+     "HEADERS 1 [:status=400] end\n"},
+    {{":method", "GET", ":scheme", "http", ":authority", "u@a", ":path", "/"},
+     "refused host-invalid 400: GET \n",
+     "HEADERS 1 [:status=400] end\n"},
+    {{REQUEST("GET", "/a#b")},
+     "refused target-fragment 400: GET \n",
+     "HEADERS 1 [:status=400] end\n"},
+    {{REQUEST("GET", "/"), "a", kilobytes_7, "b", kilobytes_7},
+     "refused head-too-large 431: GET \n",
+     "HEADERS 1 [:status=431] end\n"},
+    {{":method", "CONNECT", ":scheme", "http", ":authority", "a", ":path", "/", ":protocol",
+      "other"},
+     "refused protocol-unknown 501: CONNECT \n",
+     "HEADERS 1 [:status=501] end\n"},
+};
+
+START_TEST(what_is_against_a_rule_is_refused)
+{
+    say_fields(END_STREAM, 1, refused[_i].fields);
+    ck_heard(&t, refused[_i].heard);
+    ck_told(&t, 0, refused[_i].told);
+    story_say_get(&t, 3);
+    ck_told(&t, 1, "GET a / body none\nend\n"); /* the connection lives on */
+    give_up(1);
+}
+END_TEST
+
+START_TEST(too_many_fields_are_refused)
+{
+    struct buffer b;
+
+    buffer_init(&b, 0);
+    for (const char *const *v = (const char *const[]){REQUEST("GET", "/"), NULL}; *v; v += 2)
+        block_add(&b, v[0], v[1]);
+    for (int i = 0; i < 21; i++)
+        block_add(&b, "f", "v");
+    story_say(&t, NGHTTP2_HEADERS, END_STREAM | END_HEADERS, 1, b.p, b.n);
+    ck_told(&t, 0, "refused too-many-headers 431: GET \n");
+    buffer_release(&b);
+}
+END_TEST
+
+START_TEST(what_the_keeper_does_not_open_is_refused_as_a_stream)
+{
+    t.refuses = true;
+    story_say_get(&t, 1);
+    ck_heard(&t, "RST_STREAM 1 7\n");
+    ck_assert_uint_eq(t.n, 0);
+}
+END_TEST
+
+/* ---- bodies that come ---- */
+
+START_TEST(a_body_is_told_and_its_trailers)
+{
+    story_say_head(&t, 0, 1, REQUEST("POST", "/"), NULL);
+    story_say_data(&t, 1, "hello ", 0);
+    story_say(&t, NGHTTP2_DATA, PADDED, 1, "\3world\0\0\0", 9);
+    story_say_head(&t, END_STREAM, 1, "sum", "1", "trailer", "x", NULL);
+    ck_told(&t, 0, "POST a / body chunked\nhello worldend [sum=1]\n");
+    give_up(0);
+}
+END_TEST
+
+START_TEST(trailers_over_a_limit_are_refused)
+{
+    story_say_head(&t, 0, 1, REQUEST("POST", "/"), "a", kilobytes_7, NULL);
+    story_say_head(&t, 0, 3, REQUEST("POST", "/"), NULL);
+    buffer_reset(&t.streams[0].text);
+    story_say_head(&t, END_STREAM, 1, "sum", "1", "big", kilobytes_7, NULL);
+    buffer_add_char(&t.streams[0].text, '\0');
+    ck_assert(strncmp(t.streams[0].text.p, "end [sum=1] [big=xxx", 20) == 0); /* its own limit */
+    story_say_head(&t, END_STREAM, 3, "a", kilobytes_7, "b", kilobytes_7, "sum", "1", NULL);
+    ck_told(&t, 1, "POST a / body chunked\nrefused head-too-large 431: POST /\n");
+    ck_heard(&t, "HEADERS 3 [:status=431] end\n");
+    give_up(0);
+}
+END_TEST
+
+START_TEST(a_body_unlike_its_length_is_refused)
+{
+    story_say_head(&t, 0, 1, REQUEST("POST", "/"), "content-length", "5", NULL);
+    story_say_data(&t, 1, "four", END_STREAM);
+    ck_told(&t, 0,
+            "POST a / body length [content-length=5]\nfourrefused http2-malformed 400: POST "
+            "/\n");
+    ck_heard(&t, "RST_STREAM 1 1\n");
+}
+END_TEST
+
+static void say_kilobytes(uint32_t id, size_t n)
+{
+    static char kilobyte[1024];
+
+    for (size_t i = 0; i < n; i++)
+        story_say(&t, NGHTTP2_DATA, 0, id, kilobyte, sizeof kilobyte);
+}
+
+START_TEST(a_pause_keeps_the_streams_window_and_not_the_connections)
+{
+    story_say_head(&t, 0, 1, REQUEST("POST", "/"), NULL);
+    story_say_head(&t, 0, 3, REQUEST("POST", "/"), NULL);
+    story_listen(&t);
+    memset(t.windows, 0, sizeof t.windows);
+    IN_TURN(&t, stream(0)->codec->pause(stream(0), true));
+    say_kilobytes(1, 64);
+    story_listen(&t);
+    ck_assert_uint_eq(t.windows[1], 0);
+    say_kilobytes(3, 64); /* that would not stop another */
+    story_listen(&t);
+    ck_assert_uint_ge(t.windows[1], 32 * 1024);
+    memset(t.windows, 0, sizeof t.windows);
+    IN_TURN(&t, stream(0)->codec->pause(stream(0), false));
+    story_listen(&t);
+    ck_assert_uint_eq(t.windows[1], 64 * 1024);
+    give_up(0);
+    give_up(1);
+}
+END_TEST
+
+START_TEST(what_came_for_a_stream_that_is_given_up_counts_as_taken)
+{
+    story_say_head(&t, 0, 1, REQUEST("POST", "/"), NULL);
+    story_listen(&t);
+    memset(t.windows, 0, sizeof t.windows);
+    IN_TURN(&t, stream(0)->codec->pause(stream(0), true));
+    say_kilobytes(1, 64);
+    give_up(0);
+    ck_heard(&t, "RST_STREAM 1 8\n");
+    for (int i = 0; i < 1024; i++) /* and what is still on its way */
+        say_kilobytes(1, 1);
+    ck_heard(&t, "");
+    ck_assert_uint_ge(t.windows[0], 512 * 1024);
+}
+END_TEST
+
+START_TEST(a_window_opens_wide_for_who_takes_what_comes)
+{
+    story_say_head(&t, 0, 1, REQUEST("POST", "/"), NULL);
+    story_listen(&t);
+    memset(t.windows, 0, sizeof t.windows);
+    for (int i = 0; i < 16; i++) {
+        say_kilobytes(1, 32);
+        story_listen(&t);
+    }
+    ck_assert_uint_ge(t.windows[1], 512 * 1024 - 32 * 1024);
+    give_up(0);
+}
+END_TEST
+
+/* ---- responses that go ---- */
+
+static struct message response(unsigned status, struct header *v, size_t n)
+{
+    return (struct message){
+        .status = (uint16_t)status, .version = 11, .body = BODY_CHUNKED, .fields = {v, n, n}};
+}
+
+#define FIELD_ROW(i, a, b)                                   \
+    {                                                        \
+        .name = STR_INIT(a), .value = STR_INIT(b), .id = (i) \
+    }
+
+START_TEST(a_response_goes_as_head_body_and_trailers)
+{
+    struct header fields[] = {FIELD_ROW(HEADER_OTHER, "X-Upper", "Case"),
+                              FIELD_ROW(HEADER_CONNECTION, "Connection", "close"),
+                              FIELD_ROW(HEADER_TRANSFER_ENCODING, "Transfer-Encoding", "chunked"),
+                              FIELD_ROW(HEADER_KEEP_ALIVE, "Keep-Alive", "timeout=5")};
+    struct header last[] = {FIELD_ROW(HEADER_OTHER, "Sum", "1")};
+    struct headers trailers = {last, 1, 1};
+    struct message m = response(200, fields, 4);
+
+    story_say_get(&t, 1);
+    IN_TURN(&t, {
+        told_head(&t.streams[0], &m, false);
+        stream(0)->codec->send_body(stream(0), STR("one"));
+        stream(0)->codec->send_body(stream(0), STR("two"));
+        stream(0)->codec->send_end(stream(0), &trailers);
+        told_finish(&t.streams[0]);
+    });
+    ck_heard(&t, "HEADERS 1 [:status=200] [x-upper=Case]\nDATA 1 onetwo\nHEADERS 1 [sum=1] end\n");
+}
+END_TEST
+
+START_TEST(interim_responses_go_before_the_final_one)
+{
+    struct header link[] = {FIELD_ROW(HEADER_OTHER, "Link", "</a>")};
+    struct message early = response(103, link, 1);
+
+    story_say_get(&t, 1);
+    IN_TURN(&t, told_head(&t.streams[0], &early, true); told_answer(&t.streams[0], 204));
+    ck_heard(&t, "HEADERS 1 [:status=103] [link=</a>]\nHEADERS 1 [:status=204] end\n");
+}
+END_TEST
+
+START_TEST(what_a_window_does_not_let_through_is_kept_until_it_opens)
+{
+    static char big[200 * 1024];
+    struct message m = response(200, NULL, 0);
+
+    story_say_get(&t, 1);
+    memset(big, 'b', sizeof big);
+    IN_TURN(&t, {
+        told_head(&t.streams[0], &m, false);
+        stream(0)->codec->send_body(stream(0), str_of(big, sizeof big));
+        ck_assert(stream(0)->codec->blocked(stream(0)));
+    });
+    memset(big, '!', sizeof big); /* it was lent for that turn only */
+    story_listen(&t);
+    ck_assert_uint_eq(t.data_bytes, 65535);
+    ck_assert_uint_eq(t.streams[0].drains, 0);
+    story_say_u32(&t, NGHTTP2_WINDOW_UPDATE, 0, 1 << 20);
+    story_say_u32(&t, NGHTTP2_WINDOW_UPDATE, 1, 1 << 20);
+    story_listen(&t);
+    ck_assert_uint_eq(t.data_bytes, sizeof big);
+    ck_assert_uint_eq(t.streams[0].drains, 1);
+    buffer_add_char(&t.heard, '\0');
+    ck_assert_ptr_null(strchr(t.heard.p, '!'));
+    give_up(0);
+}
+END_TEST
+
+START_TEST(a_wider_initial_window_opens_those_that_are_shut)
+{
+    static char big[200 * 1024];
+    struct message m = response(200, NULL, 0);
+
+    story_say_get(&t, 1);
+    story_say_u32(&t, NGHTTP2_WINDOW_UPDATE, 0, 1 << 20);
+    IN_TURN(&t, {
+        told_head(&t.streams[0], &m, false);
+        stream(0)->codec->send_body(stream(0), str_of(big, sizeof big));
+    });
+    story_listen(&t);
+    ck_assert_uint_eq(t.data_bytes, 65535);
+    story_say_setting(&t, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 20);
+    story_listen(&t);
+    ck_assert_uint_eq(t.data_bytes, sizeof big);
+    give_up(0);
+}
+END_TEST
+
+START_TEST(an_early_answer_is_whole_and_the_rest_of_the_request_is_not_wanted)
+{
+    story_say_head(&t, 0, 1, REQUEST("POST", "/"), NULL);
+    IN_TURN(&t, told_answer(&t.streams[0], 200));
+    ck_heard(&t, "HEADERS 1 [:status=200] end\nRST_STREAM 1 0\n");
+    story_say_data(&t, 1, "on its way", END_STREAM);
+    ck_heard(&t, "");
+}
+END_TEST
+
+START_TEST(the_code_of_an_abort_is_sent)
+{
+    struct message m = response(200, NULL, 0);
+
+    story_say_get(&t, 1);
+    IN_TURN(&t, {
+        told_head(&t.streams[0], &m, false);
+        stream(0)->codec->send_body(stream(0), STR("half"));
+        told_abort(&t.streams[0], STREAM_ENHANCE_YOUR_CALM);
+    });
+    story_listen(&t);
+    buffer_add_char(&t.heard, '\0');
+    ck_assert_ptr_nonnull(strstr(t.heard.p, "RST_STREAM 1 11\n"));
+    ck_assert_ptr_null(strstr(t.heard.p, " end"));
+}
+END_TEST
+
+START_TEST(the_code_of_a_client_that_cancels_is_told)
+{
+    story_say_get(&t, 1);
+    story_say_u32(&t, NGHTTP2_RST_STREAM, 1, NGHTTP2_CANCEL);
+    ck_told(&t, 0, "GET a / body none\nend\nfailed client_closed\n");
+    ck_assert_uint_eq(t.streams[0].code, STREAM_CANCEL);
+}
+END_TEST
+
+/* ---- as a client ---- */
+
+START_TEST(a_request_goes_with_its_pseudo_header_fields_first)
+{
+    struct header fields[] = {FIELD_ROW(HEADER_HOST, "Host", "b:80"),
+                              FIELD_ROW(HEADER_CONNECTION, "Connection", "x-hop"),
+                              FIELD_ROW(HEADER_TE, "TE", "trailers"),
+                              FIELD_ROW(HEADER_OTHER, "HTTP2-Settings", "AAMAAABk"),
+                              FIELD_ROW(HEADER_OTHER, "X-Own", "v")};
+    struct message m = {.method = STR_INIT("GET"),
+                        .target = STR_INIT("/p?q"),
+                        .authority = STR_INIT("a"),
+                        .version = 11,
+                        .fields = {fields, 5, 5}};
+
+    IN_TURN(&t, told_head(story_own(&t, http2_take(t.h)), &m, true));
+    ck_heard(&t, "HEADERS 1 [:method=GET] [:scheme=http] [:authority=b:80] [:path=/p?q] "
+                 "[te=trailers] [x-own=v] end\n");
+    give_up(0);
+}
+END_TEST
+
+/* SETTINGS may come between the making of a head and the end of the turn. */
+START_TEST(requests_that_must_wait_keep_their_fields)
+{
+    static unsigned char one[] = {0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1};
+    struct header fields[] = {FIELD_ROW(HEADER_OTHER, "X-Upper", "v")};
+    struct message m = {.method = STR_INIT("GET"),
+                        .target = STR_INIT("/"),
+                        .authority = STR_INIT("a"),
+                        .version = 11,
+                        .fields = {fields, 1, 1}};
+
+    IN_TURN(&t, {
+        told_head(story_own(&t, http2_take(t.h)), &m, true);
+        told_head(story_own(&t, http2_take(t.h)), &m, true);
+        http2_feed(t.h, (char *)one, sizeof one);
+    });
+    ck_heard(&t, "HEADERS 1 [:method=GET] [:scheme=http] [:authority=a] [:path=/] [x-upper=v] "
+                 "end\n");
+    IN_TURN(&t, memset(worker_scratch(worker, 4096), '!', 4096));
+    story_say_head(&t, END_STREAM, 1, ":status", "204", NULL);
+    IN_TURN(&t, told_finish(&t.streams[0]));
+    ck_heard(&t, "HEADERS 3 [:method=GET] [:scheme=http] [:authority=a] [:path=/] [x-upper=v] "
+                 "end\n");
+    give_up(1);
+}
+END_TEST
+
+START_TEST(a_response_is_told_as_a_message)
+{
+    story_ask(&t, "POST", false);
+    IN_TURN(&t, {
+        stream(0)->codec->send_body(stream(0), STR("body"));
+        stream(0)->codec->send_end(stream(0), NULL);
+    });
+    ck_heard(&t, "HEADERS 1 [:method=POST] [:scheme=http] [:authority=a] [:path=/]\n"
+                 "DATA 1 body end\n");
+    story_say_head(&t, 0, 1, ":status", "103", "link", "</a>", NULL);
+    story_say_head(&t, 0, 1, ":status", "200", "x", "y", NULL);
+    story_say_data(&t, 1, "hello", 0);
+    story_say_head(&t, END_STREAM, 1, "grpc-status", "0", NULL);
+    ck_told(&t, 0,
+            "103  body none [link=</a>]\n200 OK body chunked [x=y]\n"
+            "helloend [grpc-status=0]\n");
+}
+END_TEST
+
+START_TEST(trailers_over_a_limit_are_a_failure)
+{
+    story_ask(&t, "GET", true);
+    story_say_head(&t, 0, 1, ":status", "200", NULL);
+    story_listen(&t);
+    buffer_reset(&t.heard);
+    story_say_head(&t, END_STREAM, 1, "a", kilobytes_7, "b", kilobytes_7, "grpc-status", "0", NULL);
+    ck_told(&t, 0, "200 OK body chunked\nfailed protocol_error\n");
+}
+END_TEST
+
+static const struct {
+    uint8_t flags;
+    const char *status, *method, *length, *told;
+} responses[] = {
+    {END_STREAM, "204", "GET", NULL, "204 No Content body none\nend\n"},
+    {END_STREAM, "304", "GET", "5", "304 Not Modified body none [content-length=5]\nend\n"},
+    {END_STREAM, "200", "HEAD", "5", "200 OK body none [content-length=5]\nend\n"},
+    {0, "200", "GET", "5", "200 OK body length [content-length=5]\n"},
+    {0, "600", "GET", NULL, "failed protocol_error\n"},
+    {0, "101", "GET", NULL, "failed protocol_error\n"},
+    {END_STREAM, "100", "GET", NULL, "failed protocol_error\n"},
+    {END_STREAM, "200", "GET", "5", "failed protocol_error\n"},
+    {END_STREAM, "2xx", "GET", NULL, "failed protocol_error\n"},
+};
+
+START_TEST(whether_a_response_has_a_body_is_known_from_its_head)
+{
+    story_ask(&t, responses[_i].method, true);
+    if (responses[_i].length)
+        story_say_head(&t, responses[_i].flags, 1, ":status", responses[_i].status,
+                       "content-length", responses[_i].length, NULL);
+    else
+        story_say_head(&t, responses[_i].flags, 1, ":status", responses[_i].status, NULL);
+    ck_told(&t, 0, responses[_i].told);
+    if (stream(0))
+        give_up(0);
+}
+END_TEST
+
+START_TEST(a_response_before_the_end_of_the_request_that_says_to_stop_is_no_failure_of_it)
+{
+    story_ask(&t, "POST", false);
+    story_say_head(&t, END_STREAM, 1, ":status", "200", NULL);
+    ck_told(&t, 0, "200 OK body none\nend\n");
+    story_say_u32(&t, NGHTTP2_RST_STREAM, 1, NGHTTP2_NO_ERROR);
+    ck_told(&t, 0, "failed stream_reset\n"); /* its owner has its end already */
+    ck_assert_uint_eq(t.streams[0].code, STREAM_NO_ERROR);
+}
+END_TEST
+
+static const struct {
+    uint32_t code;
+    const char *told;
+    enum replay replay;
+} resets[] = {
+    {NGHTTP2_REFUSED_STREAM, "failed refused_stream\n", REPLAY_SAFE},
+    {NGHTTP2_CANCEL, "failed stream_reset\n", REPLAY_NEVER},
+    {NGHTTP2_ENHANCE_YOUR_CALM, "failed stream_reset\n", REPLAY_NEVER},
+    {NGHTTP2_INTERNAL_ERROR, "failed stream_reset\n", REPLAY_NEVER},
+};
+
+START_TEST(the_code_of_a_reset_says_whether_to_ask_again)
+{
+    story_ask(&t, "GET", true);
+    story_say_u32(&t, NGHTTP2_RST_STREAM, 1, resets[_i].code);
+    ck_told(&t, 0, resets[_i].told);
+    ck_assert_uint_eq(t.streams[0].code, resets[_i].code);
+    ck_assert_int_eq(t.streams[0].replay, resets[_i].replay);
+    ck_assert_int_eq(http2_is_busy(t.h), resets[_i].code == NGHTTP2_REFUSED_STREAM);
+}
+END_TEST
+
+/* ---- WebSockets (RFC 8441) ---- */
+
+#define UPGRADE                                                                                    \
+    ":method", "CONNECT", ":protocol", "websocket", ":scheme", "http", ":authority", "a", ":path", \
+        "/chat"
+
+START_TEST(an_extended_connect_is_told_as_an_upgrade)
+{
+    const struct header *key;
+
+    story_say_head(&t, 0, 1, UPGRADE, "sec-websocket-version", "13", NULL);
+    ck_assert(t.streams[0].message->upgrade);
+    ck_assert(str_eq(t.streams[0].message->method, STR("GET")));
+    key = headers_find_name(&t.streams[0].message->fields, STR("sec-websocket-key"));
+    ck_assert_uint_eq(key->value.n, 24);
+    IN_TURN(&t, told_answer(&t.streams[0], 403)); /* like any other request */
+    ck_heard(&t, "HEADERS 1 [:status=403] end\nRST_STREAM 1 0\n");
+}
+END_TEST
+
+START_TEST(a_switch_without_the_proof_of_the_key_resets_the_stream)
+{
+    struct message m = response(101, NULL, 0);
+
+    m.upgrade = true;
+    story_say_head(&t, 0, 1, UPGRADE, NULL);
+    buffer_reset(&t.streams[0].text);
+    IN_TURN(&t, {
+        told_head(&t.streams[0], &m, false);
+        stream(0)->codec->switch_protocols(stream(0));
+    });
+    ck_heard(&t, "RST_STREAM 1 2\n");
+    ck_assert_ptr_null(stream(0));
+}
+END_TEST
+
+static struct message upgrade(struct header *key)
+{
+    static struct header fields[2];
+
+    fields[0] = *key;
+    fields[1] = (struct header)FIELD_ROW(HEADER_UPGRADE, "Upgrade", "websocket");
+    return (struct message){.method = STR_INIT("GET"),
+                            .target = STR_INIT("/chat"),
+                            .authority = STR_INIT("a"),
+                            .version = 11,
+                            .upgrade = true,
+                            .fields = {fields, 2, 2}};
+}
+
+START_TEST(an_upgrade_waits_for_settings_that_allow_it)
+{
+    /* The example of RFC 6455 section 1.3. */
+    struct header key = FIELD_ROW(HEADER_OTHER, "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+    struct message m = upgrade(&key);
+
+    story_begin(&t, worker, false);
+    IN_TURN(&t, told_head(story_own(&t, http2_take(t.h)), &m, false));
+    ck_heard(&t, "");
+    story_say_setting(&t, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1);
+    ck_heard(&t, "HEADERS 1 [:method=CONNECT] [:protocol=websocket] [:scheme=http] "
+                 "[:authority=a] [:path=/chat]\n");
+    story_say_head(&t, 0, 1, ":status", "200", NULL);
+    ck_told(&t, 0,
+            "101  body none upgrade [Upgrade=websocket] "
+            "[Sec-WebSocket-Accept=s3pPLMBiTxaQ9kYGzzhZRbK+xOo=]\n");
+    IN_TURN(&t, {
+        stream(0)->codec->switch_protocols(stream(0));
+        stream(0)->codec->send_body(stream(0), STR("frame"));
+    });
+    ck_heard(&t, "DATA 1 frame\n");
+    story_say_data(&t, 1, "back", END_STREAM);
+    ck_told(&t, 0, "backend\n");
+    IN_TURN(&t, stream(0)->codec->send_end(stream(0), NULL); told_finish(&t.streams[0]));
+    ck_heard(&t, "DATA 1  end\n");
+}
+END_TEST
+
+START_TEST(an_upgrade_fails_where_the_peer_does_not_know_it)
+{
+    struct header key = FIELD_ROW(HEADER_OTHER, "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+    struct message m = upgrade(&key);
+
+    story_begin(&t, worker, false);
+    IN_TURN(&t, told_head(story_own(&t, http2_take(t.h)), &m, false));
+    story_say(&t, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+    ck_told(&t, 0, "failed protocol_error\n");
+    ck_heard(&t, "");
+}
+END_TEST
+
+/* ---- */
+
+#define LOOP(c, test, table) tcase_add_loop_test(c, test, 0, (int)COUNT(table))
+
+static TCase *tcase(Suite *s, const char *name, void (*begin)(void))
+{
+    TCase *c = tcase_create(name);
+
+    tcase_set_timeout(c, 60);
+    tcase_add_checked_fixture(c, begin, tear_down);
+    suite_add_tcase(s, c);
+    return c;
+}
+
+int main(void)
+{
+    Suite *s = suite_create("http2");
+    TCase *c = tcase(s, "server", serve);
+
+    LOOP(c, a_request_is_told_as_a_message, requests);
+    tcase_add_test(c, cookies_are_one_field);
+    tcase_add_test(c, a_head_may_come_in_many_frames_and_byte_by_byte);
+    LOOP(c, what_is_against_a_rule_is_refused, refused);
+    tcase_add_test(c, too_many_fields_are_refused);
+    tcase_add_test(c, what_the_keeper_does_not_open_is_refused_as_a_stream);
+    tcase_add_test(c, a_body_is_told_and_its_trailers);
+    tcase_add_test(c, trailers_over_a_limit_are_refused);
+    tcase_add_test(c, a_body_unlike_its_length_is_refused);
+    tcase_add_test(c, a_pause_keeps_the_streams_window_and_not_the_connections);
+    tcase_add_test(c, what_came_for_a_stream_that_is_given_up_counts_as_taken);
+    tcase_add_test(c, a_window_opens_wide_for_who_takes_what_comes);
+    tcase_add_test(c, a_response_goes_as_head_body_and_trailers);
+    tcase_add_test(c, interim_responses_go_before_the_final_one);
+    tcase_add_test(c, what_a_window_does_not_let_through_is_kept_until_it_opens);
+    tcase_add_test(c, a_wider_initial_window_opens_those_that_are_shut);
+    tcase_add_test(c, an_early_answer_is_whole_and_the_rest_of_the_request_is_not_wanted);
+    tcase_add_test(c, the_code_of_an_abort_is_sent);
+    tcase_add_test(c, the_code_of_a_client_that_cancels_is_told);
+    tcase_add_test(c, an_extended_connect_is_told_as_an_upgrade);
+    tcase_add_test(c, a_switch_without_the_proof_of_the_key_resets_the_stream);
+
+    c = tcase(s, "client", ask);
+    tcase_add_test(c, a_request_goes_with_its_pseudo_header_fields_first);
+    tcase_add_test(c, requests_that_must_wait_keep_their_fields);
+    tcase_add_test(c, a_response_is_told_as_a_message);
+    tcase_add_test(c, trailers_over_a_limit_are_a_failure);
+    LOOP(c, whether_a_response_has_a_body_is_known_from_its_head, responses);
+    tcase_add_test(c,
+                   a_response_before_the_end_of_the_request_that_says_to_stop_is_no_failure_of_it);
+    LOOP(c, the_code_of_a_reset_says_whether_to_ask_again, resets);
+
+    c = tcase(s, "upgrades", set_up);
+    tcase_add_test(c, an_upgrade_waits_for_settings_that_allow_it);
+    tcase_add_test(c, an_upgrade_fails_where_the_peer_does_not_know_it);
+
+    SRunner *runner = srunner_create(s);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
