@@ -173,6 +173,8 @@ static void bury_stream(struct http2_stream *s)
     http2_drop_output(s);
     list_remove(&s->link);
     list_remove(&s->waiting);
+    if (h->coming == s)
+        h->coming = NULL;
     h->n_streams--;
     worker_bury(h->worker, &s->burial, free_stream);
     if (h->n_streams == 0)

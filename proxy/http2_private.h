@@ -119,6 +119,7 @@ struct http2 {
     struct turn_end turn_end;
     struct burial burial;
     struct timer timer;
+    struct http2_stream *coming; /* whose fields are coming; NULL: nobody wants them */
     unsigned n_streams;
     unsigned n_asked;      /* streams that wait so */
     unsigned peer_streams; /* client: that the peer takes at once */

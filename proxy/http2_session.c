@@ -33,14 +33,15 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 
     h->block_since = worker_now(h->worker);
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
-        s = stream_at(h, frame->hd.stream_id);
+        h->coming = s = stream_at(h, frame->hd.stream_id);
         if (s && s->input == H2_BODY) {
             s->input = H2_TRAILERS;
             s->head_bytes = 0;
         }
         return 0;
     }
-    if (!(s = http2_stream_new(h)))
+    h->coming = s = http2_stream_new(h);
+    if (!s)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     s->id = frame->hd.stream_id;
     nghttp2_session_set_stream_user_data(session, s->id, s);
@@ -56,7 +57,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
                      size_t name_n, const uint8_t *value, size_t value_n, uint8_t flags, void *arg)
 {
     struct http2 *h = arg;
-    struct http2_stream *s = stream_at(h, frame->hd.stream_id);
+    struct http2_stream *s = h->coming;
 
     if (!s || !s->stream.events)
         return 0;
