@@ -171,6 +171,8 @@ static void bury_stream(struct http2_stream *s)
     struct http2 *h = s->h;
 
     http2_drop_output(s);
+    h->n_asked -= s->asked != NULL;
+    s->asked = NULL;
     list_remove(&s->link);
     list_remove(&s->waiting);
     if (h->coming == s)
@@ -582,8 +584,11 @@ static void on_timer(struct timer *timer)
 /* True: the first bytes of the peer are not a SETTINGS frame. */
 static bool is_stranger(const struct http2 *h, const char *data, size_t n)
 {
-    return !h->server && !h->settled && h->conn->received_bytes == n && n > 3 &&
-           data[3] != NGHTTP2_SETTINGS;
+    enum { TYPE = 3 }; /* where it stands in a frame */
+    uint64_t before = h->conn->received_bytes - n;
+
+    return !h->server && !h->settled && before <= TYPE && before + n > TYPE &&
+           data[TYPE - before] != NGHTTP2_SETTINGS;
 }
 
 static void receive(struct http2 *h, const char *data, size_t n)

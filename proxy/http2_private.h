@@ -96,6 +96,8 @@ struct http2_watch {
     unsigned char head[HTTP2_FRAME_HEAD + HTTP2_DEPENDENCY];
     uint8_t n_head;        /* of these are there */
     uint8_t continuations; /* of the block that is coming */
+    bool block;            /* a block of fields is coming: */
+    bool block_ends;       /* with this frame it is whole */
     uint32_t skip;         /* bytes of the payload that are still to come */
     uint32_t highest;      /* stream of the client */
     int32_t credit;        /* what the peer may still spend on cheap frames */

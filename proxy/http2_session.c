@@ -31,7 +31,6 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     struct http2 *h = arg;
     struct http2_stream *s;
 
-    h->block_since = worker_now(h->worker);
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
         h->coming = s = stream_at(h, frame->hd.stream_id);
         if (s && s->input == H2_BODY) {
@@ -209,7 +208,6 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
-        h->block_since = 0;
         if (s)
             on_block(h, s, end);
         break;

@@ -111,7 +111,8 @@ static uint32_t gone_stream_error(const struct http2 *h, uint8_t type, uint32_t 
         return 0;
     if (has(w->ended, id))
         return NGHTTP2_STREAM_CLOSED;
-    if (type != NGHTTP2_HEADERS || has(w->reset, id) || w->forgot)
+    /* After GOAWAY nghttp2 passes over new streams without a word. */
+    if (type != NGHTTP2_HEADERS || has(w->reset, id) || w->forgot || h->going)
         return 0;
     return NGHTTP2_PROTOCOL_ERROR; /* it never was, and its number has been passed by */
 }
@@ -232,9 +233,33 @@ static bool look_at(struct http2 *h, size_t start, bool *stop)
         http2_terminate(h, error);
     else
         count(h, &f);
+    if (f.type == NGHTTP2_HEADERS || f.type == NGHTTP2_CONTINUATION) {
+        w->block = true;
+        w->block_ends = f.flags & NGHTTP2_FLAG_END_HEADERS;
+    }
     w->skip = f.length - (w->n_head - HTTP2_FRAME_HEAD);
     *stop = h->ending;
     return true;
+}
+
+/* A frame is all there. */
+static void frame_over(struct http2 *h)
+{
+    struct http2_watch *w = &h->watch;
+
+    if (!w->block || !w->block_ends)
+        return;
+    w->block = w->block_ends = false;
+    h->block_since = 0;
+}
+
+/* A block that has not come at once has its time, whatever nghttp2 makes of it. */
+static void watch_block(struct http2 *h)
+{
+    if (!h->watch.block || h->block_since)
+        return;
+    h->block_since = worker_now(h->worker);
+    http2_rearm(h);
 }
 
 size_t http2_look(struct http2 *h, const char *data, size_t n, bool *stop)
@@ -249,6 +274,8 @@ size_t http2_look(struct http2 *h, const char *data, size_t n, bool *stop)
         if (w->skip) {
             w->skip -= (uint32_t)step;
             at += step;
+            if (!w->skip)
+                frame_over(h);
             continue;
         }
         if (w->n_head == 0)
@@ -263,6 +290,9 @@ size_t http2_look(struct http2 *h, const char *data, size_t n, bool *stop)
             return start;
         }
         w->n_head = 0;
+        if (!w->skip)
+            frame_over(h);
     }
+    watch_block(h);
     return *stop ? 0 : n;
 }

@@ -3,6 +3,8 @@
  */
 #include "http2_story.h"
 
+#include "proxy/http2_private.h"
+
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
 static struct worker *worker;
@@ -655,6 +657,18 @@ START_TEST(an_upgrade_fails_where_the_peer_does_not_know_it)
 }
 END_TEST
 
+START_TEST(an_upgrade_that_is_given_up_is_waited_for_no_more)
+{
+    struct header key = FIELD_ROW(HEADER_OTHER, "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+    struct message m = upgrade(&key);
+
+    story_begin(&t, worker, false);
+    IN_TURN(&t, told_head(story_own(&t, http2_take(t.h)), &m, false));
+    give_up(0);
+    ck_assert_uint_eq(t.h->n_asked, 0);
+}
+END_TEST
+
 /* ---- */
 
 #define LOOP(c, test, table) tcase_add_loop_test(c, test, 0, (int)COUNT(table))
@@ -708,6 +722,7 @@ int main(void)
 
     c = tcase(s, "upgrades", set_up);
     tcase_add_test(c, an_upgrade_waits_for_settings_that_allow_it);
+    tcase_add_test(c, an_upgrade_that_is_given_up_is_waited_for_no_more);
     tcase_add_test(c, an_upgrade_fails_where_the_peer_does_not_know_it);
 
     SRunner *runner = srunner_create(s);
