@@ -77,6 +77,7 @@ static void request_head(struct http2_stream *s, bool end)
     const struct refusal *why = http2_request_complete(s, end);
     struct message *m = s->head;
 
+    s->head = NULL; /* it is the owner's */
     s->input = end ? H2_OVER : H2_BODY;
     if (why) {
         s->stream.events->on_refused(s->stream.owner, why, m);
