@@ -274,6 +274,13 @@ static bool ops_stale(struct stream *stream)
     return false; /* it is read all the time */
 }
 
+static bool ops_holds(struct stream *stream)
+{
+    struct http2_stream *s = http2_stream_of(stream);
+
+    return s->input == H2_TRAILERS || s->asked;
+}
+
 static enum replay ops_replay(struct stream *stream, enum span_error why)
 {
     struct http2_stream *s = http2_stream_of(stream);
@@ -298,6 +305,7 @@ const struct codec_ops http2_ops = {
     .abort = ops_abort,
     .switch_protocols = ops_switch_protocols,
     .settle = http2_settle,
+    .holds = ops_holds,
     .stale = ops_stale,
     .replay = ops_replay,
 };

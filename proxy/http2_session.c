@@ -74,14 +74,18 @@ static void tell_end(struct http2_stream *s)
     s->stream.events->on_end(s->stream.owner, s->trailers);
 }
 
+/* Where nothing is known of a request, or all was told. */
+static struct message nothing;
+
 static void request_head(struct http2_stream *s, bool end)
 {
     const struct refusal *why = http2_request_complete(s, end);
     struct message *m = s->head;
 
+    s->head = NULL; /* it is the owner's */
     s->input = end ? H2_OVER : H2_BODY;
     if (why) {
-        s->stream.events->on_refused(s->stream.owner, why, m);
+        s->stream.events->on_refused(s->stream.owner, why, m ? m : &nothing);
         return;
     }
     s->stream.events->on_head(s->stream.owner, m);
@@ -115,7 +119,7 @@ static void trailers(struct http2_stream *s)
         tell_end(s);
     } else if (s->h->server) {
         s->input = H2_OVER;
-        s->stream.events->on_refused(s->stream.owner, s->rule, s->head);
+        s->stream.events->on_refused(s->stream.owner, s->rule, &nothing); /* the head was told */
     } else {
         nghttp2_submit_rst_stream(s->h->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_PROTOCOL_ERROR);
         s->stream.events->on_failed(s->stream.owner, SPAN_ERROR_PROTOCOL);

@@ -291,6 +291,24 @@ def test_no_timeout_cuts_a_stream_unless_said(hops):
     answers.cancel()
 
 
+def test_a_call_that_was_idle_for_long_ends_with_its_status_and_span(hops):
+    """What the sidecars gave back meanwhile is not needed any more."""
+    hops = hops()
+    feed = Feed()
+    answers = hops.caller.bidi("Chat", feed, timeout=None)
+    feed.send(b"a")
+    assert next(answers) == b"a"
+    time.sleep(2.5)
+    feed.send(b"b")
+    assert next(answers) == b"b"
+    feed.end()
+    assert list(answers) == []
+    for sidecar in hops.near, hops.far:
+        span = sidecar.wait_span()
+        assert span["rpc.grpc.status_code"] == 0
+        assert (span["rpc.service"], span["rpc.method"]) == ("e2e.Test", "Chat")
+
+
 # -- cancellation
 
 
