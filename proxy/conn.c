@@ -151,8 +151,11 @@ static void read_once(struct conn *c)
     struct worker *w = c->worker;
     size_t room = receive_room(w);
     char *at = w->receive + w->received;
-    ssize_t n = recv(c->fd, at, room, 0);
+    ssize_t n;
 
+    if (c->state != CONN_OPEN) /* what was sent to make room may have ended it */
+        return;
+    n = recv(c->fd, at, room, 0);
     /* A full buffer, or a FIN that has come, means that there is more; a short read, that there is
      * not. */
     c->ready = n == (ssize_t)room || (n > 0 && c->fin_seen) || (n < 0 && errno == EINTR);

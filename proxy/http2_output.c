@@ -170,9 +170,13 @@ static void wake(struct http2_stream *s)
 
 /* ---- what the owner sends ---- */
 
-static bool takes_websockets(const struct http2 *h)
+/* Other protocols have no answer that could be made a 101 of. */
+static bool takes_upgrade(const struct http2 *h, const struct message *m)
 {
-    return nghttp2_session_get_remote_settings(h->session,
+    const struct header *protocol = headers_find(&m->fields, HEADER_UPGRADE);
+
+    return protocol && str_eq_nocase(protocol->value, STR("websocket")) &&
+           nghttp2_session_get_remote_settings(h->session,
                                                NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
 }
 
@@ -263,7 +267,7 @@ void http2_send_waiting_heads(struct http2 *h)
         h->n_asked--;
         if (!s->stream.events)
             continue;
-        if (s->upgrade && s->output == H2_OUT_HEAD && takes_websockets(h))
+        if (s->upgrade && s->output == H2_OUT_HEAD && takes_upgrade(h, m))
             send_now(s, m, false);
         else
             s->stream.events->on_failed(s->stream.owner, s->upgrade ? SPAN_ERROR_PROTOCOL

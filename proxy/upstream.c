@@ -38,6 +38,12 @@ static void drop_idle(struct upstream *u, struct list *link)
     upstream_closed(u);
 }
 
+void upstream_make_way(struct upstream *u)
+{
+    if (!list_empty(&u->idle))
+        drop_idle(u, u->idle.prev);
+}
+
 void upstream_opened(struct upstream *u)
 {
     u->n_open++;
@@ -95,7 +101,7 @@ static void on_pool_idle(void *keeper, struct http1 *h)
         give(u, a, h, true);
         return;
     }
-    if (used_up || !time) {
+    if (used_up || !time || shared_wants_room(u)) {
         http1_close_idle(h);
         upstream_closed(u);
         return;
@@ -321,11 +327,11 @@ enum span_error upstream_ask(struct upstream *u, struct upstream_ask *a, int *er
         return SPAN_ERROR_OVERLOAD;
     /* A connection that is being made and has nobody waiting for it will do. */
     if (u->n_connecting <= u->n_waiting) {
-        if (!upstream_may_open(u) &&
-            !list_empty(&u->idle)) /* kept ones take the place of a fresh one */
-            drop_idle(u, u->idle.prev);
+        if (!upstream_may_open(u)) /* kept ones take the place of a fresh one */
+            upstream_make_way(u);
         if (!upstream_may_open(u)) {
             a->queued = true;
+            shared_make_way(u);
         } else if ((*error = upstream_dial(u, false))) {
             upstream_count_failed(u);
             return connect_error(*error);

@@ -30,6 +30,8 @@ void upstream_closed(struct upstream *u);
 int upstream_dial(struct upstream *u, bool http2);
 bool upstream_may_open(const struct upstream *u);
 void upstream_count_failed(struct upstream *u);
+/* Closes a kept connection of HTTP/1, if there is one: its place is wanted. */
+void upstream_make_way(struct upstream *u);
 
 /* ---- upstream_shared.c ---- */
 enum span_error shared_ask(struct upstream *u, struct upstream_ask *a, int *error);
@@ -38,6 +40,10 @@ void shared_connected(struct upstream *u, struct conn *c);
 void shared_connect_failed(struct upstream *u, int error);
 /* Whoever waits has a connection on its way, where one more may be opened. */
 void shared_dial_for_waiting(struct upstream *u);
+/* The same for a shared connection that is idle; there is room when that has been told. */
+void shared_make_way(struct upstream *u);
+/* Somebody waits for one who has no connection on its way and may not open another. */
+bool shared_wants_room(const struct upstream *u);
 /* Nobody will ask again. */
 void shared_retire(struct upstream *u);
 void shared_close(struct upstream *u);

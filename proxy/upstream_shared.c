@@ -88,6 +88,8 @@ static void keeper_on_room(void *keeper, struct http2 *h)
     upstream_ref(u);
     give_waiting(u, h);
     shared_dial_for_waiting(u);
+    if (u->n_waiting > u->n_connecting && !upstream_may_open(u))
+        shared_make_way(u);
     upstream_unref(u);
 }
 
@@ -206,11 +208,30 @@ void shared_close(struct upstream *u)
 
 /* ---- asking ---- */
 
-static bool connecting_suffices(const struct upstream *u)
+static bool suffices_for(const struct upstream *u, unsigned waiting)
 {
     unsigned each = u->streams ? u->streams : 1;
 
-    return (uint64_t)n_to_come(u) * each >= u->n_shared_waiting;
+    return (uint64_t)n_to_come(u) * each >= waiting;
+}
+
+static bool connecting_suffices(const struct upstream *u)
+{
+    return suffices_for(u, u->n_shared_waiting);
+}
+
+bool shared_wants_room(const struct upstream *u)
+{
+    return u->n_shared_waiting && !connecting_suffices(u) && !upstream_may_open(u);
+}
+
+void shared_make_way(struct upstream *u)
+{
+    for (struct list *at = u->shared.prev; at != &u->shared; at = at->prev)
+        if (http2_is_idle(http2_from_link(at))) {
+            http2_retire(http2_from_link(at));
+            return;
+        }
 }
 
 void shared_dial_for_waiting(struct upstream *u)
@@ -255,6 +276,8 @@ enum span_error shared_ask(struct upstream *u, struct upstream_ask *a, int *erro
         return give(u, a, h) ? SPAN_ERROR_NONE : SPAN_ERROR_OVERLOAD;
     if (u->n_shared_waiting >= WAITING_MAX)
         return SPAN_ERROR_OVERLOAD;
+    if (!suffices_for(u, u->n_shared_waiting + 1) && !upstream_may_open(u))
+        upstream_make_way(u);
     wait_in_line(u, a);
     if (connecting_suffices(u))
         return SPAN_ERROR_NONE;

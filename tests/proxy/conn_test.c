@@ -602,6 +602,35 @@ START_TEST(one_that_always_has_more_to_do_does_not_keep_the_others_waiting)
 }
 END_TEST
 
+static struct conn *closed_by_turn_end;
+
+static void close_it(struct turn_end *e)
+{
+    conn_close(closed_by_turn_end);
+}
+
+/* To make room for what is read, what was gathered is sent, and its owner may see an end. */
+START_TEST(a_conn_that_is_closed_to_make_room_is_told_nothing)
+{
+    struct turn_end e = {.run = close_it};
+    struct pair p;
+
+    pair_init(&p);
+    list_init(&e.link);
+    ck_assert_int_eq(send(p.peer, "late", 4, 0), 4);
+    worker_begin_turn(worker);
+    conn_read(p.notes.conn, true);
+    worker->received = WORKER_RECEIVE_BYTES / 2 + 1;
+    closed_by_turn_end = p.notes.conn;
+    worker_at_turn_end(worker, &e);
+    conn_read_now(p.notes.conn);
+    ck_assert_uint_eq(p.notes.errors + p.notes.eofs + p.notes.n, 0);
+    p.notes.conn = NULL;
+    worker_end_turn(worker);
+    pair_end(&p);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("conn");
@@ -628,6 +657,7 @@ int main(void)
     tcase_add_test(t, what_lingers_ends_with_the_worker);
     tcase_add_test(t, what_is_buried_in_an_inner_turn_lives_until_the_outer_one_ends);
     tcase_add_test(t, one_that_always_has_more_to_do_does_not_keep_the_others_waiting);
+    tcase_add_test(t, a_conn_that_is_closed_to_make_room_is_told_nothing);
     suite_add_tcase(s, t);
 
     SRunner *runner = srunner_create(s);

@@ -31,6 +31,7 @@ struct told {
     enum replay replay; /* when it failed */
     uint32_t code;
     unsigned drains;
+    bool finishes; /* when it is told the end */
 };
 
 struct story {
@@ -89,9 +90,14 @@ static inline void told_on_body(void *owner, struct str data)
 static inline void told_on_end(void *owner, const struct headers *trailers)
 {
     struct told *d = owner;
+    struct stream *s = d->stream;
 
     buffer_printf(&d->text, "end");
     story_fields(&d->text, trailers);
+    if (!d->finishes)
+        return;
+    d->stream = NULL;
+    s->codec->finish(s);
 }
 
 static inline void told_on_refused(void *owner, const struct refusal *why, struct message *partial)

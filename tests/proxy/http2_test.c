@@ -667,6 +667,21 @@ START_TEST(an_upgrade_that_is_given_up_is_waited_for_no_more)
 }
 END_TEST
 
+START_TEST(only_a_websocket_is_an_extended_connect)
+{
+    struct header fields[] = {FIELD_ROW(HEADER_UPGRADE, "Upgrade", "tcp")};
+    struct header key = FIELD_ROW(HEADER_OTHER, "Sec-WebSocket-Key", "");
+    struct message m = upgrade(&key);
+
+    m.fields = (struct headers){fields, 1, 1};
+    story_begin(&t, worker, false);
+    story_say_setting(&t, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1);
+    IN_TURN(&t, told_head(story_own(&t, http2_take(t.h)), &m, false));
+    ck_heard(&t, "");
+    ck_told(&t, 0, "failed protocol_error\n");
+}
+END_TEST
+
 /* ---- */
 
 #define LOOP(c, test, table) tcase_add_loop_test(c, test, 0, (int)COUNT(table))
@@ -722,6 +737,7 @@ int main(void)
     tcase_add_test(c, an_upgrade_waits_for_settings_that_allow_it);
     tcase_add_test(c, an_upgrade_that_is_given_up_is_waited_for_no_more);
     tcase_add_test(c, an_upgrade_fails_where_the_peer_does_not_know_it);
+    tcase_add_test(c, only_a_websocket_is_an_extended_connect);
 
     SRunner *runner = srunner_create(s);
     srunner_run_all(runner, CK_NORMAL);
