@@ -5,25 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Under the address sanitizer what an arena has not handed out is poisoned, so
- * that reading a request's memory after the request is found. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ARENA_POISONS 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define ARENA_POISONS 1
-#endif
-#ifdef ARENA_POISONS
-#include <sanitizer/asan_interface.h>
-#define POISON(p, n)   ASAN_POISON_MEMORY_REGION(p, n)
-#define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
-#else
-#define POISON(p, n)   ((void)0)
-#define UNPOISON(p, n) ((void)0)
-#endif
+#include "base/pages.h"
+#include "base/poison.h"
 
-enum { ALIGNMENT = 16, CHUNK_BYTES_DEFAULT = 4096, CHUNK_BYTES_MIN = 256 };
+enum { ALIGNMENT = 16, CHUNK_BYTES_DEFAULT = 4096, CHUNK_BYTES_MIN = 64 };
 
 struct arena_chunk {
     struct arena_chunk *next;
@@ -63,6 +48,31 @@ void arena_init(struct arena *a, size_t chunk_bytes, size_t limit_bytes)
                         .limit_bytes = limit_bytes};
 }
 
+static bool is_page(const struct arena *a, size_t size)
+{
+    return a->pages && size == PAGE_BYTES - sizeof(struct arena_chunk);
+}
+
+static struct arena_chunk *chunk_new(const struct arena *a, size_t size)
+{
+    struct arena_chunk *chunk =
+        is_page(a, size) ? pages_take(a->pages) : malloc(sizeof(*chunk) + size);
+
+    if (!chunk)
+        return NULL;
+    chunk->size = size;
+    POISON(chunk->data, size);
+    return chunk;
+}
+
+static void chunk_free(const struct arena *a, struct arena_chunk *chunk)
+{
+    if (is_page(a, chunk->size))
+        pages_give(a->pages, chunk);
+    else
+        free(chunk);
+}
+
 void arena_reset(struct arena *a)
 {
     struct arena_chunk *kept = NULL;
@@ -72,7 +82,7 @@ void arena_reset(struct arena *a)
         if (!kept && chunk->size == ordinary_size(a))
             kept = chunk;
         else
-            free(chunk);
+            chunk_free(a, chunk);
     }
     a->chunks = kept;
     a->at = a->end = NULL;
@@ -88,28 +98,25 @@ void arena_release(struct arena *a)
 {
     for (struct arena_chunk *chunk = a->chunks, *next; chunk; chunk = next) {
         next = chunk->next;
-        free(chunk);
+        chunk_free(a, chunk);
     }
     a->chunks = NULL;
     a->at = a->end = NULL;
     a->used_bytes = 0;
 }
 
-static struct arena_chunk *chunk_new(size_t size)
+bool arena_has(const struct arena *a, const void *p)
 {
-    struct arena_chunk *chunk = malloc(sizeof(*chunk) + size);
-
-    if (!chunk)
-        return NULL;
-    chunk->size = size;
-    POISON(chunk->data, size);
-    return chunk;
+    for (const struct arena_chunk *chunk = a->chunks; chunk; chunk = chunk->next)
+        if ((const char *)p >= chunk->data && (const char *)p < chunk->data + chunk->size)
+            return true;
+    return false;
 }
 
 /* A large piece gets a chunk of its own, listed behind the one being filled. */
 static void *alloc_own_chunk(struct arena *a, size_t need)
 {
-    struct arena_chunk *chunk = chunk_new(need);
+    struct arena_chunk *chunk = chunk_new(a, need);
 
     if (!chunk)
         return NULL;
@@ -128,7 +135,7 @@ static void *alloc_own_chunk(struct arena *a, size_t need)
 
 static void *alloc_next_chunk(struct arena *a, size_t need)
 {
-    struct arena_chunk *chunk = chunk_new(ordinary_size(a));
+    struct arena_chunk *chunk = chunk_new(a, ordinary_size(a));
 
     if (!chunk)
         return NULL;

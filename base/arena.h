@@ -7,11 +7,13 @@
 #define SIDESPAN_BASE_ARENA_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/str.h"
 
 struct arena_chunk;
+struct pages;
 
 struct arena {
     struct arena_chunk *chunks; /* owned: the one being filled first */
@@ -19,14 +21,18 @@ struct arena {
     size_t used_bytes;          /* handed out or lost to chunk ends */
     size_t limit_bytes;         /* 0: none */
     size_t chunk_bytes;         /* of the next chunk at least */
+    struct pages *pages;        /* borrowed: where chunks of a page come from; NULL: malloc() */
 };
 
-/* Takes no memory yet. chunk_bytes 0: 4096. */
+/* Takes no memory yet. chunk_bytes 0: 4096. pages is NULL; whoever has some sets it. */
 void arena_init(struct arena *a, size_t chunk_bytes, size_t limit_bytes);
 /* Forgets everything handed out; keeps one chunk of the ordinary size for the next time. */
 void arena_reset(struct arena *a);
 /* Gives all memory back; the arena may be used again. */
 void arena_release(struct arena *a);
+
+/* Whether p points into memory of the arena. */
+bool arena_has(const struct arena *a, const void *p);
 
 /* Memory of 16-byte alignment, not zeroed. NULL: the limit, or no memory. */
 void *arena_alloc(struct arena *a, size_t size);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_BYTES = 256 };
+enum { FIRST_BYTES = 64 }; /* most bodies that are kept are a small message of gRPC */
 
 void buffer_init(struct buffer *b, size_t limit_bytes)
 {

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/base64.h"
+#include "base/grpc_status.h"
 #include "otlp/percent.h"
 #include "rpc_status.pb-c.h"
 #include "trace_service.pb-c.h"
@@ -151,53 +152,29 @@ static bool read_details(const struct headers *trailers, nsec_t *wait)
     return found;
 }
 
-enum { RESOURCE_EXHAUSTED = 8, UNKNOWN = 2, GRPC_CODES = 17 };
-
+/* By the number of the status. */
 static const struct grpc_code {
-    const char *name;
     bool retry; /* RESOURCE_EXHAUSTED only with RetryInfo */
     const char *advice;
-} grpc_codes[GRPC_CODES] = {
-    {"OK", false, ""},
-    {"CANCELLED", true, ""},
-    {"UNKNOWN", false, "is this an OTLP/gRPC port?"},
-    {"INVALID_ARGUMENT", false, "see the collector's log"},
-    {"DEADLINE_EXCEEDED", true, "it is slow"},
-    {"NOT_FOUND", false, "is this an OTLP/gRPC port?"},
-    {"ALREADY_EXISTS", false, ""},
-    {"PERMISSION_DENIED", false, "check the credentials in the exporter's headers"},
-    {"RESOURCE_EXHAUSTED", false,
-     "a request is larger than it takes (make batches smaller), or its quota is used up"},
-    {"FAILED_PRECONDITION", false, ""},
-    {"ABORTED", true, ""},
-    {"OUT_OF_RANGE", true, ""},
-    {"UNIMPLEMENTED", false, "is this an OTLP/gRPC port, and does it take traces?"},
-    {"INTERNAL", false, "see the collector's log"},
-    {"UNAVAILABLE", true, "it is starting, stopping or overloaded"},
-    {"DATA_LOSS", true, ""},
-    {"UNAUTHENTICATED", false, "set the credentials in the exporter's headers"},
+} grpc_codes[GRPC_STATUS_MAX + 1] = {
+    {false, ""},
+    {true, ""},
+    {false, "is this an OTLP/gRPC port?"},
+    {false, "see the collector's log"},
+    {true, "it is slow"},
+    {false, "is this an OTLP/gRPC port?"},
+    {false, ""},
+    {false, "check the credentials in the exporter's headers"},
+    {false, "a request is larger than it takes (make batches smaller), or its quota is used up"},
+    {false, ""},
+    {true, ""},
+    {true, ""},
+    {false, "is this an OTLP/gRPC port, and does it take traces?"},
+    {false, "see the collector's log"},
+    {true, "it is starting, stopping or overloaded"},
+    {true, ""},
+    {false, "set the credentials in the exporter's headers"},
 };
-
-/* What an answer that is not gRPC's stands for (gRPC, "HTTP to gRPC Status Code Mapping"). */
-static unsigned code_of_http(int status)
-{
-    switch (status) {
-    case 400:
-        return 13;
-    case 401:
-        return 16;
-    case 403:
-        return 7;
-    case 404:
-        return 12;
-    case 429:
-    case 502:
-    case 503:
-    case 504:
-        return 14;
-    }
-    return UNKNOWN;
-}
 
 static const struct header *find_either(const struct transport_response *r, struct str name)
 {
@@ -232,12 +209,12 @@ static struct str unframe(struct str body)
 static void read_grpc(const struct transport_response *r, struct otlp_outcome *out)
 {
     const struct header *status = find_either(r, STR("grpc-status"));
-    uint64_t code = UNKNOWN;
+    uint64_t code = GRPC_UNKNOWN;
 
     if (!status)
-        code = code_of_http(r->status);
-    else if (!str_to_u64(str_trim_ows(status->value), &code) || code >= GRPC_CODES)
-        code = UNKNOWN;
+        code = grpc_status_of_http((unsigned)r->status);
+    else if (!str_to_u64(str_trim_ows(status->value), &code) || code > GRPC_STATUS_MAX)
+        code = GRPC_UNKNOWN;
     if (status && code == 0) {
         out->verdict = OTLP_ACCEPTED;
         read_partial_success(unframe(r->body), out);
@@ -247,8 +224,9 @@ static void read_grpc(const struct transport_response *r, struct otlp_outcome *o
     bool asked = (r->trailers && read_details(r->trailers, &out->wait_at_least)) ||
                  (r->headers && read_details(r->headers, &out->wait_at_least));
 
-    out->verdict = row->retry || (code == RESOURCE_EXHAUSTED && asked) ? OTLP_RETRY : OTLP_REFUSED;
-    say(out, "answered %s", row->name);
+    out->verdict =
+        row->retry || (code == GRPC_RESOURCE_EXHAUSTED && asked) ? OTLP_RETRY : OTLP_REFUSED;
+    say(out, "answered %s", grpc_status_name((unsigned)code));
     if (!status)
         say(out, " (HTTP %d without grpc-status)", r->status);
     read_grpc_message(r, out);

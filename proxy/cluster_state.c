@@ -239,6 +239,18 @@ struct upstream *cluster_choose(struct cluster_state *c, const uint64_t *skip, s
     return i < c->n ? c->upstreams[i] : NULL;
 }
 
+void upstreams_close(struct upstreams *us)
+{
+    LIST_FOR_EACH (at, &us->clusters) {
+        struct cluster_state *c = container_of(at, struct cluster_state, link);
+
+        for (size_t i = 0; i < c->n; i++)
+            shared_close(c->upstreams[i]);
+    }
+    originals_free(us->originals);
+    us->originals = NULL;
+}
+
 void upstreams_free(struct upstreams *us)
 {
     if (!us)

@@ -111,6 +111,9 @@ struct codec_ops {
     void (*switch_protocols)(struct stream *s);
     /* What was lent to send_body() in this turn need not live any longer. */
     void (*settle)(struct stream *s);
+    /* What it has put into the arena is needed still: a head, or trailers, that are not whole.
+     * NULL: it never is, between turns, once the head came. */
+    bool (*holds)(struct stream *s);
     /* Client: the connection is known to be dead, at the price of a look. */
     bool (*stale)(struct stream *s);
     /* Client, in on_failed(): whether the request may be sent again elsewhere. */

@@ -4,17 +4,8 @@
 #include "proxy/exchange.h"
 
 #include <assert.h>
-#include <stdlib.h>
 
 #include "proxy/exchange_private.h"
-
-enum { POOL_MAX = 256 };
-
-struct exchange_pool {
-    struct worker *worker;
-    struct exchange *free[POOL_MAX];
-    unsigned n;
-};
 
 #define TO(state) (1u << (state))
 static const unsigned may_enter[] = {
@@ -45,8 +36,10 @@ void exchange_enter(struct exchange *x, enum exchange_state next)
         exchange_phase(x, PHASE_FAULT);
     if (next == EXCHANGE_ASKED)
         exchange_phase(x, PHASE_CONNECTED);
-    if (next == EXCHANGE_ANSWERING && !x->local)
+    if (next == EXCHANGE_ANSWERING && !x->local) {
         exchange_phase(x, PHASE_FIRST_BYTE);
+        exchange_rest_watch(x->worker->pool);
+    }
     x->state = (uint8_t)next;
     x->last_activity = worker_now(x->worker);
     if (x->deadline || x->idle_limit || next == EXCHANGE_FAULT || next == EXCHANGE_CONNECTING)
@@ -67,9 +60,9 @@ void exchange_rearm(struct exchange *x)
 
     earliest(&at, x->deadline);
     if (x->state == EXCHANGE_FAULT)
-        earliest(&at, x->fault_until);
+        earliest(&at, x->asking->fault_until);
     if (x->state == EXCHANGE_CONNECTING)
-        earliest(&at, x->queue_until);
+        earliest(&at, x->asking->queue_until);
     if (x->idle_limit)
         earliest(&at, x->last_activity + x->idle_limit);
     if (at == TIMER_NEVER)
@@ -78,7 +71,7 @@ void exchange_rearm(struct exchange *x)
         timer_arm(x->worker->timers, &x->timer, at);
 }
 
-static void on_timer(struct timer *t)
+void exchange_on_timer(struct timer *t)
 {
     struct exchange *x = container_of(t, struct exchange, timer);
     nsec_t now = worker_now(x->worker);
@@ -86,9 +79,10 @@ static void on_timer(struct timer *t)
     if (x->deadline && now >= x->deadline) {
         metrics_add(x->worker->metrics, COUNT_ROUTE_TIMEOUTS, x->callers_deadline ? 0 : 1);
         exchange_fail(x, SPAN_ERROR_TIMEOUT, exchange_timeout_text(x));
-    } else if (x->state == EXCHANGE_FAULT && now >= x->fault_until) {
+    } else if (x->state == EXCHANGE_FAULT && now >= x->asking->fault_until) {
         exchange_go_on(x);
-    } else if (x->state == EXCHANGE_CONNECTING && x->queue_until && now >= x->queue_until) {
+    } else if (x->state == EXCHANGE_CONNECTING && x->asking->queue_until &&
+               now >= x->asking->queue_until) {
         exchange_fail(x, SPAN_ERROR_OVERLOAD, "no connection to the upstream became free in time");
     } else if (x->idle_limit && now >= x->last_activity + x->idle_limit) {
         metrics_add(x->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
@@ -175,7 +169,7 @@ static void client_on_refused(void *owner, const struct refusal *why, struct mes
 {
     struct exchange *x = owner;
 
-    if (!x->request)
+    if (!x->span_open)
         exchange_begin_refused(x, partial);
     exchange_refuse(x, why);
 }
@@ -210,20 +204,20 @@ static void log_failure(struct exchange *x, enum span_error why, const char *det
 {
     unsigned held;
     char hex[TRACE_ID_HEX];
-    struct message *m = x->request;
+    const struct str *t = x->span.text;
 
     if (!log_limit_allow(&x->worker->upstream_log, 10, worker_now(x->worker), &held))
         return;
     trace_id_to_hex(&x->span.trace_id, hex);
     log_write(LOG_WARN, "exchange", "%s: %s: %.*s %.*s%.*s trace %.*s%s", span_error_text(why),
-              detail, STR_ARG(m->method), STR_ARG(m->authority), STR_ARG(m->path), TRACE_ID_HEX,
-              hex, held ? " (others were not written)" : "");
+              detail, STR_ARG(t[SPAN_METHOD]), STR_ARG(t[SPAN_AUTHORITY]), STR_ARG(t[SPAN_PATH]),
+              TRACE_ID_HEX, hex, held ? " (others were not written)" : "");
 }
 
 void exchange_fail(struct exchange *x, enum span_error why, const char *detail)
 {
     x->span.error = (uint8_t)why;
-    if (x->request)
+    if (x->span_open)
         log_failure(x, why, detail);
     if (x->response_begun || !x->client) {
         exchange_end(x);
@@ -235,75 +229,25 @@ void exchange_fail(struct exchange *x, enum span_error why, const char *detail)
 
 /* ---- life ---- */
 
-struct exchange_pool *exchange_pool_new(struct worker *w)
-{
-    struct exchange_pool *p = calloc(1, sizeof *p);
-
-    if (p)
-        p->worker = w;
-    return p;
-}
-
-static void exchange_free(struct exchange *x)
-{
-    arena_release(&x->arena);
-    buffer_release(&x->held);
-    timer_release(&x->timer);
-    free(x);
-}
-
-void exchange_pool_free(struct exchange_pool *p)
-{
-    if (!p)
-        return;
-    while (p->n)
-        exchange_free(p->free[--p->n]);
-    free(p);
-}
-
-static struct exchange *exchange_new(struct worker *w)
-{
-    struct exchange_pool *p = w->pool;
-    struct exchange *x;
-
-    if (p->n) {
-        x = p->free[--p->n];
-    } else {
-        if (!(x = calloc(1, sizeof *x)))
-            return NULL;
-        arena_init(&x->arena, 4096, EXCHANGE_ARENA_LIMIT);
-        buffer_init(&x->held, 0);
-        timer_init(&x->timer, on_timer);
-        x->worker = w;
-    }
-    return x;
-}
-
 /* What an exchange begins with; the span is made by exchange_span_begin(), the arena is empty. */
 static void exchange_clear(struct exchange *x)
 {
     x->client = x->upstream = NULL;
-    x->request = x->response = NULL;
+    x->request = NULL;
     x->request_trailers = NULL;
     x->route = NULL;
-    x->target = NULL;
     x->aborted = NULL;
     x->cluster = NULL;
     x->endpoint = NULL;
-    x->ask = (struct upstream_ask){0};
-    x->resolving = NULL;
     x->series = NULL;
-    x->deadline = x->fault_until = x->queue_until = x->idle_limit = 0;
-    x->addresses = NULL;
+    x->deadline = x->idle_limit = 0;
     x->tries = 0;
-    x->n_addresses = x->next_address = 0;
-    memset(x->skip, 0, sizeof x->skip);
     x->state = EXCHANGE_NEW;
     x->request_ended = x->response_begun = x->response_ended = false;
     x->has_parent = x->sampled = x->recording = x->span_open = false;
     x->local = x->reused = x->retried = x->refused = x->tunnelled = false;
     x->edited = x->interim = x->end_with_request = x->upstream_closes = false;
-    x->callers_deadline = false;
+    x->callers_deadline = x->connects = x->rested = false;
     x->client_code = x->upstream_code = STREAM_NO_ERROR;
     x->replayable = true;
 }
@@ -311,10 +255,15 @@ static void exchange_clear(struct exchange *x)
 bool exchange_open(struct front *f, struct stream *client)
 {
     struct worker *w = f->worker;
-    struct exchange *x = exchange_new(w);
+    struct exchange *x = exchange_take(w->pool);
 
     if (!x)
         return false;
+    if (!(x->asking = arena_zalloc(&x->arena, sizeof *x->asking))) {
+        exchange_give(x);
+        return false;
+    }
+    x->asking->exchange = x;
     exchange_clear(x);
     x->front = f;
     x->generation = generation_ref(w->generation);
@@ -335,19 +284,12 @@ bool exchange_open(struct front *f, struct stream *client)
 }
 
 /* The turn is over: nobody holds it any more. */
-static void exchange_reuse(struct burial *b)
+static void bury(struct burial *b)
 {
     struct exchange *x = container_of(b, struct exchange, burial);
-    struct exchange_pool *p = x->worker->pool;
 
     generation_unref(x->generation); /* what was written may have been the config's */
-    if (p->n == POOL_MAX || x->held.cap > 2 * REPLAY_BYTES_MAX) {
-        exchange_free(x);
-        return;
-    }
-    arena_reset(&x->arena);
-    buffer_reset(&x->held);
-    p->free[p->n++] = x;
+    exchange_give(x);
 }
 
 /* What the client is told of a response that does not come to its end. */
@@ -383,9 +325,8 @@ void exchange_end(struct exchange *x)
         return;
     exchange_enter(x, EXCHANGE_ENDED);
     timer_disarm(&x->timer);
-    if (x->resolving)
-        resolver_cancel(x->resolving);
-    upstream_cancel(&x->ask);
+    if (x->asking && x->asking->resolving)
+        resolver_cancel(x->asking->resolving);
     exchange_release_upstream(x, x->response_ended && x->request_ended && !x->local);
     if (!x->tunnelled)
         exchange_span_report(x);
@@ -395,7 +336,7 @@ void exchange_end(struct exchange *x)
                 x->front->direction == DIRECTION_INBOUND ? COUNT_ACTIVE_INBOUND
                                                          : COUNT_ACTIVE_OUTBOUND,
                 -1);
-    worker_bury(w, &x->burial, exchange_reuse);
+    worker_bury(w, &x->burial, bury);
     give_back_client(x);
 }
 

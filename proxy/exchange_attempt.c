@@ -9,6 +9,11 @@
 static void on_ready(struct upstream_ask *a, struct stream *s, bool reused);
 static void on_ask_failed(struct upstream_ask *a, enum span_error why, int error);
 
+static struct exchange *exchange_of(struct upstream_ask *a)
+{
+    return container_of(a, struct asking, ask)->exchange;
+}
+
 /* Gives up the attempt's connection. */
 static void drop_stream(struct exchange *x)
 {
@@ -25,12 +30,12 @@ static void choose_endpoint(struct exchange *x)
 {
     size_t index = 0;
     bool noted = x->cluster->n <= SKIP_WORDS * 64; /* else those that refused are not left out */
-    struct upstream *u = cluster_choose(x->cluster, noted ? x->skip : NULL, &index);
+    struct upstream *u = cluster_choose(x->cluster, noted ? x->asking->skip : NULL, &index);
 
     if (!u)
         return;
     if (index < SKIP_WORDS * 64)
-        x->skip[index / 64] |= 1ull << (index % 64);
+        x->asking->skip[index / 64] |= 1ull << (index % 64);
     x->endpoint = upstream_ref(u);
 }
 
@@ -65,7 +70,7 @@ static bool has_another(const struct exchange *x)
     if (!x->cluster)
         return false;
     for (size_t i = 0; i < SKIP_WORDS; i++)
-        tried += (size_t)__builtin_popcountll(x->skip[i]);
+        tried += (size_t)__builtin_popcountll(x->asking->skip[i]);
     return tried < x->cluster->n;
 }
 
@@ -84,7 +89,7 @@ static bool go_elsewhere(struct exchange *x, enum span_error why, int error)
 {
     const char *detail = connect_detail(x, why, error);
     bool ours = why == SPAN_ERROR_OVERLOAD && error; /* it would be no better elsewhere */
-    bool another = x->next_address < x->n_addresses || has_another(x);
+    bool another = x->asking->next_address < x->asking->n_addresses || has_another(x);
 
     if (x->front->direction == DIRECTION_OUTBOUND)
         x->span.peer = x->endpoint->address;
@@ -95,7 +100,7 @@ static bool go_elsewhere(struct exchange *x, enum span_error why, int error)
     x->span.error = (uint8_t)why;
     exchange_span_again(x);
     forget_endpoint(x);
-    return !x->n_addresses || exchange_next_address(x);
+    return !x->asking->n_addresses || exchange_next_address(x);
 }
 
 static bool have_endpoint(struct exchange *x)
@@ -110,6 +115,7 @@ static bool have_endpoint(struct exchange *x)
 
 void exchange_connect(struct exchange *x)
 {
+    struct asking *a = x->asking;
     enum span_error why;
     int error;
 
@@ -118,26 +124,26 @@ void exchange_connect(struct exchange *x)
             return;
         x->endpoint->in_flight++;
         x->tries++;
-        x->queue_until = 0;
+        a->queue_until = 0;
         exchange_enter(x, EXCHANGE_CONNECTING);
-        x->ask.ready = on_ready;
-        x->ask.failed = on_ask_failed;
-        x->ask.method = x->request->method;
-        x->ask.version = x->request->version;
-        x->ask.fresh = x->retried;
-        x->ask.queued = false;
-        why = upstream_ask(x->endpoint, &x->ask, &error);
+        a->ask.ready = on_ready;
+        a->ask.failed = on_ask_failed;
+        a->ask.method = x->request->method;
+        a->ask.version = x->connects ? 11 : x->request->version; /* bytes need a connection */
+        a->ask.fresh = x->retried || x->connects;
+        a->ask.queued = false;
+        why = upstream_ask(x->endpoint, &a->ask, &error);
     } while (why && go_elsewhere(x, why, error));
-    if (x->state == EXCHANGE_CONNECTING && x->ask.upstream && x->endpoint->pool.connect_timeout) {
+    if (x->state == EXCHANGE_CONNECTING && a->ask.upstream && x->endpoint->pool.connect_timeout) {
         /* Dialling has its own time; this one is for a place in the queue. */
-        x->queue_until = worker_now(x->worker) + x->endpoint->pool.connect_timeout + SECONDS(1);
+        a->queue_until = worker_now(x->worker) + x->endpoint->pool.connect_timeout + SECONDS(1);
         exchange_rearm(x);
     }
 }
 
 static void on_ask_failed(struct upstream_ask *a, enum span_error why, int error)
 {
-    struct exchange *x = container_of(a, struct exchange, ask);
+    struct exchange *x = exchange_of(a);
 
     if (go_elsewhere(x, why, error))
         exchange_connect(x);
@@ -197,7 +203,7 @@ static void send_again(struct exchange *x, enum span_error why)
 
 static void on_ready(struct upstream_ask *a, struct stream *s, bool reused)
 {
-    struct exchange *x = container_of(a, struct exchange, ask);
+    struct exchange *x = exchange_of(a);
 
     x->upstream = s;
     x->reused = reused;
@@ -208,9 +214,13 @@ static void on_ready(struct upstream_ask *a, struct stream *s, bool reused)
     if (x->span.kind == SPAN_CLIENT)
         x->span.http_version = s->codec->version;
     x->span.peer = x->front->direction == DIRECTION_OUTBOUND ? x->endpoint->address : x->span.peer;
-    if (x->ask.queued)
+    if (a->queued)
         exchange_phase(x, PHASE_QUEUE);
     exchange_enter(x, EXCHANGE_ASKED);
+    if (x->connects) {
+        exchange_connected(x);
+        return;
+    }
     if (!x->edited && !(x->edited = exchange_edit_request(x))) {
         exchange_fail(x, SPAN_ERROR_OVERLOAD, "the request's headers are too large to rewrite");
         return;
@@ -258,7 +268,6 @@ static void on_final_head(struct exchange *x, struct message *m)
     bool unwanted = body_unwanted(x);
 
     exchange_enter(x, EXCHANGE_ANSWERING);
-    x->response = m;
     x->span.status = m->status;
     x->replayable = false;
     x->upstream_closes = m->close || unwanted;
@@ -373,7 +382,8 @@ void exchange_release_upstream(struct exchange *x, bool whole)
 {
     struct stream *s = x->upstream;
 
-    upstream_cancel(&x->ask);
+    if (x->asking)
+        upstream_cancel(&x->asking->ask);
     x->upstream = NULL;
     if (s && whole)
         s->codec->finish(s);

@@ -106,7 +106,7 @@ static bool act(struct exchange *x, struct headers *f, bool response)
         }
         if (a->kind == HEADER_REMOVE)
             continue;
-        value = template_expand(a->value, &x->facts, &x->choice.params, &x->arena);
+        value = template_expand(a->value, &x->asking->facts, x->asking->params, &x->arena);
         if (!value.p || !headers_add_id(f, &x->arena, a->id, a->name, value))
             return false;
     }
@@ -157,7 +157,7 @@ static bool set_target(struct exchange *x, struct message *m)
 {
     if (x->route && x->route->rewrite) {
         struct str to =
-            template_expand_url(x->route->rewrite, &x->facts, &x->choice.params, &x->arena);
+            template_expand_url(x->route->rewrite, &x->asking->facts, x->asking->params, &x->arena);
 
         if (!to.p)
             return false;
@@ -195,7 +195,8 @@ bool exchange_edit_request(struct exchange *x)
     if (trailers && !headers_add_id(f, &x->arena, HEADER_TE, STR("TE"), STR("trailers")))
         return false;
     if (x->route && x->route->rewrite_host) {
-        host = template_expand(x->route->rewrite_host, &x->facts, &x->choice.params, &x->arena);
+        host = template_expand(x->route->rewrite_host, &x->asking->facts, x->asking->params,
+                               &x->arena);
         if (!host.p)
             return false;
     }
@@ -214,8 +215,8 @@ bool exchange_inject(struct exchange *x)
 {
     if (!x->recording)
         return true; /* passed on as it came */
-    x->context.span_id = x->span.span_id;
-    return propagators_inject(&x->generation->propagators, &x->context, &x->request->fields,
+    x->asking->context.span_id = x->span.span_id;
+    return propagators_inject(&x->generation->propagators, &x->asking->context, &x->request->fields,
                               &x->arena);
 }
 

@@ -27,7 +27,25 @@ enum {
     EXCHANGE_ARENA_LIMIT = 1024 * 1024,
     REPLAY_BYTES_MAX = 64 * 1024,
     SKIP_WORDS = 4,
-    TRIES_MAX = 16
+    TRIES_MAX = 16,
+    EXCHANGE_POOL_MAX = 256,
+};
+/* How long nothing happens in an exchange that rests. */
+#define EXCHANGE_REST_AFTER SECONDS(1)
+
+/* What is needed until the response begins. */
+struct asking {
+    struct request facts;             /* what the decisions see */
+    const struct path_params *params; /* in the arena: what {names} of the path stood for */
+    struct trace_context context;     /* that is sent on */
+    uint64_t skip[SKIP_WORDS];        /* endpoints that refused, by index */
+    struct address *addresses;        /* in the arena: what the name was resolved to */
+    size_t n_addresses, next_address;
+    uint16_t resolve_port;     /* of the name that is being resolved */
+    struct resolve *resolving; /* NULL: no question is under way */
+    nsec_t fault_until, queue_until;
+    struct upstream_ask ask;
+    struct exchange *exchange;
 };
 
 struct exchange {
@@ -38,28 +56,18 @@ struct exchange {
     struct front *front;           /* borrowed: it outlives the stream */
     struct stream *client;         /* NULL once given back */
     struct stream *upstream;       /* NULL while there is none */
-    struct message *request;       /* in the arena */
-    struct message *response;      /* in the arena; the final one */
-    const struct headers *request_trailers;
-    const struct route *route; /* NULL: none took it */
-    const struct target *target;
-    const struct fault *aborted; /* strikes when the delay is over; NULL: none */
-    uint16_t resolve_port;       /* of the name that is being resolved */
-    struct address *addresses;   /* in the arena: what the name was resolved to */
-    size_t n_addresses, next_address;
+    struct asking *asking;         /* in the arena; NULL once it rested */
+    struct message *request;       /* in the arena; NULL before it came, and once it rested */
+    const struct headers *request_trailers; /* likewise */
+    const struct route *route;              /* NULL: none took it */
+    const struct fault *aborted;            /* strikes when the delay is over; NULL: none */
     struct cluster_state *cluster; /* borrowed of the generation; NULL: an original destination */
     struct upstream *endpoint;     /* a reference; NULL: none chosen */
-    struct upstream_ask ask;
-    struct resolve *resolving; /* NULL: no question is under way */
     struct series *series;
     struct timer timer;
     nsec_t began; /* of the present attempt's span */
-    nsec_t started, deadline, fault_until, queue_until, last_activity, idle_limit;
-    struct buffer held;        /* of the body: not sent yet, or kept to be sent again */
-    uint64_t skip[SKIP_WORDS]; /* endpoints that refused, by index */
-    struct route_choice choice;
-    struct request facts; /* what the decisions see */
-    struct trace_context parent, context;
+    nsec_t started, deadline, last_activity, idle_limit;
+    struct buffer held; /* of the body: not sent yet, or kept to be sent again */
     uint8_t state;
     bool request_ended, response_begun, response_ended;
     bool has_parent, sampled, recording, span_open;
@@ -70,15 +78,28 @@ struct exchange {
     bool replayable;      /* held has all of the body so far */
     bool upstream_closes; /* the response said so */
     bool refused;
+    bool connects;         /* CONNECT, on a stream */
     bool tunnelled;        /* the tunnel reports the span */
     bool edited;           /* the request's fields are those that are sent on */
     bool interim;          /* an interim response came: somebody has read the request */
     bool end_with_request; /* answered by us; over when the request is */
     bool callers_deadline; /* deadline is that of grpc-timeout, not the route's */
+    bool rested;           /* see exchange_rest() */
     uint32_t client_code,
         upstream_code; /* enum stream_code: why that side ended it; 0: it did not */
     struct span span;
     struct arena arena;
+};
+
+/* A worker's. */
+struct exchange_pool {
+    struct worker *worker;
+    struct pages *pages; /* owned: of the arenas */
+    struct timer rest;   /* armed while there may be an exchange that is to rest */
+    struct burial burial;
+    struct rested_arena *rested; /* to be released at the end of the turn */
+    unsigned n;
+    struct exchange *free[EXCHANGE_POOL_MAX];
 };
 
 /* ---- exchange.c ---- */
@@ -90,9 +111,30 @@ void exchange_end(struct exchange *x);
 /* It cannot go on: answers, where the response has not begun; else cuts it. */
 void exchange_fail(struct exchange *x, enum span_error why, const char *detail);
 void exchange_rearm(struct exchange *x);
+void exchange_on_timer(struct timer *t);
 static inline const struct config *exchange_config(const struct exchange *x)
 {
     return x->generation->config;
+}
+
+/* ---- exchange_pool.c ---- */
+/* Its arena is empty; what else is in it is of the last use, and zero at first. NULL: no memory. */
+struct exchange *exchange_take(struct exchange_pool *p);
+void exchange_give(struct exchange *x);
+
+/* ---- exchange_rest.c ---- */
+/* Gives the memory back that an exchange does not need any more once its response has begun: all
+ * of its arena but the texts of its span. False: no memory, nothing has changed. */
+bool exchange_rest(struct exchange *x);
+/* The exchanges of the pool's worker are looked at; each that is idle amid its response rests. */
+void exchange_rest_init(struct exchange_pool *p);
+/* Before the pool goes. */
+void exchange_rest_release(struct exchange_pool *p);
+/* One is in its response. */
+static inline void exchange_rest_watch(struct exchange_pool *p)
+{
+    if (!timer_armed(&p->rest))
+        timer_arm(p->worker->timers, &p->rest, worker_now(p->worker) + EXCHANGE_REST_AFTER);
 }
 
 /* ---- exchange_request.c ---- */
@@ -166,5 +208,7 @@ void exchange_capture(struct exchange *x, const struct message *m, bool response
 void exchange_upgrade(struct exchange *x, struct message *m); /* 101 came */
 void exchange_connect_method(struct exchange *x);             /* CONNECT */
 void exchange_dial_tunnel(struct exchange *x, const struct address *to);
+/* The upstream's connection is there, for the bytes of a CONNECT. */
+void exchange_connected(struct exchange *x);
 
 #endif

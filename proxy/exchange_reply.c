@@ -111,11 +111,12 @@ void exchange_respond(struct exchange *x)
     }
     m->status = (uint16_t)r->status;
     if (r->action == ACTION_REDIRECT) {
-        struct str to = template_expand_url(r->location, &x->facts, &x->choice.params, &x->arena);
+        struct str to =
+            template_expand_url(r->location, &x->asking->facts, x->asking->params, &x->arena);
 
         headers_add(&m->fields, &x->arena, STR("location"), to);
     } else if (r->body) {
-        body = template_expand(r->body, &x->facts, &x->choice.params, &x->arena);
+        body = template_expand(r->body, &x->asking->facts, x->asking->params, &x->arena);
         headers_add_id(&m->fields, &x->arena, HEADER_CONTENT_TYPE, STR("content-type"),
                        STR("text/plain; charset=utf-8"));
     }

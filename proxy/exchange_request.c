@@ -8,31 +8,28 @@
 
 /* ---- the trace ---- */
 
-static bool wants_span(const struct exchange *x)
-{
-    return sampler_decide(&x->generation->sampler, x->has_parent ? &x->parent : NULL,
-                          &x->context.trace_id);
-}
-
 /* Extracts or starts the context; decides; the ids of our span are made in any case. */
 static void join_trace(struct exchange *x, struct message *m)
 {
+    struct trace_context parent, *context = &x->asking->context;
     enum extract_result found =
-        propagators_extract(&x->generation->propagators, &m->fields, &x->arena, &x->parent);
+        propagators_extract(&x->generation->propagators, &m->fields, &x->arena, &parent);
 
     x->has_parent = found == EXTRACT_VALID;
     x->span.invalid_parent = found == EXTRACT_INVALID;
     if (found == EXTRACT_INVALID)
         metrics_add(x->worker->metrics, COUNT_INVALID_CONTEXTS, 1);
     if (x->has_parent) {
-        x->context = x->parent;
-        x->context.span_id = span_id_new(&x->worker->random);
+        *context = parent;
+        context->span_id = span_id_new(&x->worker->random);
+        x->span.parent_span_id = parent.span_id;
     } else {
-        trace_context_start(&x->context, &x->worker->random);
+        trace_context_start(context, &x->worker->random);
     }
-    x->sampled = x->recording && wants_span(x);
-    x->context.flags =
-        (uint8_t)((x->context.flags & ~TRACE_FLAG_SAMPLED) | (x->sampled ? TRACE_FLAG_SAMPLED : 0));
+    x->sampled = x->recording && sampler_decide(&x->generation->sampler,
+                                                x->has_parent ? &parent : NULL, &context->trace_id);
+    context->flags =
+        (uint8_t)((context->flags & ~TRACE_FLAG_SAMPLED) | (x->sampled ? TRACE_FLAG_SAMPLED : 0));
     if (x->recording && !x->sampled)
         metrics_add(x->worker->metrics, COUNT_UNSAMPLED, 1);
 }
@@ -42,35 +39,53 @@ static void join_trace(struct exchange *x, struct message *m)
 static void set_facts(struct exchange *x, const struct message *m)
 {
     exchange_grpc_detect(x, m);
-    x->facts = (struct request){
+    x->asking->facts = (struct request){
         .method = m->method,
         .authority = m->authority,
         .path = m->path,
         .query = m->query,
         .headers = &m->fields,
         .grpc = x->span.grpc,
-        .trace_id = x->context.trace_id,
+        .trace_id = x->asking->context.trace_id,
         .source = x->front->conn->peer,
     };
 }
 
-static void find_route(struct exchange *x)
+/* Without the places of names that the path does not have. */
+static bool keep_params(struct exchange *x, const struct path_params *p)
+{
+    size_t bytes = offsetof(struct path_params, v) + p->n * sizeof p->v[0];
+    struct path_params *kept;
+
+    if (!p->n)
+        return true;
+    if (!(kept = arena_alloc(&x->arena, bytes)))
+        return false;
+    memcpy(kept, p, bytes);
+    x->asking->params = kept;
+    return true;
+}
+
+/* False: no memory. */
+static bool find_route(struct exchange *x)
 {
     const struct direction *d = front_rules(x->front, exchange_config(x));
+    struct route_choice choice;
 
     x->deadline = 0;
     x->idle_limit = exchange_config(x)->timeouts.exchange_idle;
-    if (!route_find(d, &x->facts, &x->choice)) {
+    if (!route_find(d, &x->asking->facts, &choice)) {
         x->route = NULL;
         if (d->timeout)
             x->deadline = x->started + d->timeout;
-        return;
+        return true;
     }
-    x->route = x->choice.route;
+    x->route = choice.route;
     if (x->route->timeout)
         x->deadline = x->started + x->route->timeout;
     if (x->route->idle_timeout)
         x->idle_limit = x->route->idle_timeout;
+    return keep_params(x, &choice.params);
 }
 
 /* ---- what is answered here ---- */
@@ -146,14 +161,14 @@ static bool inject_faults(struct exchange *x)
 
     if (!x->route || x->route->n_faults == 0)
         return false;
-    d = fault_decide(x->route, &x->facts);
+    d = fault_decide(x->route, &x->asking->facts);
     note_fault(x, d.delayed);
     note_fault(x, d.aborted);
     x->aborted = d.aborted;
     if (d.delay) {
         metrics_add(x->worker->metrics, COUNT_FAULT_DELAYS, 1);
         x->span.fault_delay = d.delay;
-        x->fault_until = worker_now(x->worker) + d.delay;
+        x->asking->fault_until = worker_now(x->worker) + d.delay;
         exchange_enter(x, EXCHANGE_FAULT);
         return true;
     }
@@ -195,22 +210,25 @@ static bool choose_address(struct exchange *x, const struct address *to)
 
 bool exchange_next_address(struct exchange *x)
 {
-    return choose_address(x, &x->addresses[x->next_address++]);
+    struct asking *a = x->asking;
+
+    return choose_address(x, &a->addresses[a->next_address++]);
 }
 
 /* All of them, from a random one on: the next is tried where one refuses. */
 static bool keep_addresses(struct exchange *x, const struct resolved *result)
 {
     size_t first = random_below(&x->worker->random, result->n);
+    struct asking *a = x->asking;
 
-    x->addresses = arena_array(&x->arena, result->n, sizeof *x->addresses);
-    if (!x->addresses)
+    a->addresses = arena_array(&x->arena, result->n, sizeof *a->addresses);
+    if (!a->addresses)
         return false;
     for (size_t i = 0; i < result->n; i++) {
-        x->addresses[i] = result->v[(first + i) % result->n];
-        x->addresses[i].port = x->resolve_port;
+        a->addresses[i] = result->v[(first + i) % result->n];
+        a->addresses[i].port = a->resolve_port;
     }
-    x->n_addresses = result->n;
+    a->n_addresses = result->n;
     return true;
 }
 
@@ -220,7 +238,7 @@ static void on_resolved(void *arg, const struct resolved *result)
     struct worker *w = x->worker;
 
     worker_begin_turn(w);
-    x->resolving = NULL;
+    x->asking->resolving = NULL;
     if (result->error)
         exchange_fail(x, SPAN_ERROR_DNS, result->error);
     else if (!keep_addresses(x, result))
@@ -268,7 +286,7 @@ void exchange_to_original(struct exchange *x)
                       "the connection was not redirected here, so it has no original destination");
         return;
     }
-    if (!split_authority(x->request->authority, &host, &x->resolve_port)) {
+    if (!split_authority(x->request->authority, &host, &x->asking->resolve_port)) {
         static const struct refusal bad = {"authority", 400, "the authority is HOST or HOST:PORT"};
 
         exchange_refuse(x, &bad);
@@ -279,12 +297,11 @@ void exchange_to_original(struct exchange *x)
         return;
     }
     exchange_enter(x, EXCHANGE_RESOLVING);
-    x->resolving = resolver_ask(r, host, on_resolved, x);
+    x->asking->resolving = resolver_ask(r, host, on_resolved, x);
 }
 
 static void to_target(struct exchange *x, const struct target *t)
 {
-    x->target = t;
     if (x->route->n_targets > 1) {
         x->span.weight = t->weight;
         x->span.total_weight = (uint32_t)x->route->total_weight;
@@ -324,7 +341,7 @@ void exchange_go_on(struct exchange *x)
         exchange_respond(x);
         return;
     }
-    t = split_choose(x->route, &x->facts);
+    t = split_choose(x->route, &x->asking->facts);
     if (t)
         to_target(x, t);
     else
@@ -344,14 +361,19 @@ void exchange_begin_refused(struct exchange *x, struct message *partial)
 void exchange_begin(struct exchange *x, struct message *m)
 {
     uint64_t most = exchange_config(x)->limits.body_bytes;
+    bool found;
 
     x->request = m;
     x->recording = x->generation->recording;
     exchange_span_begin(x, x->client->began);
     join_trace(x, m);
     set_facts(x, m);
-    find_route(x);
+    found = find_route(x);
     exchange_span_request(x);
+    if (!found) {
+        exchange_fail(x, SPAN_ERROR_OVERLOAD, "no memory for the parts of the path");
+        return;
+    }
     if (refuse_method(x, m) || answer_max_forwards(x, m))
         return;
     if (most && m->body == BODY_LENGTH && m->length > most) {

@@ -58,12 +58,13 @@ void exchange_capture(struct exchange *x, const struct message *m, bool response
 
 void exchange_span_request(struct exchange *x)
 {
+    const struct trace_context *context = &x->asking->context;
     const struct message *m = x->request;
     struct span *s = &x->span;
 
-    s->trace_id = x->context.trace_id;
-    s->span_id = x->context.span_id;
-    s->flags = x->context.flags;
+    s->trace_id = context->trace_id;
+    s->span_id = context->span_id;
+    s->flags = context->flags;
     s->text[SPAN_METHOD] = m->method;
     s->text[SPAN_SCHEME] = m->scheme;
     s->text[SPAN_AUTHORITY] = m->authority;
@@ -71,9 +72,8 @@ void exchange_span_request(struct exchange *x)
     s->text[SPAN_QUERY] = m->query;
     s->http_version = m->version;
     if (x->has_parent) {
-        s->parent_span_id = x->parent.span_id;
         s->parent_remote = true;
-        s->text[SPAN_TRACESTATE] = x->parent.tracestate;
+        s->text[SPAN_TRACESTATE] = context->tracestate;
     }
     s->text[SPAN_USER_AGENT] = value_of(&m->fields, HEADER_USER_AGENT);
     if (s->kind == SPAN_SERVER) {

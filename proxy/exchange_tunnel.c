@@ -129,13 +129,13 @@ void exchange_connect_method(struct exchange *x)
 
 void exchange_dial_tunnel(struct exchange *x, const struct address *to)
 {
-    static const struct refusal shared = {"connect-over-http2", 501,
-                                          "send CONNECT to the forward proxy over HTTP/1.1"};
     struct stream *client = x->client;
     struct tunnel_setup setup = setup_of(x);
 
-    if (!client->codec->detach) {
-        exchange_refuse(x, &shared);
+    if (!client->codec->detach) { /* its connection carries other streams too */
+        x->connects = true;
+        x->endpoint = upstream_original(x->worker->upstreams, to);
+        exchange_connect(x);
         return;
     }
     x->span.peer = *to;
@@ -149,4 +149,33 @@ void exchange_dial_tunnel(struct exchange *x, const struct address *to)
     exchange_enter(x, EXCHANGE_ANSWERING);
     tunnel_start(&setup);
     leave(x);
+}
+
+void exchange_connected(struct exchange *x)
+{
+    struct message *m = arena_zalloc(&x->arena, sizeof *m);
+    bool ended = x->request_ended;
+
+    if (!m) {
+        exchange_fail(x, SPAN_ERROR_OVERLOAD, "no memory for the answer");
+        return;
+    }
+    m->status = 200;
+    m->version = 20;
+    m->body = BODY_CHUNKED; /* an end will be told */
+    x->span.upgraded = true;
+    x->span.status = m->status;
+    exchange_enter(x, EXCHANGE_ANSWERING);
+    x->response_begun = true;
+    x->replayable = false;
+    x->client->codec->send_head(x->client, m, false);
+    go_on_as_bytes(x);
+    exchange_send_held(x);
+    x->upstream->codec->settle(x->upstream);
+    if (ended) {
+        x->request_ended = true;
+        x->upstream->codec->send_end(x->upstream, NULL);
+    } else {
+        x->client->codec->pause(x->client, false);
+    }
 }

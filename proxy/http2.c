@@ -65,8 +65,10 @@ static bool make_session(struct http2 *h)
 
     if (!c)
         return false;
-    if ((h->server ? nghttp2_session_server_new2(&h->session, c->callbacks, h, c->options)
-                   : nghttp2_session_client_new2(&h->session, c->callbacks, h, c->options)) != 0)
+    if ((h->server
+             ? nghttp2_session_server_new3(&h->session, c->callbacks, h, c->options, &c->allocator)
+             : nghttp2_session_client_new3(&h->session, c->callbacks, h, c->options,
+                                           &c->allocator)) != 0)
         return false;
     return submit_settings(h);
 }
@@ -133,13 +135,14 @@ struct http2 *http2_client(struct conn *c, const struct http2_keeper *keeper, vo
 
 struct http2_stream *http2_stream_new(struct http2 *h)
 {
-    struct http2_stream *s = calloc(1, sizeof *s);
+    struct http2_stream *s = http2_memory_zeroed(1, sizeof *s, h->worker->http2->memory);
 
     if (!s)
         return NULL;
     s->stream.codec = &http2_ops;
     s->stream.began = worker_now(h->worker);
     s->h = h;
+    s->memory = h->worker->http2->memory;
     list_init(&s->lent);
     list_init(&s->waiting);
     list_push_back(&h->streams, &s->link);
@@ -159,7 +162,7 @@ static void free_stream(struct burial *b)
         buffer_release(s->out);
     free(s->out);
     free(s->kept_trailers);
-    free(s);
+    http2_memory_give(s, s->memory); /* h may have gone before it */
 }
 
 /* Both its owner and nghttp2 are done with it. */
@@ -172,6 +175,8 @@ static void bury_stream(struct http2_stream *s)
     s->asked = NULL;
     list_remove(&s->link);
     list_remove(&s->waiting);
+    if (h->coming == s)
+        h->coming = NULL;
     h->n_streams--;
     worker_bury(h->worker, &s->burial, free_stream);
     if (h->n_streams == 0)
@@ -269,6 +274,13 @@ static bool ops_stale(struct stream *stream)
     return false; /* it is read all the time */
 }
 
+static bool ops_holds(struct stream *stream)
+{
+    struct http2_stream *s = http2_stream_of(stream);
+
+    return s->input == H2_TRAILERS || s->asked;
+}
+
 static enum replay ops_replay(struct stream *stream, enum span_error why)
 {
     struct http2_stream *s = http2_stream_of(stream);
@@ -293,6 +305,7 @@ const struct codec_ops http2_ops = {
     .abort = ops_abort,
     .switch_protocols = ops_switch_protocols,
     .settle = http2_settle,
+    .holds = ops_holds,
     .stale = ops_stale,
     .replay = ops_replay,
 };
@@ -637,7 +650,11 @@ static void on_read(struct conn *c, char *data, size_t n)
 
 static void on_eof(struct conn *c)
 {
-    http2_close(c->owner_data); /* no stream can end well any more */
+    struct http2 *h = c->owner_data;
+
+    h->ending = h->going = true; /* no other stream can end well; what is answered goes out first */
+    timer_disarm(&h->timer);
+    http2_touch(h);
 }
 
 static void on_drained(struct conn *c)

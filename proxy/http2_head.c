@@ -107,10 +107,17 @@ static bool trailer_field(struct http2_stream *s, struct str name, struct str va
     return !field_may_trail(name) || keep_field(s, s->trailers, name, value);
 }
 
+/* Of the block that is coming. */
+static size_t fields_so_far(const struct http2_stream *s)
+{
+    if (s->input == H2_TRAILERS)
+        return s->trailers ? s->trailers->n : 0;
+    return s->head->fields.n;
+}
+
 bool http2_field(struct http2_stream *s, struct str name, struct str value)
 {
     const struct limits *l = limits_of(s);
-    struct message *m;
     bool kept;
 
     s->head_bytes += (uint32_t)(name.n + value.n + FIELD_OVERHEAD);
@@ -120,20 +127,20 @@ bool http2_field(struct http2_stream *s, struct str name, struct str value)
     }
     if (s->rule)
         return true;
-    if (!(m = head_of(s)) || s->head_bytes > l->header_bytes) {
+    if ((s->input != H2_TRAILERS && !head_of(s)) || s->head_bytes > l->header_bytes) {
         s->rule = &refusal_head_bytes;
         return true;
     }
-    if (m->fields.n + (s->trailers ? s->trailers->n : 0) >= l->headers && name.p[0] != ':') {
+    if (fields_so_far(s) >= l->headers && name.p[0] != ':') {
         s->rule = &refusal_headers;
         return true;
     }
     if (s->input == H2_TRAILERS)
         kept = trailer_field(s, name, value);
     else if (name.p[0] == ':')
-        kept = pseudo_field(s, m, name, value);
+        kept = pseudo_field(s, s->head, name, value);
     else
-        kept = keep_field(s, &m->fields, name, value);
+        kept = keep_field(s, &s->head->fields, name, value);
     if (!kept)
         s->rule = &refusal_head_bytes;
     return true;

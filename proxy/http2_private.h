@@ -8,6 +8,7 @@
 
 #include "base/buffer.h"
 #include "proxy/http2.h"
+#include "proxy/http2_memory.h"
 #include "proxy/timer.h"
 
 enum {
@@ -22,7 +23,9 @@ enum {
 struct http2_common {
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *options;
-    char *pack; /* HTTP2_PACK_BYTES: frames of the session that is being sent */
+    struct http2_memory *memory; /* owned */
+    nghttp2_mem allocator;       /* the same, for nghttp2 */
+    char *pack;                  /* HTTP2_PACK_BYTES: frames of the session that is being sent */
 };
 
 enum http2_input {
@@ -41,9 +44,10 @@ enum http2_output {
 struct http2_stream {
     struct stream stream;
     struct http2 *h;
-    struct list link;    /* in h->streams */
-    struct list lent;    /* in h->lent: something is borrowed in this turn; or alone */
-    struct list waiting; /* in h->waiting: on_drained() is owed; or alone */
+    struct http2_memory *memory; /* it is from */
+    struct list link;            /* in h->streams */
+    struct list lent;            /* in h->lent: something is borrowed in this turn; or alone */
+    struct list waiting;         /* in h->waiting: on_drained() is owed; or alone */
     struct burial burial;
     int32_t id; /* 0: no head was sent yet */
     uint8_t input, output;
@@ -117,6 +121,7 @@ struct http2 {
     struct turn_end turn_end;
     struct burial burial;
     struct timer timer;
+    struct http2_stream *coming; /* whose fields are coming; NULL: nobody wants them */
     unsigned n_streams;
     unsigned n_asked;      /* streams that wait so */
     unsigned peer_streams; /* client: that the peer takes at once */

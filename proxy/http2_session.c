@@ -32,14 +32,15 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     struct http2_stream *s;
 
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
-        s = stream_at(h, frame->hd.stream_id);
+        h->coming = s = stream_at(h, frame->hd.stream_id);
         if (s && s->input == H2_BODY) {
             s->input = H2_TRAILERS;
             s->head_bytes = 0;
         }
         return 0;
     }
-    if (!(s = http2_stream_new(h)))
+    h->coming = s = http2_stream_new(h);
+    if (!s)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     s->id = frame->hd.stream_id;
     nghttp2_session_set_stream_user_data(session, s->id, s);
@@ -55,7 +56,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
                      size_t name_n, const uint8_t *value, size_t value_n, uint8_t flags, void *arg)
 {
     struct http2 *h = arg;
-    struct http2_stream *s = stream_at(h, frame->hd.stream_id);
+    struct http2_stream *s = h->coming;
 
     if (!s || !s->stream.events)
         return 0;
@@ -73,14 +74,18 @@ static void tell_end(struct http2_stream *s)
     s->stream.events->on_end(s->stream.owner, s->trailers);
 }
 
+/* Where nothing is known of a request, or all was told. */
+static struct message nothing;
+
 static void request_head(struct http2_stream *s, bool end)
 {
     const struct refusal *why = http2_request_complete(s, end);
     struct message *m = s->head;
 
+    s->head = NULL; /* it is the owner's */
     s->input = end ? H2_OVER : H2_BODY;
     if (why) {
-        s->stream.events->on_refused(s->stream.owner, why, m);
+        s->stream.events->on_refused(s->stream.owner, why, m ? m : &nothing);
         return;
     }
     s->stream.events->on_head(s->stream.owner, m);
@@ -114,7 +119,7 @@ static void trailers(struct http2_stream *s)
         tell_end(s);
     } else if (s->h->server) {
         s->input = H2_OVER;
-        s->stream.events->on_refused(s->stream.owner, s->rule, s->head);
+        s->stream.events->on_refused(s->stream.owner, s->rule, &nothing); /* the head was told */
     } else {
         nghttp2_submit_rst_stream(s->h->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_PROTOCOL_ERROR);
         s->stream.events->on_failed(s->stream.owner, SPAN_ERROR_PROTOCOL);
@@ -157,8 +162,6 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     /* The connection's window is shared, so that one slow reader does not stop the others; the
      * stream's is given back as its bytes are taken. */
     nghttp2_session_consume_connection(session, n);
-    if (n >= DRIP_BYTES)
-        http2_earn(h, 1);
     if (!s || !s->stream.events) {
         nghttp2_session_consume_stream(session, id, n);
         return 0;
@@ -330,10 +333,13 @@ struct http2_common *http2_common(struct worker *w)
         return c;
     if (!(c = calloc(1, sizeof *c)))
         return NULL;
-    if (!(c->pack = malloc(HTTP2_PACK_BYTES)) || !make_callbacks(c) || !make_options(c)) {
+    if (!(c->pack = malloc(HTTP2_PACK_BYTES)) || !(c->memory = http2_memory_new()) ||
+        !make_callbacks(c) || !make_options(c)) {
         http2_common_free(c);
         return NULL;
     }
+    c->allocator = (nghttp2_mem){c->memory, http2_memory_get, http2_memory_give,
+                                 http2_memory_zeroed, http2_memory_resize};
     return w->http2 = c;
 }
 
@@ -343,6 +349,7 @@ void http2_common_free(struct http2_common *c)
         return;
     nghttp2_session_callbacks_del(c->callbacks);
     nghttp2_option_del(c->options);
+    http2_memory_delete(c->memory);
     free(c->pack);
     free(c);
 }

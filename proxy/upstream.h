@@ -99,6 +99,9 @@ struct upstream_ask {
  * before this returns, failed() never. Else none is, and *error is the errno, or 0. */
 enum span_error upstream_ask(struct upstream *u, struct upstream_ask *a, int *error);
 void upstream_cancel(struct upstream_ask *a);
+/* Closes what is shared, and forgets original destinations: the worker ends, its config is still
+ * there. */
+void upstreams_close(struct upstreams *u);
 /* Ends the making of connections that nobody waits for: the worker ends. */
 void upstreams_hang_up(struct worker *w);
 /* A connection that was dialled on accept and turned out to be for HTTP: kept like any other, made

@@ -46,6 +46,7 @@ void shared_make_way(struct upstream *u);
 bool shared_wants_room(const struct upstream *u);
 /* Nobody will ask again. */
 void shared_retire(struct upstream *u);
+void shared_close(struct upstream *u);
 
 /* With one reference. Aborts without memory. */
 struct upstream *upstream_new(struct upstreams *us, struct str cluster,

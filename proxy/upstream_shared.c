@@ -198,6 +198,14 @@ void shared_retire(struct upstream *u)
         http2_drain(http2_from_link(at));
 }
 
+void shared_close(struct upstream *u)
+{
+    upstream_ref(u);
+    while (!list_empty(&u->shared))
+        http2_close(http2_from_link(u->shared.next));
+    upstream_unref(u);
+}
+
 /* ---- asking ---- */
 
 static bool suffices_for(const struct upstream *u, unsigned waiting)

@@ -261,6 +261,7 @@ static void close_all(struct worker *w)
         exchanges_cut_all(w, SPAN_ERROR_DRAINING);
         tunnels_cut_all(w, SPAN_ERROR_DRAINING);
         upstreams_hang_up(w);
+        upstreams_close(w->upstreams);
         conns_cut_lingering(w);
     }
     finish_turn(w); /* exchanges held their generation until here */

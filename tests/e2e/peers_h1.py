@@ -2,7 +2,6 @@
 import base64
 import os
 import re
-import select
 import threading
 import time
 
@@ -11,7 +10,7 @@ import wire
 from h2wire import Broken
 from origins import RawOrigin
 from peers import Client, Reading, Response, bodiless, pairs_of, websocket_accept
-from wire import DEADLINE, NotHttp, Wire
+from wire import DEADLINE, NotHttp, Wire, readable
 
 
 class Body:
@@ -340,8 +339,7 @@ class H1RawOrigin:
                 if connection.buffer:
                     return self._next(connection)
             left = end - time.monotonic()
-            ready = select.select([self.raw.sock, *(w.sock for w in idle)], [], [],
-                                  max(left, 0))[0]
+            ready = readable([self.raw.sock, *(w.sock for w in idle)], max(left, 0))
             if not ready:
                 raise TimeoutError("no request came")
             for connection in idle:

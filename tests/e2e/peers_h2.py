@@ -1,13 +1,12 @@
 """HTTP/2 by prior knowledge for both ends, with the face of peers.py."""
-import select
 import socket
 import threading
 import time
 
 import peers
-from h2wire import (CANCEL, INTERNAL_ERROR, REFUSED_STREAM, Broken, H2Wire, Settings)
+from h2wire import CANCEL, INTERNAL_ERROR, Broken, H2Wire, Settings
 from peers import Client, Reading, Response, bodiless, pairs_of
-from wire import DEADLINE, NotHttp
+from wire import DEADLINE, NotHttp, readable
 
 
 def lower(fields):
@@ -242,7 +241,7 @@ class H2RawOrigin:
                     return Served(wire.incoming.popleft())
             live = [w for w in self.wires if not w.ended and w.sock.fileno() >= 0]
             left = max(end - time.monotonic(), 0)
-            ready = select.select([self.sock, *(w.sock for w in live)], [], [], left)[0]
+            ready = readable([self.sock, *(w.sock for w in live)], left)
             if not ready:
                 raise TimeoutError("no request came")
             for wire in live:

@@ -1,4 +1,5 @@
 """The real binary, run for one test: its config file, its ports, its admin port, its end."""
+import collections
 import http.client
 import json
 import os
@@ -29,7 +30,8 @@ def sanitized():
     return any(mark in data for mark in (b"__asan_init", b"__tsan_init", b"__msan_init"))
 
 
-_held_names = []
+_held_names = collections.deque()
+HELD_NAMES = 200    # more than a test has ports; each takes a descriptor, and select() takes none over 1023
 
 
 def _listening_ports():
@@ -41,7 +43,7 @@ def _listening_ports():
 
 def free_port(host="127.0.0.1"):
     """A port that nobody uses. Other runs of these tests beside this one do
-    not get it as long as this process lives: each holds the port's name."""
+    not get it as long as a test needs it: each holds the port's name."""
     while True:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             port = random.randint(*_listening_ports())
@@ -56,6 +58,8 @@ def free_port(host="127.0.0.1"):
                 name.close()
                 continue
             _held_names.append(name)
+            if len(_held_names) > HELD_NAMES:
+                _held_names.popleft().close()
             return port
 
 

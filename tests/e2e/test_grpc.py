@@ -6,6 +6,8 @@ import time
 import grpc
 import pytest
 
+import process
+
 from grpc_service import Feed, GrpcClient, GrpcService
 from process import CLIENT, SERVER, free_port
 from wire import response_bytes, until
@@ -160,7 +162,7 @@ def test_a_stream_passes_in_constant_memory(hops):
         seen += len(answer)
     assert seen == megabytes << 20
     for sidecar, rss in zip((hops.near, hops.far), before):
-        assert sidecar.rss() - rss < 24 << 20
+        assert process.sanitized() or sidecar.rss() - rss < 24 << 20
 
 
 def test_compression_is_left_alone(hops):
@@ -236,10 +238,10 @@ def test_a_routes_timeout_is_a_deadline_for_the_server(hops):
 
 def test_a_server_that_hangs_is_cut_off(hops):
     """It is told the deadline, and keeps it if it can; the caller need not know which was faster."""
-    hops = hops(far_route="timeout 200ms;")
+    hops = hops(far_route="timeout 1s;")
     start = time.monotonic()
     assert refused(lambda: hops.caller.unary("Hang", timeout=None)).code() is Code.DEADLINE_EXCEEDED
-    assert time.monotonic() - start >= 0.2
+    assert time.monotonic() - start >= 1
     until(lambda: hops.service.cancelled, "the server to hear of it")
     answers = hops.caller.server_stream("Stream", timeout=None)
     assert next(answers) == b"one"
@@ -284,9 +286,27 @@ def test_no_timeout_cuts_a_stream_unless_said(hops):
     hops = hops(rest="timeouts { idle 1s; header 1s; }")
     answers = hops.caller.server_stream("Stream", timeout=None)
     assert next(answers) == b"one"
-    time.sleep(2.5)
+    time.sleep(1.5)
     assert not hops.service.cancelled
     answers.cancel()
+
+
+def test_a_call_that_was_idle_for_long_ends_with_its_status_and_span(hops):
+    """What the sidecars gave back meanwhile is not needed any more."""
+    hops = hops()
+    feed = Feed()
+    answers = hops.caller.bidi("Chat", feed, timeout=None)
+    feed.send(b"a")
+    assert next(answers) == b"a"
+    time.sleep(2.5)
+    feed.send(b"b")
+    assert next(answers) == b"b"
+    feed.end()
+    assert list(answers) == []
+    for sidecar in hops.near, hops.far:
+        span = sidecar.wait_span()
+        assert span["rpc.grpc.status_code"] == 0
+        assert (span["rpc.service"], span["rpc.method"]) == ("e2e.Test", "Chat")
 
 
 # -- cancellation
@@ -307,7 +327,7 @@ def test_a_cancelled_call_is_cancelled_at_the_server_at_once(hops, method):
         call.cancel()
         until(lambda: len(hops.service.cancelled) > i, "the server to hear of it")
         delays.append(hops.service.cancelled[i] - start)
-    assert min(delays) < 0.1
+    assert sorted(delays)[len(delays) // 2] < 0.1
     for sidecar in (hops.near, hops.far):
         until(lambda: len(sidecar.spans()) == 5, "the spans")
 
@@ -401,10 +421,32 @@ def test_a_fault_for_a_method_alone(sidespan, port, client, service):
     assert refused(lambda: caller.unary("Fail", b"OK")).code() is Code.DATA_LOSS
 
 
-def test_a_request_that_is_no_call_is_answered_in_http(hops, connect):
-    hops = hops(near_route="fault abort grpc NOT_FOUND;")
-    answer = connect(hops.port).ask("POST", "/e2e.Test/Echo", ["Content-Type: application/json"], b"{}")
-    assert answer.status == 404
+@pytest.mark.parametrize("kind", ["application/json", "application/grpc-web+proto", "application/grpc-web-text"])
+def test_a_request_that_is_no_call_is_answered_in_http(sidespan, port, origin, connect, kind):
+    """grpc-web is HTTP of any version; its statuses are in its bodies."""
+    page = origin(lambda r: response_bytes(200, [f"Content-Type: {kind}"], r.body))
+    sidespan(f"""
+        outbound {{
+            listen 127.0.0.1:{port};
+            route /e2e.Test/Fail {{ to {page.address}; fault abort grpc NOT_FOUND; }}
+            route / {{ to {page.address}; }}
+        }}
+        """)
+    client = connect(port)
+    fields = [f"Content-Type: {kind}", "grpc-timeout: nonsense"]
+    assert client.ask("POST", "/e2e.Test/Echo", fields, b"AAAA").body == b"AAAA"
+    assert page.requests[0].get("grpc-timeout") == "nonsense"
+    assert client.ask("POST", "/e2e.Test/Fail", fields, b"AAAA").status == 404
+
+
+def test_a_call_that_is_too_large_is_exhausted(hops):
+    hops = hops(rest="limits { body-bytes 1m; }")
+    assert hops.caller.unary("Echo", bytes(1000000)) == bytes(1000000)
+    for call in (lambda: hops.caller.unary("Echo", bytes(1100000)),
+                 lambda: hops.caller.client_stream("Join", [bytes(100000)] * 11)):
+        error = refused(call)
+        assert error.code() is Code.RESOURCE_EXHAUSTED
+        assert error.details().startswith("sidespan: refused (body-too-large)")
 
 
 def test_a_plain_http_answer_passes_as_it_is(sidespan, port, client, origin):
@@ -418,6 +460,21 @@ def test_a_plain_http_answer_passes_as_it_is(sidespan, port, client, origin):
     assert error.code() is Code.UNAVAILABLE
     assert "503" in error.details()
     assert sidecar.wait_span()["rpc.grpc.status_code"] == Code.UNAVAILABLE.value[0]
+
+
+def test_all_who_wait_for_http2_are_served_by_an_endpoint_without(sidespan, port, client, origin):
+    """The first is asked in HTTP/2 and does not know it; the others wait for what comes of that."""
+    page = origin(lambda r: response_bytes(403))
+    sidespan(f"""
+        outbound {{ listen 127.0.0.1:{port}; route / {{ to page; }} }}
+        cluster page {{ endpoint {page.address}; }}
+        """)
+    caller = client(port)
+    calls = [caller.unary_future("Echo", b"%d" % i) for i in range(150)]
+    assert {refused(c.result).code() for c in calls} == {Code.PERMISSION_DENIED}
+    preface, = page.errors
+    assert "PRI * HTTP/2.0" in str(preface)
+    page.errors.clear()
 
 
 # -- streams that the server did not take

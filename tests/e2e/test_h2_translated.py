@@ -1,4 +1,4 @@
-"""What one protocol has and the other has not: HTTP/1.1 to HTTP/2 and back, byte for byte on the HTTP/1.1 side."""
+"""What one of HTTP/1.1 and HTTP/2 has and the other has not, byte for byte on the side of HTTP/1.1."""
 import pytest
 
 from h2wire import CANCEL, NO_ERROR, Broken

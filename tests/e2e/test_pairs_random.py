@@ -1,12 +1,14 @@
 """Whatever is asked at once, and whoever leaves in between: each request has its answer and its span."""
 import random
+import signal
 import threading
 
 import pytest
+from h2.exceptions import ProtocolError
 
 from h2wire import INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM, Broken
 from peers import Reply
-from wire import until
+from wire import NotHttp, until
 
 ROUNDS, AT_ONCE = 12, 6
 SIZES = [0, 1, 100, 5000, 16384, 40_000, 70_000, 150_000]
@@ -181,3 +183,38 @@ def test_connections_that_break_leave_nothing_behind(pair, seed):
     assert {s["error.type"] for s in sidecar.spans()} <= {
         None, "client_closed", "connection_reset", "stream_reset", "upstream_closed_early",
         "refused_stream"}
+
+
+class Careless(Load):
+    """It takes what comes, and the end of the sidecar too."""
+    WANTS = Breaking.WANTS
+
+    def run(self):
+        try:
+            while True:
+                calls = [self.client.open("POST", "/", [f"x-want: {self.draw.choice(self.WANTS)}"],
+                                          self.draw.randbytes(self.draw.choice(SIZES[:-2])))
+                         for _ in range(AT_ONCE)]
+                for call in calls:
+                    try:
+                        call.response()
+                    except Broken:
+                        if getattr(self.client, "wire", None) and self.client.wire.ended:
+                            return
+        except (OSError, Broken, NotHttp, ProtocolError):
+            return
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("drain", ["50ms", "5s"])
+def test_an_end_amid_it_all_is_a_good_one(pair, workers, drain):
+    upstream = pair.origin(breaking)
+    sidecar = pair.inbound(upstream, rest=f"""
+        workers {workers}; timeouts {{ drain-delay 20ms; drain {drain}; }}
+        """)
+    threads = [threading.Thread(target=Careless(pair, n).run, daemon=True) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    upstream.wait_requests(150)
+    sidecar.signal(signal.SIGTERM)
+    assert sidecar.wait_exit() == 0

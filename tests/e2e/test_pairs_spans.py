@@ -1,5 +1,6 @@
 """One span a hop, the trace joined and passed on, whatever the sides speak."""
 import re
+import time
 
 import pytest
 
@@ -219,6 +220,59 @@ def test_a_span_ends_with_the_trailers_and_not_with_the_head(pair):
     assert call.rest() == b"" and len(call.trailers) == 1
     span = sidecar.wait_span()
     assert span["http.response.body.size"] == 2
+
+
+def test_the_span_of_a_response_that_was_idle_for_long_is_whole(pair):
+    """Most of the exchange's memory is given back while nothing happens; what is said of it is kept."""
+    upstream = pair.raw_origin()
+    sidecar = pair.inbound(upstream, "attribute team \"of the route\";",
+                           "trace { capture request header x-user; capture response header x-cache; }")
+    streaming = {"streaming": True} if pair.client_protocol == "h2" else {"length": 6}
+    announced = ["Connection: TE"] if pair.client_protocol == "h1" else []
+    call, served = pair.asked(
+        upstream, "POST", "/late?a=1&b=2", **streaming,
+        fields=["TE: trailers", *announced, "User-Agent: patient/1", "x-user: u", "X-Forwarded-For: 1.2.3.4, 5.6.7.8",
+                VALID, "tracestate: k=v"])
+    call.send(b"abc")
+    assert served.read(3) == b"abc"
+    served.send_head(fields=["x-cache: hit"])
+    served.send(b"one")
+    assert call.read(3) == b"one"
+    time.sleep(2.5)
+    served.send(b"two")
+    assert call.read(3) == b"two"
+    call.send(b"def")
+    call.end(["X-Late: 1"] if pair.client_protocol == "h2" else ())
+    assert served.rest() == b"def"
+    served.end(["X-Sum: 1", "X-Other: 2"])
+    assert call.rest() == b"" and len(call.trailers) == 2
+    span = sidecar.wait_span()
+    assert span["http.request.method"] == "POST" and span["http.response.status_code"] == 200
+    assert (span["url.path"], span["url.query"]) == ("/late", "a=1&b=2")
+    assert span["user_agent.original"] == "patient/1" and span["client.address"] == "1.2.3.4"
+    assert span["server.address"] == "service.test" and span["team"] == "of the route"
+    assert span["http.request.header.x-user"] == ["u"] and span["http.response.header.x-cache"] == ["hit"]
+    assert (span.trace_id, span.parent, span.tracestate) == (TRACE, PARENT, "k=v")
+    assert (span["http.request.body.size"], span["http.response.body.size"]) == (6, 6)
+
+
+@pytest.mark.parametrize("ends", ["upstream", "client"])
+def test_a_response_that_was_idle_for_long_may_fail(pair, ends):
+    upstream = pair.raw_origin()
+    sidecar = pair.inbound(upstream)
+    call, served = pair.asked(upstream, target="/late?a=1")
+    served.send_head(length=10)
+    served.send(b"one")
+    assert call.read(3) == b"one"
+    time.sleep(2.2)
+    if ends == "client":
+        call.cancel()
+    else:
+        served.reset()
+        sidecar.wait_log("GET service.test/late")
+    span = sidecar.wait_span()
+    assert (span["url.path"], span["url.query"]) == ("/late", "a=1")
+    assert span["error.type"]
 
 
 def test_the_time_is_accounted_for_without_gap(pair):

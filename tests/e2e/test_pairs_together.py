@@ -30,7 +30,7 @@ def test_two_hundred_requests_at_once_each_get_their_own_answer(pair):
     if pair.client_protocol == "h2":
         assert sidecar.metric('sidespan_connections_open{direction="inbound"}') == 1
     if pair.upstream_protocol == "h2":        # which allows 100 a connection
-        assert upstream.connections == 2 and max(upstream.most_streams) <= 100
+        assert 2 <= upstream.connections <= 4 and max(upstream.most_streams) <= 100
     assert {s["http.response.status_code"] for s in sidecar.wait_spans(AT_ONCE)} == {200}
 
 

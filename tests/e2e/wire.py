@@ -5,6 +5,7 @@ came, so that a test can compare order, case and chunk borders byte for byte.
 """
 import os
 import re
+import select
 import socket
 import struct
 import time
@@ -12,6 +13,15 @@ import time
 # Generous: it is only reached by a test that fails. A machine under load, or a binary built with
 # sanitizers, needs more.
 DEADLINE = float(os.environ.get("E2E_DEADLINE", "10"))
+
+
+def readable(sockets, timeout):
+    """Those that have something to read, as soon as one has; select(2) knows only 1,024 descriptors."""
+    poll = select.poll()
+    by_descriptor = {s.fileno(): s for s in sockets}
+    for descriptor in by_descriptor:
+        poll.register(descriptor, select.POLLIN)
+    return [by_descriptor[d] for d, _ in poll.poll(max(timeout, 0) * 1000)]
 
 
 class NotHttp(AssertionError):

@@ -19,6 +19,7 @@ static void begin(enum direction_kind direction)
     x->front = &front;
     x->generation = worker->generation;
     arena_init(&x->arena, 0, EXCHANGE_ARENA_LIMIT);
+    x->asking = arena_zalloc(&x->arena, sizeof *x->asking);
     request = x->request = arena_zalloc(&x->arena, sizeof *request);
     request->method = STR("GET");
     request->target = request->path = STR("/");
@@ -299,6 +300,130 @@ START_TEST(a_kept_body_is_sent_again_in_its_chunks)
 }
 END_TEST
 
+/* ---- rest ---- */
+
+static bool is_holding;
+
+static bool hold(struct stream *s)
+{
+    return is_holding;
+}
+
+static const struct codec_ops plain_ops = {0};
+static const struct codec_ops holding_ops = {.holds = hold};
+static struct stream plain = {.codec = &plain_ops}, holding = {.codec = &holding_ops};
+
+/* Its response has begun. */
+static void begin_answering(void)
+{
+    begin(DIRECTION_OUTBOUND);
+    x->client = &plain;
+    x->upstream = &holding;
+    x->state = EXCHANGE_ANSWERING;
+    x->response_begun = true;
+    x->last_activity = worker_now(worker) - EXCHANGE_REST_AFTER;
+    is_holding = false;
+    buffer_init(&x->held, 0);
+    list_push_back(&worker->active, &x->link);
+}
+
+static void end_answering(void)
+{
+    list_remove(&x->link);
+    end();
+}
+
+static void go_round(void)
+{
+    struct timer *t = &worker->pool->rest;
+
+    worker_begin_turn(worker);
+    timer_disarm(t);
+    t->fire(t);
+    worker_end_turn(worker);
+}
+
+static struct str in_arena(const char *text)
+{
+    return arena_dup(&x->arena, str_from(text));
+}
+
+START_TEST(what_the_span_says_outlives_the_arena)
+{
+    static const char *const texts[] = {"GET", "/p", "", "v1=1", "an agent"};
+    static const enum span_text kinds[] = {SPAN_METHOD, SPAN_PATH, SPAN_QUERY, SPAN_TRACESTATE,
+                                           SPAN_USER_AGENT};
+    struct str literal = STR("original");
+    struct span *s;
+
+    begin_answering();
+    s = &x->span;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        s->text[kinds[i]] = in_arena(texts[i]);
+    s->text[SPAN_CLUSTER] = literal;
+    for (int i = 0; i < 9; i++)
+        span_add_extra(s, &x->arena, EXTRA_RESPONSE_HEADER, STR("x-name"),
+                       arena_printf(&x->arena, "value %d", i));
+    ck_assert(buffer_add(&x->held, "body", 4));
+    go_round();
+    ck_assert(x->rested && !x->request && !x->asking && !x->held.p);
+    ck_assert_uint_lt(x->arena.used_bytes, 9 * sizeof *s->extras + 200);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        ck_assert(str_eq(s->text[kinds[i]], str_from(texts[i])));
+    ck_assert_ptr_nonnull(s->text[SPAN_QUERY].p); /* there was one, though empty */
+    ck_assert_ptr_null(s->text[SPAN_FAULT].p);
+    ck_assert_ptr_eq(s->text[SPAN_CLUSTER].p, literal.p);
+    ck_assert_uint_eq(s->n_extras, 9);
+    for (int i = 0; i < 9; i++) {
+        ck_assert(str_eq(s->extras[i].key, STR("x-name")));
+        ck_assert_int_eq(s->extras[i].value.p[6], '0' + i);
+    }
+    end_answering();
+}
+END_TEST
+
+START_TEST(only_an_idle_response_rests)
+{
+    struct timer *again;
+
+    begin_answering();
+    again = &worker->pool->rest;
+    x->last_activity += EXCHANGE_REST_AFTER; /* it is not idle yet */
+    go_round();
+    ck_assert(!x->rested && timer_armed(again));
+    x->last_activity -= EXCHANGE_REST_AFTER;
+    is_holding = true; /* trailers are coming */
+    go_round();
+    ck_assert(!x->rested && timer_armed(again));
+    is_holding = false;
+    x->span.upgraded = true;
+    go_round();
+    ck_assert(!x->rested && !timer_armed(again));
+    x->span.upgraded = false;
+    x->response_begun = false; /* the next to answer has the look go round again */
+    go_round();
+    ck_assert(!x->rested && !timer_armed(again));
+    x->response_begun = true;
+    go_round();
+    ck_assert(x->rested && !timer_armed(again));
+    go_round(); /* it has nothing more to give */
+    ck_assert(!timer_armed(again));
+    end_answering();
+}
+END_TEST
+
+START_TEST(without_memory_an_exchange_goes_on_as_it_is)
+{
+    begin_answering();
+    while (arena_alloc(&x->arena, 16))
+        ;
+    go_round();
+    ck_assert(!x->rested && x->request && x->asking);
+    ck_assert(timer_armed(&worker->pool->rest));
+    end_answering();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("exchange");
@@ -314,6 +439,9 @@ int main(void)
     tcase_add_test(t, the_end_of_a_body_is_told_in_the_clients_version);
     tcase_add_test(t, an_interim_response_and_a_101_keep_their_fields);
     tcase_add_test(t, a_kept_body_is_sent_again_in_its_chunks);
+    tcase_add_test(t, what_the_span_says_outlives_the_arena);
+    tcase_add_test(t, only_an_idle_response_rests);
+    tcase_add_test(t, without_memory_an_exchange_goes_on_as_it_is);
     suite_add_tcase(s, t);
 
     SRunner *runner = srunner_create(s);

@@ -219,7 +219,7 @@ START_TEST(trailers_over_a_limit_are_refused)
     buffer_add_char(&t.streams[0].text, '\0');
     ck_assert(strncmp(t.streams[0].text.p, "end [sum=1] [big=xxx", 20) == 0); /* its own limit */
     story_say_head(&t, END_STREAM, 3, "a", kilobytes_7, "b", kilobytes_7, "sum", "1", NULL);
-    ck_told(&t, 1, "POST a / body chunked\nrefused head-too-large 431: POST /\n");
+    ck_told(&t, 1, "POST a / body chunked\nrefused head-too-large 431:  \n");
     ck_heard(&t, "HEADERS 3 [:status=431] end\n");
     give_up(0);
 }
@@ -229,9 +229,7 @@ START_TEST(a_body_unlike_its_length_is_refused)
 {
     story_say_head(&t, 0, 1, REQUEST("POST", "/"), "content-length", "5", NULL);
     story_say_data(&t, 1, "four", END_STREAM);
-    ck_told(&t, 0,
-            "POST a / body length [content-length=5]\nfourrefused http2-malformed 400: POST "
-            "/\n");
+    ck_told(&t, 0, "POST a / body length [content-length=5]\nfourrefused http2-malformed 400:  \n");
     ck_heard(&t, "RST_STREAM 1 1\n");
 }
 END_TEST
