@@ -147,7 +147,7 @@ static const struct {
     {{REQUEST("GET", "/"), "host", "b"},
      "refused host-differs 400: GET \n",
      "HEADERS 1 [:status=400] end\n"},
-    {{":method", "GET", ":scheme", "http", ":authority", "u@a", ":path", "/"},
+    {{":method", "GET", ":scheme", "http", ":authority", "a:b", ":path", "/"},
      "refused host-invalid 400: GET \n",
      "HEADERS 1 [:status=400] end\n"},
     {{REQUEST("GET", "/a#b")},
