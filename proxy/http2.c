@@ -315,8 +315,9 @@ static enum span_error failure_of(const struct http2_stream *s, uint32_t code)
 {
     const struct http2 *h = s->h;
 
-    if (h->server)
-        return SPAN_ERROR_CANCELLED;
+    if (h->server) /* a reset of ours, where it is not the client's fault, is for an answer */
+        return code == NGHTTP2_INTERNAL_ERROR && !s->reset_by_peer ? SPAN_ERROR_PROTOCOL
+                                                                   : SPAN_ERROR_CANCELLED;
     if (h->stranger)
         return SPAN_ERROR_PROTOCOL;
     if (code == NGHTTP2_REFUSED_STREAM)
@@ -337,7 +338,8 @@ static void tell_failed(struct http2_stream *s, uint32_t code)
     bool ours = s->h->server && !s->reset_by_peer && !s->h->gone;
 
     s->stream.code = code;
-    if (ours && code != NGHTTP2_NO_ERROR && code != NGHTTP2_CANCEL) {
+    if (ours && code != NGHTTP2_NO_ERROR && code != NGHTTP2_CANCEL &&
+        code != NGHTTP2_INTERNAL_ERROR) {
         if (!m->path.n && m->target.n)
             message_split_path(m, m->target);
         s->stream.events->on_refused(s->stream.owner, &malformed, m);
