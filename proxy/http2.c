@@ -377,6 +377,11 @@ bool http2_has_room(const struct http2 *h)
            nghttp2_session_check_request_allowed(h->session);
 }
 
+bool http2_is_shut(const struct http2 *h)
+{
+    return h->settled && !h->peer_streams && !h->going && !h->gone;
+}
+
 bool http2_is_idle(const struct http2 *h)
 {
     return !h->n_streams && !h->going && !h->gone;

@@ -220,6 +220,18 @@ static bool connecting_suffices(const struct upstream *u)
     return suffices_for(u, u->n_shared_waiting);
 }
 
+/* It is waited for until one that takes no streams (RFC 9113 section 6.5.2) takes some, or goes: to
+ * make another for each request would not help it. */
+static bool is_shut(const struct upstream *u)
+{
+    if (!u->streams_told || u->streams)
+        return false;
+    LIST_FOR_EACH (at, &u->shared)
+        if (http2_is_shut(http2_from_link(at)))
+            return true;
+    return false;
+}
+
 bool shared_wants_room(const struct upstream *u)
 {
     return u->n_shared_waiting && !connecting_suffices(u) && !upstream_may_open(u);
@@ -237,7 +249,7 @@ void shared_make_way(struct upstream *u)
 void shared_dial_for_waiting(struct upstream *u)
 {
     upstream_ref(u); /* whoever is told may be the last to hold it */
-    while (!connecting_suffices(u) && upstream_may_open(u)) {
+    while (!connecting_suffices(u) && !is_shut(u) && upstream_may_open(u)) {
         int error = upstream_dial(u, true);
 
         if (error)
@@ -281,7 +293,7 @@ enum span_error shared_ask(struct upstream *u, struct upstream_ask *a, int *erro
     wait_in_line(u, a);
     if (connecting_suffices(u))
         return SPAN_ERROR_NONE;
-    if (!upstream_may_open(u)) {
+    if (is_shut(u) || !upstream_may_open(u)) {
         a->queued = true;
     } else if ((*error = upstream_dial(u, true))) {
         upstream_count_failed(u);

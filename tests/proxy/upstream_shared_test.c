@@ -358,6 +358,31 @@ START_TEST(who_waits_for_a_shared_connection_gets_the_place_of_one_of_http1)
 }
 END_TEST
 
+/* A further connection would be told the same, or refused. */
+START_TEST(an_endpoint_that_takes_no_streams_is_waited_for)
+{
+    struct upstream *u = begin("protocol h2;");
+    struct asker a, b, c;
+    struct story *p;
+
+    ask(&a, u);
+    p = accepted();
+    ask(&b, u);
+    takes(p, 0);
+    ask(&c, u);
+    ck_assert(!is_waiting());
+    ck_assert_uint_eq(b.readies + c.readies, 0);
+    takes(p, 2);
+    ck_assert_uint_eq(b.readies, 1);
+    close_peer(p); /* another may take some */
+    accepted();
+    RUN_UNTIL(worker, c.readies == 1);
+    forget(&a);
+    forget(&b);
+    forget(&c);
+}
+END_TEST
+
 /* ---- what fails ---- */
 
 START_TEST(all_who_wait_are_told_that_it_could_not_be_made)
@@ -467,6 +492,7 @@ int main(void)
     tcase_add_test(c, who_waits_gets_the_next_place_where_no_more_connections_may_be);
     tcase_add_test(c, a_connection_carries_no_more_requests_than_the_pool_allows);
     tcase_add_test(c, who_was_refused_goes_to_another_connection);
+    tcase_add_test(c, an_endpoint_that_takes_no_streams_is_waited_for);
     tcase_add_test(c, an_idle_connection_of_http1_makes_way_for_a_shared_one);
     tcase_add_loop_test(c, an_idle_shared_connection_makes_way_for_one_of_http1, 0, 2);
     tcase_add_test(c, who_waits_for_a_shared_connection_gets_the_place_of_one_of_http1);
