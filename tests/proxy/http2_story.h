@@ -19,6 +19,11 @@
 
 enum { STORY_STREAMS = 128, END_STREAM = 1, ACK = 1, END_HEADERS = 4, PADDED = 8, HEAD_BYTES = 9 };
 
+#define FIELD_ROW(i, a, b)                                   \
+    {                                                        \
+        .name = STR_INIT(a), .value = STR_INIT(b), .id = (i) \
+    }
+
 struct story;
 
 /* One stream, as its owner sees it. */
