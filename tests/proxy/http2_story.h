@@ -515,22 +515,28 @@ static inline struct told *story_ask(struct story *t, const char *method, bool e
     return d;
 }
 
+/* All streams are given back: their numbers are used again. */
+static inline void story_forget(struct story *t)
+{
+    for (unsigned i = 0; i < t->n; i++) {
+        ck_assert_ptr_null(t->streams[i].stream);
+        arena_release(&t->streams[i].arena);
+        buffer_release(&t->streams[i].text);
+    }
+    t->n = 0;
+}
+
 static inline void story_end(struct story *t)
 {
     worker_begin_turn(t->worker);
     if (t->h)
         http2_close(t->h);
-    for (unsigned i = 0; i < t->n; i++)
-        ck_assert_ptr_null(t->streams[i].stream);
     worker_end_turn(t->worker);
     worker_step(t->worker);
     if (t->peer >= 0)
         close(t->peer);
     RUN_UNTIL(t->worker, list_empty(&t->worker->lingering));
-    for (unsigned i = 0; i < t->n; i++) {
-        arena_release(&t->streams[i].arena);
-        buffer_release(&t->streams[i].text);
-    }
+    story_forget(t);
     nghttp2_hd_inflate_del(t->inflater);
     buffer_release(&t->got);
     buffer_release(&t->heard);
