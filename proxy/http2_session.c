@@ -267,10 +267,15 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     return 0;
 }
 
-/* A head that is too large for the peer, or a stream that cannot be opened any more. */
+/* A head or trailers too large to be sent: there is no other end of the stream. Where a request
+ * cannot be sent, on_close() follows. */
 static int on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int error, void *arg)
 {
-    return 0; /* on_close() follows for a request; an answer's stream is reset by its peer */
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat != NGHTTP2_HCAT_REQUEST &&
+        error == NGHTTP2_ERR_FRAME_SIZE_ERROR)
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                  NGHTTP2_INTERNAL_ERROR);
+    return 0;
 }
 
 static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *arg)

@@ -147,7 +147,7 @@ static const struct {
     {{REQUEST("GET", "/"), "host", "b"},
      "refused host-differs 400: GET \n",
      "HEADERS 1 [:status=400] end\n"},
-    {{":method", "GET", ":scheme", "http", ":authority", "u@a", ":path", "/"},
+    {{":method", "GET", ":scheme", "http", ":authority", "a:b", ":path", "/"},
      "refused host-invalid 400: GET \n",
      "HEADERS 1 [:status=400] end\n"},
     {{REQUEST("GET", "/a#b")},
@@ -337,6 +337,24 @@ START_TEST(interim_responses_go_before_the_final_one)
     story_say_get(&t, 1);
     IN_TURN(&t, told_head(&t.streams[0], &early, true); told_answer(&t.streams[0], 204));
     ck_heard(&t, "HEADERS 1 [:status=103] [link=</a>]\nHEADERS 1 [:status=204] end\n");
+}
+END_TEST
+
+START_TEST(a_head_that_is_too_large_to_be_sent_resets_the_stream)
+{
+    static char megabytes_3[3 << 20];
+    struct header large = FIELD_ROW(HEADER_OTHER, "a", "");
+    struct message m = response(200, &large, 1);
+
+    large.value = str_of(memset(megabytes_3, 'a', sizeof megabytes_3), sizeof megabytes_3);
+    story_say_get(&t, 1);
+    IN_TURN(&t, {
+        told_head(&t.streams[0], &m, _i);
+        if (_i)
+            told_finish(&t.streams[0]);
+    });
+    ck_heard(&t, "RST_STREAM 1 2\n");
+    ck_assert_ptr_null(stream(0));
 }
 END_TEST
 
@@ -715,6 +733,7 @@ int main(void)
     tcase_add_test(c, a_window_opens_wide_for_who_takes_what_comes);
     tcase_add_test(c, a_response_goes_as_head_body_and_trailers);
     tcase_add_test(c, interim_responses_go_before_the_final_one);
+    tcase_add_loop_test(c, a_head_that_is_too_large_to_be_sent_resets_the_stream, 0, 2);
     tcase_add_test(c, what_a_window_does_not_let_through_is_kept_until_it_opens);
     tcase_add_test(c, a_wider_initial_window_opens_those_that_are_shut);
     tcase_add_test(c, an_early_answer_is_whole_and_the_rest_of_the_request_is_not_wanted);

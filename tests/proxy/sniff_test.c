@@ -346,6 +346,32 @@ START_TEST(what_is_no_hello_has_no_name)
 }
 END_TEST
 
+static const struct {
+    struct str first;
+    bool is;
+} servers[] = {
+    {STR_INIT("\0\0\0\4\0\0\0\0\0"), true},
+    {STR_INIT("\0\0\6\4\0\0\0\0\0\0\3\0\0\0\144"), true},
+    {STR_INIT("\0\0\22\4\0\0\0\0\0\0\3"), true}, /* the rest is to come */
+    {STR_INIT("\0\0\0\4\0\0\0\0"), false},       /* too short to tell */
+    {STR_INIT("\0\0\0\4\1\0\0\0\0"), false},     /* an ACK is not the first */
+    {STR_INIT("\0\0\0\4\0\0\0\0\1"), false},     /* of a stream */
+    {STR_INIT("\0\0\5\4\0\0\0\0\0"), false},     /* not whole entries */
+    {STR_INIT("\0\0\0\6\0\0\0\0\0"), false},     /* another frame */
+    {STR_INIT("\x4a\0\0\0\x0a"
+              "8.0.36\0"),
+     false}, /* MySQL */
+    {STR_INIT("220 mail.example ESMTP\r\n"), false},
+    {STR_INIT("HTTP/1.1 400 Bad Request\r\n"), false},
+    {STR_INIT(""), false},
+};
+
+START_TEST(a_server_of_http2_is_known_by_its_first_frame)
+{
+    ck_assert_int_eq(sniff_http2_server(servers[_i].first), servers[_i].is);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("sniff");
@@ -361,6 +387,7 @@ int main(void)
     tcase_add_loop_test(t, a_name_of_other_bytes_is_not_taken, 0, COUNT(bad_names));
     tcase_add_test(t, a_name_that_is_too_long_is_not_taken);
     tcase_add_loop_test(t, what_is_no_hello_has_no_name, 0, COUNT(not_hellos));
+    tcase_add_loop_test(t, a_server_of_http2_is_known_by_its_first_frame, 0, COUNT(servers));
     suite_add_tcase(s, t);
 
     SRunner *runner = srunner_create(s);
