@@ -148,20 +148,27 @@ struct http2 {
 
 extern const struct codec_ops http2_ops;
 
-/* http2.c */
+/* http2_stream.c */
 static inline struct http2_stream *http2_stream_of(struct stream *s)
 {
     return container_of(s, struct http2_stream, stream);
 }
 struct http2_stream *http2_stream_new(struct http2 *h);
-/* What a peer may send on a stream before any of it is taken. */
-size_t http2_first_window(const struct http2 *h);
 /* nghttp2 has forgotten it: the owner is told, where it has not finished. */
 void http2_stream_closed(struct http2_stream *s, uint32_t code);
+/* Tells its owner that it failed. */
+void http2_stream_failed(struct http2_stream *s, uint32_t code);
+
+/* http2.c */
+/* What a peer may send on a stream before any of it is taken. */
+size_t http2_first_window(const struct http2 *h);
 /* Ends the connection, with GOAWAY and that code, when what it has been given is done with. */
 void http2_terminate(struct http2 *h, uint32_t code);
+
+/* http2_time.c */
 /* The earliest of what is waited for. */
 void http2_rearm(struct http2 *h);
+void http2_on_timer(struct timer *t);
 
 /* http2_session.c: nghttp2's callbacks. NULL: no memory. */
 struct http2_common *http2_common(struct worker *w);

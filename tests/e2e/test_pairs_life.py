@@ -154,7 +154,8 @@ def test_a_new_file_takes_effect_on_open_connections(pair):
     assert client.get().body == b"one"
     sidecar.reload(conf(pair, two))
     until(lambda: client.get().body == b"two", "the new origin")
-    assert one.connections == 1 and two.connections == 1
+    # A request amid the change may still be for the old origin, whose connection is being closed.
+    assert one.connections <= 2 and two.connections == 1
     assert sidecar.metric('sidespan_connections_open{direction="inbound"}') == 1
 
 

@@ -1,0 +1,254 @@
+/*
+ * A stream of HTTP/2, as its owner and as nghttp2 see it: it goes when both are
+ * done with it.
+ */
+#include <stdlib.h>
+
+#include "proxy/http2_private.h"
+#include "proxy/http_rules.h"
+
+/* How long a connection that has refused a stream is passed over, where there is another. */
+#define BUSY_TIME SECONDS(1)
+
+struct http2_stream *http2_stream_new(struct http2 *h)
+{
+    struct http2_stream *s = http2_memory_zeroed(1, sizeof *s, h->worker->http2->memory);
+
+    if (!s)
+        return NULL;
+    s->stream.codec = &http2_ops;
+    s->stream.began = worker_now(h->worker);
+    s->h = h;
+    s->memory = h->worker->http2->memory;
+    list_init(&s->lent);
+    list_init(&s->waiting);
+    list_push_back(&h->streams, &s->link);
+    h->n_streams++;
+    h->messages++;
+    h->quiet_since = 0;
+    if (h->n_streams == 1)
+        http2_rearm(h);
+    return s;
+}
+
+static void free_stream(struct burial *b)
+{
+    struct http2_stream *s = container_of(b, struct http2_stream, burial);
+
+    if (s->out)
+        buffer_release(s->out);
+    free(s->out);
+    free(s->kept_trailers);
+    http2_memory_give(s, s->memory); /* h may have gone before it */
+}
+
+/* Both its owner and nghttp2 are done with it. */
+static void bury_stream(struct http2_stream *s)
+{
+    struct http2 *h = s->h;
+
+    http2_drop_output(s);
+    h->n_asked -= s->asked != NULL;
+    s->asked = NULL;
+    list_remove(&s->link);
+    list_remove(&s->waiting);
+    if (h->coming == s)
+        h->coming = NULL;
+    h->n_streams--;
+    worker_bury(h->worker, &s->burial, free_stream);
+    if (h->n_streams == 0)
+        h->quiet_since = worker_now(h->worker);
+    if (h->server || h->gone || h->going)
+        http2_touch(h); /* it may have been the last */
+    else
+        h->keeper->on_room(h->keeper_data, h);
+    if (h->n_streams == 0)
+        http2_rearm(h);
+}
+
+static void disown(struct http2_stream *s)
+{
+    s->stream.events = NULL;
+    s->stream.owner = NULL;
+    s->stream.arena = NULL;
+}
+
+/* What came of the body while nobody took it counts as taken: the connection's window is shared. */
+static void consume_all(struct http2_stream *s)
+{
+    if (s->unconsumed && !s->closed)
+        nghttp2_session_consume_stream(s->h->session, s->id, s->unconsumed);
+    s->unconsumed = 0;
+    s->paused = false;
+}
+
+static void reset(struct http2_stream *s, uint32_t code)
+{
+    http2_drop_output(s);
+    s->output = H2_OUT_ENDED;
+    if (!s->closed && s->id)
+        nghttp2_submit_rst_stream(s->h->session, NGHTTP2_FLAG_NONE, s->id, code);
+    http2_touch(s->h);
+}
+
+static void ops_finish(struct stream *stream)
+{
+    struct http2_stream *s = http2_stream_of(stream);
+    struct http2 *h = s->h;
+
+    disown(s);
+    if (s->closed || !s->id) {
+        bury_stream(s);
+        return;
+    }
+    consume_all(s);
+    if (s->output != H2_OUT_ENDED) {
+        reset(s, h->server ? NGHTTP2_INTERNAL_ERROR : NGHTTP2_NO_ERROR);
+    } else if (s->input != H2_OVER) {
+        /* What is still to come of the request is not wanted (RFC 9113 section 8.1). */
+        s->quit_after = true;
+        if (s->ended_here)
+            reset(s, NGHTTP2_NO_ERROR);
+    }
+}
+
+static void ops_abort(struct stream *stream, enum stream_code code)
+{
+    struct http2_stream *s = http2_stream_of(stream);
+
+    disown(s);
+    if (s->closed || !s->id) {
+        bury_stream(s);
+        return;
+    }
+    consume_all(s);
+    reset(s, code == STREAM_NO_ERROR ? NGHTTP2_CANCEL : (uint32_t)code);
+}
+
+static void ops_pause(struct stream *stream, bool paused)
+{
+    struct http2_stream *s = http2_stream_of(stream);
+
+    if (paused) {
+        s->paused = s->input != H2_OVER;
+    } else if (s->paused) {
+        consume_all(s);
+        http2_touch(s->h);
+    }
+}
+
+static void ops_switch_protocols(struct stream *stream)
+{
+    struct http2_stream *s = http2_stream_of(stream);
+
+    s->upgrade = false; /* from here on an end is one */
+    s->output = H2_OUT_BODY;
+    s->input = s->input == H2_OVER ? H2_OVER : H2_BODY;
+}
+
+static bool ops_stale(struct stream *stream)
+{
+    return false; /* it is read all the time */
+}
+
+static bool ops_holds(struct stream *stream)
+{
+    struct http2_stream *s = http2_stream_of(stream);
+
+    return s->input == H2_TRAILERS || s->asked;
+}
+
+static enum replay ops_replay(struct stream *stream, enum span_error why)
+{
+    struct http2_stream *s = http2_stream_of(stream);
+
+    if (why == SPAN_ERROR_REFUSED_STREAM || s->h->falls_back)
+        return REPLAY_SAFE;
+    if ((why == SPAN_ERROR_CLOSED_EARLY || why == SPAN_ERROR_RESET) && s->h->messages > 1)
+        return REPLAY_IF_IDEMPOTENT;
+    return REPLAY_NEVER;
+}
+
+const struct codec_ops http2_ops = {
+    .version = 20,
+    .switched_status = 200,
+    .send_head = http2_send_head,
+    .send_chunk = http2_send_chunk,
+    .send_body = http2_send_body,
+    .send_end = http2_send_end,
+    .blocked = http2_blocked,
+    .pause = ops_pause,
+    .finish = ops_finish,
+    .abort = ops_abort,
+    .switch_protocols = ops_switch_protocols,
+    .settle = http2_settle,
+    .holds = ops_holds,
+    .stale = ops_stale,
+    .replay = ops_replay,
+};
+
+/* Why a stream that its owner still has is over. */
+static enum span_error failure_of(const struct http2_stream *s, uint32_t code)
+{
+    const struct http2 *h = s->h;
+
+    if (h->server) /* a reset of ours, where it is not the client's fault, is for an answer */
+        return code == NGHTTP2_INTERNAL_ERROR && !s->reset_by_peer ? SPAN_ERROR_PROTOCOL
+                                                                   : SPAN_ERROR_CANCELLED;
+    if (h->stranger)
+        return SPAN_ERROR_PROTOCOL;
+    if (code == NGHTTP2_REFUSED_STREAM)
+        return SPAN_ERROR_REFUSED_STREAM;
+    if (h->gone)
+        return h->conn->eof || h->conn->error == EPIPE ? SPAN_ERROR_CLOSED_EARLY : SPAN_ERROR_RESET;
+    return s->reset_by_peer ? SPAN_ERROR_STREAM_RESET : SPAN_ERROR_PROTOCOL;
+}
+
+void http2_stream_failed(struct http2_stream *s, uint32_t code)
+{
+    static const struct refusal malformed = {
+        "http2-malformed", 400,
+        "send well-formed HTTP/2: the pseudo-header fields once and first, lower-case names, no "
+        "connection fields, a content-length that holds (RFC 9113 section 8.1.1)"};
+    static struct message nothing;
+    struct message *m = s->head ? s->head : &nothing;
+    bool ours = s->h->server && !s->reset_by_peer && !s->h->gone;
+
+    s->stream.code = code;
+    if (ours && code != NGHTTP2_NO_ERROR && code != NGHTTP2_CANCEL &&
+        code != NGHTTP2_INTERNAL_ERROR) {
+        if (!m->path.n && m->target.n)
+            message_split_path(m, m->target);
+        s->stream.events->on_refused(s->stream.owner, &malformed, m);
+        return;
+    }
+    if (s->stream.events)
+        s->stream.events->on_failed(s->stream.owner, failure_of(s, code));
+}
+
+void http2_stream_closed(struct http2_stream *s, uint32_t code)
+{
+    s->closed = true;
+    http2_drop_output(s);
+    s->output = H2_OUT_ENDED;
+    if (!s->stream.events) {
+        bury_stream(s);
+        return;
+    }
+    if (code == NGHTTP2_REFUSED_STREAM)
+        s->h->busy_until = worker_now(s->h->worker) + BUSY_TIME;
+    /* Whole both ways: its owner finishes it in a moment. */
+    if (code == NGHTTP2_NO_ERROR && s->input == H2_OVER && s->ended_here)
+        return;
+    http2_stream_failed(s, code);
+}
+
+struct stream *http2_take(struct http2 *h)
+{
+    struct http2_stream *s = http2_stream_new(h);
+
+    if (!s)
+        return NULL;
+    s->stream.replayable = true;
+    return &s->stream;
+}
