@@ -50,14 +50,19 @@ static void hand_over(struct exchange *x)
     leave(x);
 }
 
-/* One of them carries other streams too: the bytes pass as bodies, which both begin anew. */
-static void go_on_as_bytes(struct exchange *x)
+/* One of them carries other streams too: the bytes pass as bodies, which both begin anew. What is
+ * held was not sent yet. */
+static void go_on_as_bytes(struct exchange *x, bool held)
 {
     x->request_ended = x->response_ended = false;
     x->deadline = 0;
     x->idle_limit = exchange_config(x)->timeouts.tunnel_idle;
     exchange_rearm(x);
     x->upstream->codec->switch_protocols(x->upstream);
+    if (held) {
+        exchange_send_held(x);
+        x->upstream->codec->settle(x->upstream);
+    }
     if (x->client)
         x->client->codec->switch_protocols(x->client);
 }
@@ -79,7 +84,7 @@ void exchange_upgrade(struct exchange *x, struct message *m)
     if (x->client->codec->detach && x->upstream->codec->detach)
         hand_over(x);
     else
-        go_on_as_bytes(x);
+        go_on_as_bytes(x, false);
 }
 
 /* ---- CONNECT (RFC 9110 section 9.3.6) ---- */
@@ -154,7 +159,6 @@ void exchange_dial_tunnel(struct exchange *x, const struct address *to)
 void exchange_connected(struct exchange *x)
 {
     struct message *m = arena_zalloc(&x->arena, sizeof *m);
-    bool ended = x->request_ended;
 
     if (!m) {
         exchange_fail(x, SPAN_ERROR_OVERLOAD, "no memory for the answer");
@@ -169,13 +173,7 @@ void exchange_connected(struct exchange *x)
     x->response_begun = true;
     x->replayable = false;
     x->client->codec->send_head(x->client, m, false);
-    go_on_as_bytes(x);
-    exchange_send_held(x);
-    x->upstream->codec->settle(x->upstream);
-    if (ended) {
-        x->request_ended = true;
-        x->upstream->codec->send_end(x->upstream, NULL);
-    } else {
+    go_on_as_bytes(x, true);
+    if (x->client)
         x->client->codec->pause(x->client, false);
-    }
 }

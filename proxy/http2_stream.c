@@ -143,7 +143,11 @@ static void ops_switch_protocols(struct stream *stream)
 
     s->upgrade = false; /* from here on an end is one */
     s->output = H2_OUT_BODY;
-    s->input = s->input == H2_OVER ? H2_OVER : H2_BODY;
+    if (s->input != H2_OVER)
+        s->input = H2_BODY;
+    else
+        stream->events->on_end(stream->owner,
+                               NULL); /* it had ended before it was asked for bytes */
 }
 
 static bool ops_stale(struct stream *stream)

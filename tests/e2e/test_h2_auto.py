@@ -170,3 +170,16 @@ def iter_some(stream, n):
         data = stream.some()
         n -= len(data)
         yield data
+
+
+@pytest.mark.parametrize("pair", ["h2-h1"], indirect=True)
+def test_connect_that_ends_at_once_ends_at_the_server_too(pair, raw_origin):
+    upstream = raw_origin()
+    pair.start(f"outbound {{ listen 127.0.0.1:{pair.port} forward-proxy; }}")
+    client = pair.client(checks=False)
+    stream = client.wire.open([(":method", "CONNECT"), (":authority", upstream.address)], end=True)
+    server = upstream.accept()
+    server.expect_end()
+    server.send(b"all")
+    server.close()
+    assert b"".join(iter_some(stream, 3)) == b"all" and stream.some() == b""
