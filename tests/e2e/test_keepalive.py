@@ -268,12 +268,13 @@ def test_least_request_avoids_the_endpoint_that_is_busy(sidespan, port, raw_orig
         client.send(request_bytes())
     stuck = busy.accept()
     stuck.read_request()
-    until(lambda: free.requests, "the other one at the free endpoint")
+    until(lambda: free.requests and
+          sidecar.metric('sidespan_requests_active{direction="inbound"}') == 1,
+          "the other one answered by the free endpoint")
     client = connect(port)
     for _ in range(10):
         assert client.get().body == b"hello"
     stuck.send(response_bytes(body=b"late"))
-    del sidecar
 
 
 def test_an_upstream_over_ipv6_is_reached(inbound, origin, connect):

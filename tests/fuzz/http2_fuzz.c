@@ -224,6 +224,7 @@ static void feed(struct http2 *h, const uint8_t *data, size_t n)
     worker_begin_turn(worker);
     http2_feed(h, copy, n);
     worker_end_turn(worker);
+    event_base_loop(worker->base, EVLOOP_NONBLOCK); /* where something is gathered it goes on */
     free(copy);
 }
 
