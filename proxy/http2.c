@@ -4,11 +4,9 @@
 #include "proxy/http2.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 
 #include "proxy/http2_private.h"
-#include "proxy/http_rules.h"
 
 /* How long the second GOAWAY waits for streams that were on their way. */
 #define LAST_WORD_AFTER MILLISECONDS(500)
@@ -69,8 +67,6 @@ static bool make_session(struct http2 *h)
         return false;
     return submit_settings(h);
 }
-
-static void free_http2(struct burial *b);
 
 static struct http2 *http2_new(struct conn *c, bool server, const struct http2_keeper *keeper,
                                void *data)
@@ -251,8 +247,6 @@ void http2_retire(struct http2 *h)
 {
     http2_terminate(h, NGHTTP2_NO_ERROR);
 }
-
-/* No stream that was on its way can still be one that we have to take. */
 
 /* ---- what the conn tells ---- */
 

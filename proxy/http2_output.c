@@ -72,11 +72,7 @@ static struct headers *copy_trailers(const struct headers *t)
 /* The stream cannot go on, and it is not the peer's fault; on_close() tells its owner. */
 static void give_up(struct http2_stream *s)
 {
-    http2_drop_output(s);
-    s->output = H2_OUT_ENDED;
-    if (!s->closed)
-        nghttp2_submit_rst_stream(s->h->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_INTERNAL_ERROR);
-    http2_touch(s->h);
+    http2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
 }
 
 static void settle(struct http2_stream *s)

@@ -156,6 +156,8 @@ static inline struct http2_stream *http2_stream_of(struct stream *s)
 struct http2_stream *http2_stream_new(struct http2 *h);
 /* nghttp2 has forgotten it: the owner is told, where it has not finished. */
 void http2_stream_closed(struct http2_stream *s, uint32_t code);
+/* Nothing more of it is sent but RST_STREAM with that code. */
+void http2_stream_reset(struct http2_stream *s, uint32_t code);
 /* Tells its owner that it failed. */
 void http2_stream_failed(struct http2_stream *s, uint32_t code);
 

@@ -82,7 +82,7 @@ static void consume_all(struct http2_stream *s)
     s->paused = false;
 }
 
-static void reset(struct http2_stream *s, uint32_t code)
+void http2_stream_reset(struct http2_stream *s, uint32_t code)
 {
     http2_drop_output(s);
     s->output = H2_OUT_ENDED;
@@ -103,12 +103,12 @@ static void ops_finish(struct stream *stream)
     }
     consume_all(s);
     if (s->output != H2_OUT_ENDED) {
-        reset(s, h->server ? NGHTTP2_INTERNAL_ERROR : NGHTTP2_NO_ERROR);
+        http2_stream_reset(s, h->server ? NGHTTP2_INTERNAL_ERROR : NGHTTP2_NO_ERROR);
     } else if (s->input != H2_OVER) {
         /* What is still to come of the request is not wanted (RFC 9113 section 8.1). */
         s->quit_after = true;
         if (s->ended_here)
-            reset(s, NGHTTP2_NO_ERROR);
+            http2_stream_reset(s, NGHTTP2_NO_ERROR);
     }
 }
 
@@ -122,7 +122,7 @@ static void ops_abort(struct stream *stream, enum stream_code code)
         return;
     }
     consume_all(s);
-    reset(s, code == STREAM_NO_ERROR ? NGHTTP2_CANCEL : (uint32_t)code);
+    http2_stream_reset(s, code == STREAM_NO_ERROR ? NGHTTP2_CANCEL : (uint32_t)code);
 }
 
 static void ops_pause(struct stream *stream, bool paused)

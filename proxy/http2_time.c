@@ -75,6 +75,7 @@ static void peer_is_dead(struct http2 *h)
     http2_close(h);
 }
 
+/* No stream that was on its way can still be one that we have to take. */
 static void say_last_word(struct http2 *h)
 {
     h->last_word = 0;
