@@ -62,11 +62,15 @@ enum header_id header_id_of(struct str name)
         NAME('t', "traceparent", HEADER_TRACEPARENT);
         NAME('c', "content-type", HEADER_CONTENT_TYPE);
         NAME('m', "max-forwards", HEADER_MAX_FORWARDS);
+        NAME('a', "authorization", HEADER_AUTHORIZATION);
         NAME('c', "content-length", HEADER_CONTENT_LENGTH);
         NAME('g', "grpc-trace-bin", HEADER_GRPC_TRACE_BIN);
         NAME('s', "sidespan-reason", HEADER_SIDESPAN_REASON);
         NAME('x', "x-forwarded-for", HEADER_X_FORWARDED_FOR);
         NAME('p', "proxy-connection", HEADER_PROXY_CONNECTION);
+        NAME('w', "www-authenticate", HEADER_WWW_AUTHENTICATE);
+        NAME('p', "proxy-authenticate", HEADER_PROXY_AUTHENTICATE);
+        NAME('p', "proxy-authorization", HEADER_PROXY_AUTHORIZATION);
         NAME('x', "x-forwarded-host", HEADER_X_FORWARDED_HOST);
         NAME('t', "transfer-encoding", HEADER_TRANSFER_ENCODING);
         NAME('x', "x-forwarded-proto", HEADER_X_FORWARDED_PROTO);

@@ -14,35 +14,39 @@
 #include "base/str.h"
 
 /* X(id, lower-case name). A new one is a row. */
-#define HEADER_NAMES(X)                              \
-    X(HEADER_HOST, "host")                           \
-    X(HEADER_CONNECTION, "connection")               \
-    X(HEADER_KEEP_ALIVE, "keep-alive")               \
-    X(HEADER_PROXY_CONNECTION, "proxy-connection")   \
-    X(HEADER_TE, "te")                               \
-    X(HEADER_TRAILER, "trailer")                     \
-    X(HEADER_TRANSFER_ENCODING, "transfer-encoding") \
-    X(HEADER_UPGRADE, "upgrade")                     \
-    X(HEADER_CONTENT_LENGTH, "content-length")       \
-    X(HEADER_CONTENT_TYPE, "content-type")           \
-    X(HEADER_EXPECT, "expect")                       \
-    X(HEADER_VIA, "via")                             \
-    X(HEADER_MAX_FORWARDS, "max-forwards")           \
-    X(HEADER_FORWARDED, "forwarded")                 \
-    X(HEADER_X_FORWARDED_FOR, "x-forwarded-for")     \
-    X(HEADER_X_FORWARDED_PROTO, "x-forwarded-proto") \
-    X(HEADER_X_FORWARDED_HOST, "x-forwarded-host")   \
-    X(HEADER_USER_AGENT, "user-agent")               \
-    X(HEADER_COOKIE, "cookie")                       \
-    X(HEADER_RETRY_AFTER, "retry-after")             \
-    X(HEADER_TRACEPARENT, "traceparent")             \
-    X(HEADER_TRACESTATE, "tracestate")               \
-    X(HEADER_BAGGAGE, "baggage")                     \
-    X(HEADER_X_TRACE_ID, "x-trace-id")               \
-    X(HEADER_GRPC_TRACE_BIN, "grpc-trace-bin")       \
-    X(HEADER_GRPC_TIMEOUT, "grpc-timeout")           \
-    X(HEADER_GRPC_STATUS, "grpc-status")             \
-    X(HEADER_GRPC_MESSAGE, "grpc-message")           \
+#define HEADER_NAMES(X)                                  \
+    X(HEADER_HOST, "host")                               \
+    X(HEADER_CONNECTION, "connection")                   \
+    X(HEADER_KEEP_ALIVE, "keep-alive")                   \
+    X(HEADER_PROXY_CONNECTION, "proxy-connection")       \
+    X(HEADER_TE, "te")                                   \
+    X(HEADER_TRAILER, "trailer")                         \
+    X(HEADER_TRANSFER_ENCODING, "transfer-encoding")     \
+    X(HEADER_UPGRADE, "upgrade")                         \
+    X(HEADER_CONTENT_LENGTH, "content-length")           \
+    X(HEADER_CONTENT_TYPE, "content-type")               \
+    X(HEADER_EXPECT, "expect")                           \
+    X(HEADER_AUTHORIZATION, "authorization")             \
+    X(HEADER_PROXY_AUTHORIZATION, "proxy-authorization") \
+    X(HEADER_WWW_AUTHENTICATE, "www-authenticate")       \
+    X(HEADER_PROXY_AUTHENTICATE, "proxy-authenticate")   \
+    X(HEADER_VIA, "via")                                 \
+    X(HEADER_MAX_FORWARDS, "max-forwards")               \
+    X(HEADER_FORWARDED, "forwarded")                     \
+    X(HEADER_X_FORWARDED_FOR, "x-forwarded-for")         \
+    X(HEADER_X_FORWARDED_PROTO, "x-forwarded-proto")     \
+    X(HEADER_X_FORWARDED_HOST, "x-forwarded-host")       \
+    X(HEADER_USER_AGENT, "user-agent")                   \
+    X(HEADER_COOKIE, "cookie")                           \
+    X(HEADER_RETRY_AFTER, "retry-after")                 \
+    X(HEADER_TRACEPARENT, "traceparent")                 \
+    X(HEADER_TRACESTATE, "tracestate")                   \
+    X(HEADER_BAGGAGE, "baggage")                         \
+    X(HEADER_X_TRACE_ID, "x-trace-id")                   \
+    X(HEADER_GRPC_TRACE_BIN, "grpc-trace-bin")           \
+    X(HEADER_GRPC_TIMEOUT, "grpc-timeout")               \
+    X(HEADER_GRPC_STATUS, "grpc-status")                 \
+    X(HEADER_GRPC_MESSAGE, "grpc-message")               \
     X(HEADER_SIDESPAN_REASON, "sidespan-reason")
 
 #define HEADER_ENUM_ROW(id, name) id,

@@ -72,6 +72,7 @@ struct upstream *upstream_new(struct upstreams *us, struct str cluster,
     list_init(&u->link);
     list_init(&u->bucket);
     list_init(&u->idle);
+    list_init(&u->logins);
     list_init(&u->waiting);
     list_init(&u->shared);
     list_init(&u->shared_waiting);

@@ -61,6 +61,7 @@ enum replay {
 
 struct stream;
 struct conn;
+struct logins;
 
 /* What the owner of a stream is told. After any of them it may have finished or aborted the stream.
  */
@@ -114,6 +115,11 @@ struct codec_ops {
     /* What it has put into the arena is needed still: a head, or trailers, that are not whole.
      * NULL: it never is, between turns, once the head came. */
     bool (*holds)(struct stream *s);
+    /* Client: the server takes the connection for a login of the client whose logins these are, so
+     * nobody else may be given it: upstream_login.h. l NULL: nobody at all, it ends with this
+     * exchange. NULL: the streams of a connection are shared by their nature, and no such login
+     * exists. */
+    void (*set_login)(struct stream *s, struct logins *l);
     /* Client: the connection is known to be dead, at the price of a look. */
     bool (*stale)(struct stream *s);
     /* Client, in on_failed(): whether the request may be sent again elsewhere. */

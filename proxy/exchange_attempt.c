@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proxy/exchange_private.h"
+#include "proxy/upstream_login.h"
 
 static void on_ready(struct upstream_ask *a, struct stream *s, bool reused);
 static void on_ask_failed(struct upstream_ask *a, enum span_error why, int error);
@@ -29,9 +30,15 @@ static void drop_stream(struct exchange *x)
 static void choose_endpoint(struct exchange *x)
 {
     size_t index = 0;
+    struct logins *logins = x->front->logins;
     bool noted = x->cluster->n <= SKIP_WORDS * 64; /* else those that refused are not left out */
-    struct upstream *u = cluster_choose(x->cluster, noted ? x->asking->skip : NULL, &index);
+    struct upstream *u = logins && !x->tries ? logins_endpoint(logins, x->cluster->name) : NULL;
 
+    if (u) {
+        x->endpoint = upstream_ref(u);
+        return;
+    }
+    u = cluster_choose(x->cluster, noted ? x->asking->skip : NULL, &index);
     if (!u)
         return;
     if (index < SKIP_WORDS * 64)
@@ -129,6 +136,7 @@ void exchange_connect(struct exchange *x)
         a->ask.ready = on_ready;
         a->ask.failed = on_ask_failed;
         a->ask.method = x->request->method;
+        a->ask.logins = x->front->logins;
         a->ask.version = x->connects ? 11 : x->request->version; /* bytes need a connection */
         a->ask.fresh = x->retried || x->connects;
         a->ask.queued = false;
@@ -263,6 +271,20 @@ static bool body_unwanted(const struct exchange *x)
            headers_find(&x->request->fields, HEADER_EXPECT);
 }
 
+/* A client's connection that other streams share may be several clients', as behind another proxy:
+ * then the login is nobody's. */
+static void note_login(struct exchange *x, const struct message *m)
+{
+    struct stream *s = x->upstream;
+    struct front *f = x->front;
+
+    if (!s->codec->set_login || !login_passes(&x->request->fields, m->status, &m->fields))
+        return;
+    if (!f->logins && !f->ended && x->client && x->client->codec->detach)
+        f->logins = logins_new();
+    s->codec->set_login(s, f->logins);
+}
+
 static void on_final_head(struct exchange *x, struct message *m)
 {
     bool unwanted = body_unwanted(x);
@@ -271,6 +293,7 @@ static void on_final_head(struct exchange *x, struct message *m)
     x->span.status = m->status;
     x->replayable = false;
     x->upstream_closes = m->close || unwanted;
+    note_login(x, m);
     if (m->upgrade) {
         exchange_upgrade(x, m);
         return;

@@ -5,6 +5,7 @@
 
 #include "mesh/split.h"
 #include "proxy/exchange_private.h"
+#include "proxy/upstream_login.h"
 
 /* ---- the trace ---- */
 
@@ -215,10 +216,25 @@ bool exchange_next_address(struct exchange *x)
     return choose_address(x, &a->addresses[a->next_address++]);
 }
 
-/* All of them, from a random one on: the next is tried where one refuses. */
+/* A random one, but for a client that has logged in at one of them. */
+static size_t first_address(struct exchange *x, const struct resolved *result)
+{
+    const struct logins *logins = x->front->logins;
+    struct address at;
+
+    for (size_t i = 0; logins && i < result->n; i++) {
+        at = result->v[i];
+        at.port = x->asking->resolve_port;
+        if (logins_have(logins, &at))
+            return i;
+    }
+    return random_below(&x->worker->random, result->n);
+}
+
+/* All of them, from one on: the next is tried where one refuses. */
 static bool keep_addresses(struct exchange *x, const struct resolved *result)
 {
-    size_t first = random_below(&x->worker->random, result->n);
+    size_t first = first_address(x, result);
     struct asking *a = x->asking;
 
     a->addresses = arena_array(&x->arena, result->n, sizeof *a->addresses);

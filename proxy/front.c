@@ -12,6 +12,7 @@
 #include "proxy/http1.h"
 #include "proxy/http2.h"
 #include "proxy/original_dst.h"
+#include "proxy/upstream_login.h"
 
 /* ---- counting ---- */
 
@@ -115,6 +116,9 @@ static void free_front(struct burial *b)
 void front_end(struct front *f)
 {
     front_count(f->worker, f->direction, -1);
+    logins_end(f->logins);
+    f->logins = NULL;
+    f->ended = true;
     worker_bury(f->worker, &f->burial, free_front);
 }
 

@@ -8,6 +8,7 @@
 #include "proxy/worker.h"
 
 struct http1;
+struct logins;
 struct sniffing;
 
 struct front {
@@ -15,10 +16,12 @@ struct front {
     struct conn *conn;         /* good as long as the front, closed or not */
     struct http1 *http;        /* NULL until it is known to be HTTP */
     struct sniffing *sniffing; /* owned; NULL once it is known what it speaks */
+    struct logins *logins;     /* a reference; NULL: it has none */
     struct address original;   /* family 0: it was not redirected */
     uint16_t port;             /* of the listener */
     uint8_t direction;         /* enum direction_kind */
     uint8_t mode;              /* enum listen_mode */
+    bool ended;
     struct burial burial;
 };
 

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "proxy/http1_private.h"
+#include "proxy/upstream_login.h"
 
 static const struct conn_owner http1_owner;
 
@@ -78,6 +79,7 @@ static void free_http1(struct burial *b)
     if (h->trailers)
         buffer_release(h->trailers);
     free(h->trailers);
+    logins_unref(h->logins);
     http1_free_held(h);
     free(h);
 }
@@ -358,6 +360,17 @@ static void ops_settle(struct stream *s)
     conn_flush(http1_of(s)->conn);
 }
 
+/* Once a login, always one, and of the client it was of first. */
+static void ops_set_login(struct stream *s, struct logins *l)
+{
+    struct http1 *h = http1_of(s);
+
+    if (h->is_login)
+        return;
+    h->is_login = true;
+    h->logins = l ? logins_ref(l) : NULL;
+}
+
 /* ---- a request that may have met a dead connection ---- */
 
 /* The peer has closed it, or said what nobody asked for. A fresh one was made a moment ago. */
@@ -412,6 +425,7 @@ const struct codec_ops http1_ops = {
     .detach = ops_detach,
     .switch_protocols = http1_switch_protocols,
     .settle = ops_settle,
+    .set_login = ops_set_login,
     .stale = ops_stale,
     .replay = ops_replay,
 };
@@ -447,6 +461,16 @@ void http1_expire(struct http1 *h, nsec_t when)
 bool http1_was_idle(const struct http1 *h)
 {
     return h->in_pool;
+}
+
+bool http1_is_login(const struct http1 *h)
+{
+    return h->is_login;
+}
+
+struct logins *http1_logins(const struct http1 *h)
+{
+    return h->logins;
 }
 
 uint64_t http1_messages(const struct http1 *h)

@@ -44,6 +44,10 @@ uint64_t http1_messages(const struct http1 *h);
 struct conn *http1_conn(const struct http1 *h);
 /* Client: what this stream's connection is. */
 struct http1 *http1_of(struct stream *s);
+/* Client: the server has authenticated the connection, or is about to: see upstream_login.h. */
+bool http1_is_login(const struct http1 *h);
+/* Whose it is; NULL: nobody's, it must not be kept. */
+struct logins *http1_logins(const struct http1 *h);
 /* Between messages: closes it. on_gone() is not called. */
 void http1_close_idle(struct http1 *h);
 /* The same, and on_gone() is called. */

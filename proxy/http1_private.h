@@ -62,6 +62,8 @@ struct http1 {
     uint64_t messages;
     uint64_t left;                         /* output: of the body, or of the chunk */
     uint64_t sent_before, received_before; /* client: bytes of the conn before this request */
+    struct logins
+        *logins; /* client: a reference: whose login it is; NULL: nobody's, or it is none */
     nsec_t idle_limit;
     uint8_t input, output;
     uint8_t out_body; /* enum body_kind */
@@ -71,6 +73,7 @@ struct http1 {
     bool gone;          /* the conn is closed or given away */
     bool no_body;       /* client: the response to HEAD has none */
     bool client_closes; /* server: the client has said that this request is its last */
+    bool is_login;      /* client: nobody but the owner of logins may have it */
     bool paused;
     bool in_pool; /* when it went: it was in the keeper's list */
     uint16_t extension_bytes;

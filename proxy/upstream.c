@@ -8,6 +8,7 @@
 
 #include "proxy/connect_error.h"
 #include "proxy/http1.h"
+#include "proxy/upstream_login.h"
 #include "proxy/upstream_private.h"
 
 /* ---- a connection that is kept ---- */
@@ -42,6 +43,8 @@ void upstream_make_way(struct upstream *u)
 {
     if (!list_empty(&u->idle))
         drop_idle(u, u->idle.prev);
+    else
+        login_make_way(u);
 }
 
 void upstream_opened(struct upstream *u)
@@ -97,6 +100,10 @@ static void on_pool_idle(void *keeper, struct http1 *h)
     nsec_t time = idle_time(u, h);
     struct upstream_ask *a;
 
+    if (http1_is_login(h)) {
+        login_idle(u, h);
+        return;
+    }
     if (!used_up && (a = next_waiting(u))) {
         give(u, a, h, true);
         return;
@@ -117,7 +124,9 @@ static void on_pool_gone(void *keeper, struct http1 *h)
 {
     struct upstream *u = keeper;
 
-    if (http1_was_idle(h))
+    if (http1_was_idle(h) && http1_is_login(h))
+        login_gone(h);
+    else if (http1_was_idle(h))
         u->n_idle--;
     upstream_closed(u);
 }
@@ -311,8 +320,14 @@ static void wait_in_line(struct upstream *u, struct upstream_ask *a)
 
 enum span_error upstream_ask(struct upstream *u, struct upstream_ask *a, int *error)
 {
+    struct http1 *login;
+
     *error = 0;
     a->upstream = NULL;
+    if (a->logins && !a->fresh && (login = logins_take(a->logins, u))) {
+        give(u, a, login, true);
+        return SPAN_ERROR_NONE;
+    }
     if (speaks_http2(u, a->version >= 20))
         return shared_ask(u, a, error);
     if (!a->fresh && !list_empty(&u->idle)) {
@@ -412,6 +427,7 @@ void upstream_retire(struct upstream *u)
     u->retired = true;
     while (!list_empty(&u->idle))
         drop_idle(u, u->idle.next);
+    logins_retire(u);
     shared_retire(u);
     upstream_unref(u);
 }

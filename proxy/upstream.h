@@ -35,6 +35,7 @@ struct upstream {
     struct address address; /* a Unix path is the worker's */
     struct str cluster;     /* its name; owned */
     struct list idle;       /* kept connections, the latest first */
+    struct list logins;     /* kept connections that are one client's each, the latest first */
     struct list waiting;
     unsigned n_idle, n_open, n_connecting, n_waiting;
     /* HTTP/2: each carries many requests. */
@@ -90,6 +91,8 @@ struct upstream_ask {
     void (*ready)(struct upstream_ask *a, struct stream *s, bool reused);
     void (*failed)(struct upstream_ask *a, enum span_error why, int error);
     struct str method;
+    struct logins
+        *logins;     /* of the client, borrowed: one of these comes first; NULL: it has none */
     uint8_t version; /* of the request: 10, 11, 20 */
     bool fresh;      /* not a kept connection, or, shared, not one that has refused */
     bool shared;     /* it waits for a place on a shared connection */
