@@ -191,3 +191,12 @@ bool log_limit_allow(struct log_limit *limit, unsigned burst, nsec_t now, unsign
     limit->held = 0;
     return true;
 }
+
+const char *log_held_text(unsigned held, char out[LOG_HELD_TEXT])
+{
+    out[0] = '\0';
+    if (held)
+        snprintf(out, LOG_HELD_TEXT, " (%u line%s like it %s not written)", held,
+                 held == 1 ? "" : "s", held == 1 ? "was" : "were");
+    return out;
+}

@@ -36,5 +36,9 @@ struct log_limit {
 };
 /* True: write it. *held: how many were held back since the last one written. */
 bool log_limit_allow(struct log_limit *limit, unsigned burst, nsec_t now, unsigned *held);
+/* What such a line ends with: " (5 lines like it were not written)"; "" for none. Every caller of
+ * log_limit_allow() writes it: a line that is missing unsaid is taken for one that never was. */
+enum { LOG_HELD_TEXT = 64 };
+const char *log_held_text(unsigned held, char out[LOG_HELD_TEXT]);
 
 #endif

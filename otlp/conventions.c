@@ -6,30 +6,6 @@
 
 #include "otlp/describe.h"
 
-/* The status description where no status code explains the failure. */
-static const char *const explanations[SPAN_ERROR_COUNT] = {
-    [SPAN_ERROR_TIMEOUT] = "the route's timeout was over",
-    [SPAN_ERROR_CONNECT_TIMEOUT] = "no connection to the upstream within the connect timeout",
-    [SPAN_ERROR_REFUSED] = "the upstream refused the connection",
-    [SPAN_ERROR_UNREACHABLE] = "the upstream's host cannot be reached",
-    [SPAN_ERROR_RESET] = "the upstream reset the connection",
-    [SPAN_ERROR_CLOSED_EARLY] = "the upstream closed the connection before its response was whole",
-    [SPAN_ERROR_DNS] = "the upstream's name was not resolved",
-    [SPAN_ERROR_TLS] = "no TLS session with the upstream",
-    [SPAN_ERROR_PROTOCOL] = "the upstream's response is not valid",
-    [SPAN_ERROR_OVERLOAD] = "a limit of the sidecar was reached",
-    [SPAN_ERROR_NO_ROUTE] = "no route takes the request",
-    [SPAN_ERROR_NO_ENDPOINT] = "the cluster has no endpoint that may be used",
-    [SPAN_ERROR_LOOP] = "the destination is the sidecar itself",
-    [SPAN_ERROR_FAULT] = "a fault was injected",
-    [SPAN_ERROR_CANCELLED] = "the caller went away",
-    [SPAN_ERROR_DRAINING] = "the sidecar is shutting down",
-    [SPAN_ERROR_REQUEST] = "the request was refused",
-    [SPAN_ERROR_IDLE] = "nothing was sent for the idle timeout",
-    [SPAN_ERROR_STREAM_RESET] = "the upstream reset the stream",
-    [SPAN_ERROR_REFUSED_STREAM] = "the upstream refused the stream",
-};
-
 struct str make_valid(struct describing *d, struct str text)
 {
     if (utf8_is_ascii(text) || utf8_valid(text))
@@ -57,10 +33,27 @@ void describe_failure(struct describing *d, bool explained)
     d->out->status = STATUS_ERROR;
     if (explained || s->error == SPAN_ERROR_NONE)
         return;
-    if (s->text[SPAN_REFUSAL].n)
-        d->out->status_message = make_valid(d, s->text[SPAN_REFUSAL]);
+    if (s->error == SPAN_ERROR_REQUEST && s->text[SPAN_RULE].n)
+        d->out->status_message = make_valid(d, s->text[SPAN_RULE]);
     else
-        d->out->status_message = str_from(explanations[s->error]);
+        d->out->status_message = str_from(span_error_row(s->error)->what);
+}
+
+/* Who ended it, and by which rule where that was the sidecar. An answer of its own that is no
+ * failure (respond, redirect) is its doing too. */
+static void describe_end(struct describing *d)
+{
+    const struct span *s = d->s;
+    const struct span_error_row *row = span_error_row(s->error);
+    enum ended_by by = s->error || !s->answered_here ? row->by : ENDED_BY_SIDECAR;
+
+    add_string(d, STR("sidespan.ended_by"), str_from(ended_by_text(by)));
+    if (row->by != ENDED_BY_SIDECAR)
+        return;
+    add_string(d, STR("sidespan.rule"),
+               s->text[SPAN_RULE].n ? s->text[SPAN_RULE] : str_from(row->rule));
+    if (s->error == SPAN_ERROR_REQUEST)
+        add_string(d, STR("sidespan.refusal"), s->text[SPAN_RULE]);
 }
 
 static void describe_way(struct describing *d)
@@ -75,7 +68,6 @@ static void describe_way(struct describing *d)
     add_string(d, STR("sidespan.fault"), s->text[SPAN_FAULT]);
     if (s->fault_delay > 0)
         add_seconds(d, STR("sidespan.fault_delay"), s->fault_delay);
-    add_string(d, STR("sidespan.refusal"), s->text[SPAN_REFUSAL]);
     if (s->kind == SPAN_CLIENT && s->phase[PHASE_CONNECTED] >= 0)
         add_bool(d, STR("sidespan.pooled"), s->pooled);
     if (s->invalid_parent)
@@ -245,6 +237,7 @@ void span_describe(const struct span *s, const struct conventions *conventions,
     else
         describe_http(&d);
     describe_way(&d);
+    describe_end(&d);
     describe_times(&d);
     describe_extras(&d);
 }

@@ -11,7 +11,10 @@
  *   sidespan.weight_total    int     all arms: 90 of 100
  *   sidespan.fault           string  what was injected: "delay 2s for 10%"
  *   sidespan.fault_delay     double  seconds, as drawn
- *   sidespan.refusal         string  the rule that refused the message
+ *   sidespan.ended_by        string  who ended it, where it did not end by itself: "client",
+ *                                    "upstream", "sidecar" (an answer of its own too)
+ *   sidespan.rule            string  by which rule of the sidecar: "connect-timeout"
+ *   sidespan.refusal         string  the same of a request that was refused
  *   sidespan.pooled          bool    CLIENT: a kept connection was used (or a new one)
  *   sidespan.invalid_parent  bool    true: a trace context came in and could not be used
  *   sidespan.tunnel.received_bytes, sidespan.tunnel.sent_bytes

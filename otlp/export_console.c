@@ -118,10 +118,11 @@ static void write_line(struct buffer *line, const struct span *s, const struct d
     add_field(line, "peer", attribute_text(d, STR("network.peer.address")));
     add_field(line, "cluster", s->text[SPAN_CLUSTER]);
     add_field(line, "fault", s->text[SPAN_FAULT]);
-    add_field(line, "refusal", s->text[SPAN_REFUSAL]);
+    add_field(line, "rule", attribute_text(d, STR("sidespan.rule")));
     if (d->status == STATUS_ERROR)
         buffer_add_str(line, STR(" status=error"));
     add_field(line, "error", attribute_text(d, STR("error.type")));
+    add_field(line, "ended_by", attribute_text(d, STR("sidespan.ended_by")));
 }
 
 static void report_failure(struct exporter *e, struct console *c, bool failed)

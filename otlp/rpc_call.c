@@ -26,37 +26,12 @@ bool rpc_method_parse(struct str path, struct rpc_method *out)
     return is_word(out->service) && is_word(out->name);
 }
 
-/* What is left to say where the sidecar could not answer, as a client of gRPC would find it. */
-static const uint8_t status_of_error[SPAN_ERROR_COUNT] = {
-    [SPAN_ERROR_NONE] = GRPC_UNKNOWN,
-    [SPAN_ERROR_TIMEOUT] = GRPC_DEADLINE_EXCEEDED,
-    [SPAN_ERROR_CONNECT_TIMEOUT] = GRPC_UNAVAILABLE,
-    [SPAN_ERROR_REFUSED] = GRPC_UNAVAILABLE,
-    [SPAN_ERROR_UNREACHABLE] = GRPC_UNAVAILABLE,
-    [SPAN_ERROR_RESET] = GRPC_UNAVAILABLE,
-    [SPAN_ERROR_CLOSED_EARLY] = GRPC_UNAVAILABLE,
-    [SPAN_ERROR_DNS] = GRPC_UNAVAILABLE,
-    [SPAN_ERROR_TLS] = GRPC_UNAVAILABLE,
-    [SPAN_ERROR_PROTOCOL] = GRPC_INTERNAL,
-    [SPAN_ERROR_OVERLOAD] = GRPC_UNAVAILABLE,
-    [SPAN_ERROR_NO_ROUTE] = GRPC_UNIMPLEMENTED,
-    [SPAN_ERROR_NO_ENDPOINT] = GRPC_UNAVAILABLE,
-    [SPAN_ERROR_LOOP] = GRPC_INTERNAL,
-    [SPAN_ERROR_FAULT] = GRPC_UNAVAILABLE,
-    [SPAN_ERROR_CANCELLED] = GRPC_CANCELLED,
-    [SPAN_ERROR_DRAINING] = GRPC_UNAVAILABLE,
-    [SPAN_ERROR_REQUEST] = GRPC_INTERNAL,
-    [SPAN_ERROR_IDLE] = GRPC_DEADLINE_EXCEEDED,
-    [SPAN_ERROR_STREAM_RESET] = GRPC_INTERNAL,
-    [SPAN_ERROR_REFUSED_STREAM] = GRPC_UNAVAILABLE,
-};
-
 unsigned rpc_call_status(const struct span *s)
 {
     if (s->grpc_status >= 0)
         return (unsigned)s->grpc_status;
     if (s->error != SPAN_ERROR_NONE && (s->status == 0 || s->status == 200))
-        return status_of_error[s->error];
+        return span_error_row(s->error)->grpc_status; /* as a client of gRPC would find it */
     return grpc_status_of_http(s->status);
 }
 

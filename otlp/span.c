@@ -5,16 +5,6 @@
 
 #include "otlp/copy.h"
 
-#define SPAN_ERROR_TEXT(id, text) [id] = text,
-static const char *const error_texts[SPAN_ERROR_COUNT] = {SPAN_ERRORS(SPAN_ERROR_TEXT)};
-#undef SPAN_ERROR_TEXT
-
-const char *span_error_text(enum span_error e)
-{
-    assert((unsigned)e < SPAN_ERROR_COUNT);
-    return error_texts[e];
-}
-
 void span_init(struct span *s, enum span_kind kind, enum span_protocol protocol)
 {
     *s = (struct span){0};

@@ -15,6 +15,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/ring.h"
+#include "otlp/span_error.h"
 #include "propagation/context.h"
 
 /* The numbers of opentelemetry.proto.trace.v1.Span.SpanKind. */
@@ -37,36 +38,6 @@ enum span_phase {
     PHASE_FIRST_BYTE, /* the response head was complete */
     PHASE_COUNT,
 };
-
-/* Why a hop failed; the text is error.type, and what sidespan-reason says. X(id, text) */
-#define SPAN_ERRORS(X)                                                                    \
-    X(SPAN_ERROR_NONE, "")                                                                \
-    X(SPAN_ERROR_TIMEOUT, "timeout") /* the route's timeout */                            \
-    X(SPAN_ERROR_CONNECT_TIMEOUT, "connect_timeout")                                      \
-    X(SPAN_ERROR_REFUSED, "connection_refused")                                           \
-    X(SPAN_ERROR_UNREACHABLE, "host_unreachable")                                         \
-    X(SPAN_ERROR_RESET, "connection_reset")             /* the upstream's */              \
-    X(SPAN_ERROR_CLOSED_EARLY, "upstream_closed_early") /* before or amid the response */ \
-    X(SPAN_ERROR_DNS, "dns_error")                                                        \
-    X(SPAN_ERROR_TLS, "tls_error")                                                        \
-    X(SPAN_ERROR_PROTOCOL, "protocol_error") /* the upstream's response */                \
-    X(SPAN_ERROR_OVERLOAD, "overload")       /* a limit of ours */                        \
-    X(SPAN_ERROR_NO_ROUTE, "no_route")                                                    \
-    X(SPAN_ERROR_NO_ENDPOINT, "no_endpoint")                                              \
-    X(SPAN_ERROR_LOOP, "loop") /* addressed to the sidecar itself */                      \
-    X(SPAN_ERROR_FAULT, "fault_injected")                                                 \
-    X(SPAN_ERROR_CANCELLED, "client_closed") /* the caller went away */                   \
-    X(SPAN_ERROR_DRAINING, "draining")                                                    \
-    X(SPAN_ERROR_REQUEST, "bad_request") /* refused; refusal names the rule */            \
-    X(SPAN_ERROR_IDLE, "idle_timeout")                                                    \
-    X(SPAN_ERROR_STREAM_RESET, "stream_reset")     /* the upstream ended the stream */    \
-    X(SPAN_ERROR_REFUSED_STREAM, "refused_stream") /* and had not looked at it */
-
-#define SPAN_ERROR_ROW(id, text) id,
-enum span_error { SPAN_ERRORS(SPAN_ERROR_ROW) SPAN_ERROR_COUNT };
-#undef SPAN_ERROR_ROW
-/* "timeout", ...; "" for SPAN_ERROR_NONE. */
-const char *span_error_text(enum span_error e);
 
 /* An attribute that the configuration or a captured header puts on the span. */
 enum span_extra_kind { EXTRA_ATTRIBUTE, EXTRA_REQUEST_HEADER, EXTRA_RESPONSE_HEADER };
@@ -91,7 +62,8 @@ enum span_text {
     SPAN_FORWARDED_HOST,  /* the left-most x-forwarded-host, or empty */
     SPAN_CLUSTER,         /* sidespan.cluster: the arm chosen */
     SPAN_FAULT,           /* sidespan.fault: "delay 2s for 10%"; several joined by "; " */
-    SPAN_REFUSAL,         /* which rule refused the message: "content-length-repeated" */
+    SPAN_RULE,            /* by which rule of ours it ended: "content-length-repeated"; empty: its
+                             row's, see span_error.h */
     SPAN_SERVER_NAME,     /* tls.client.server_name of a tunnel: SNI */
     SPAN_TEXT_COUNT,
 };
@@ -110,6 +82,7 @@ struct span {
     bool pooled : 1;         /* CLIENT: on a kept connection */
     bool upgraded : 1;       /* 101: bytes after it are counted as the body's */
     bool grpc : 1;           /* a call of gRPC */
+    bool answered_here : 1;  /* the status is the sidecar's own, not an upstream's */
     uint16_t status;         /* of the response; 0: none was sent or received */
     uint16_t resend_count;
     int16_t grpc_status;           /* -1: none was sent or received */

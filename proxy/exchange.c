@@ -73,17 +73,22 @@ void exchange_rearm(struct exchange *x)
 
 void exchange_on_timer(struct timer *t)
 {
+    static const struct failure no_place = {
+        .why = SPAN_ERROR_OVERLOAD,
+        .detail = "no connection to the upstream became free in time",
+        .rule = "pool-max",
+        .cure = "raise the max of pool, or connect-timeout to wait longer for a place"};
     struct exchange *x = container_of(t, struct exchange, timer);
     nsec_t now = worker_now(x->worker);
 
     if (x->deadline && now >= x->deadline) {
         metrics_add(x->worker->metrics, COUNT_ROUTE_TIMEOUTS, x->callers_deadline ? 0 : 1);
-        exchange_fail(x, SPAN_ERROR_TIMEOUT, exchange_timeout_text(x));
+        exchange_fail_timeout(x);
     } else if (x->state == EXCHANGE_FAULT && now >= x->asking->fault_until) {
         exchange_go_on(x);
     } else if (x->state == EXCHANGE_CONNECTING && x->asking->queue_until &&
                now >= x->asking->queue_until) {
-        exchange_fail(x, SPAN_ERROR_OVERLOAD, "no connection to the upstream became free in time");
+        exchange_fail_by(x, &no_place);
     } else if (x->idle_limit && now >= x->last_activity + x->idle_limit) {
         metrics_add(x->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
         exchange_fail(x, SPAN_ERROR_IDLE, "no byte came for the idle timeout");
@@ -197,35 +202,6 @@ static const struct stream_events client_events = {
     client_on_head,    client_on_chunk,  client_on_body,    client_on_end,
     client_on_refused, client_on_failed, client_on_drained,
 };
-
-/* ---- failing ---- */
-
-static void log_failure(struct exchange *x, enum span_error why, const char *detail)
-{
-    unsigned held;
-    char hex[TRACE_ID_HEX];
-    const struct str *t = x->span.text;
-
-    if (!log_limit_allow(&x->worker->upstream_log, 10, worker_now(x->worker), &held))
-        return;
-    trace_id_to_hex(&x->span.trace_id, hex);
-    log_write(LOG_WARN, "exchange", "%s: %s: %.*s %.*s%.*s trace %.*s%s", span_error_text(why),
-              detail, STR_ARG(t[SPAN_METHOD]), STR_ARG(t[SPAN_AUTHORITY]), STR_ARG(t[SPAN_PATH]),
-              TRACE_ID_HEX, hex, held ? " (others were not written)" : "");
-}
-
-void exchange_fail(struct exchange *x, enum span_error why, const char *detail)
-{
-    x->span.error = (uint8_t)why;
-    if (x->span_open)
-        log_failure(x, why, detail);
-    if (x->response_begun || !x->client) {
-        exchange_end(x);
-        return;
-    }
-    exchange_release_upstream(x, false);
-    exchange_reply(x, status_of_error(why), str_from(detail), span_error_text(why));
-}
 
 /* ---- life ---- */
 

@@ -45,13 +45,21 @@ bool exchange_grpc_begin(struct exchange *x)
     x->callers_deadline = true;
     if (x->deadline > worker_now(x->worker))
         return true;
-    exchange_fail(x, SPAN_ERROR_TIMEOUT, exchange_timeout_text(x));
+    exchange_fail_timeout(x);
     return false;
 }
 
-const char *exchange_timeout_text(const struct exchange *x)
+void exchange_fail_timeout(struct exchange *x)
 {
-    return x->callers_deadline ? "the call's deadline was over" : "the route's timeout was over";
+    static const struct failure route = {.why = SPAN_ERROR_TIMEOUT,
+                                         .detail = "the route's timeout was over"};
+    static const struct failure callers = {
+        .why = SPAN_ERROR_TIMEOUT,
+        .detail = "the call's deadline was over",
+        .rule = "grpc-timeout",
+        .cure = "find out what the upstream waits for; the caller asked for no more time"};
+
+    exchange_fail_by(x, x->callers_deadline ? &callers : &route);
 }
 
 bool exchange_grpc_send_timeout(struct exchange *x)
@@ -65,7 +73,7 @@ bool exchange_grpc_send_timeout(struct exchange *x)
         return true;
     left = x->deadline - worker_now(x->worker);
     if (left <= 0) {
-        exchange_fail(x, SPAN_ERROR_TIMEOUT, exchange_timeout_text(x));
+        exchange_fail_timeout(x);
         return false;
     }
     h = (struct header *)(uintptr_t)headers_find(f, HEADER_GRPC_TIMEOUT);
@@ -129,9 +137,6 @@ static enum grpc_status status_of_failure(const struct exchange *x, unsigned htt
     case SPAN_ERROR_NONE:
     case SPAN_ERROR_FAULT:
         return status_of_fault(x, http);
-    case SPAN_ERROR_TIMEOUT:
-    case SPAN_ERROR_IDLE:
-        return GRPC_DEADLINE_EXCEEDED;
     case SPAN_ERROR_CANCELLED:
         return out_of_time(x) ? GRPC_DEADLINE_EXCEEDED : GRPC_CANCELLED;
     case SPAN_ERROR_STREAM_RESET:
@@ -140,15 +145,10 @@ static enum grpc_status status_of_failure(const struct exchange *x, unsigned htt
     case SPAN_ERROR_CLOSED_EARLY: /* amid the response the client's stream is reset, see
                                      abort_code() */
         return x->response_begun ? GRPC_INTERNAL : GRPC_UNAVAILABLE;
-    case SPAN_ERROR_PROTOCOL:
-    case SPAN_ERROR_LOOP:
-        return GRPC_INTERNAL;
-    case SPAN_ERROR_NO_ROUTE:
-        return GRPC_UNIMPLEMENTED;
     case SPAN_ERROR_REQUEST:
         return status_of_refusal(http);
     default:
-        return GRPC_UNAVAILABLE;
+        return (enum grpc_status)span_error_row(x->span.error)->grpc_status;
     }
 }
 

@@ -108,14 +108,27 @@ void exchange_enter(struct exchange *x, enum exchange_state next);
 void exchange_phase(struct exchange *x, enum span_phase phase);
 /* The one way out: gives both sides back, reports the span. */
 void exchange_end(struct exchange *x);
-/* It cannot go on: answers, where the response has not begun; else cuts it. */
-void exchange_fail(struct exchange *x, enum span_error why, const char *detail);
 void exchange_rearm(struct exchange *x);
 void exchange_on_timer(struct timer *t);
 static inline const struct config *exchange_config(const struct exchange *x)
 {
     return x->generation->config;
 }
+
+/* ---- exchange_fail.c ---- */
+/* Why an exchange cannot go on. Texts are literals, or live in the exchange's arena. */
+struct failure {
+    enum span_error why;
+    const char *detail;      /* what happened, for a person */
+    const char *rule, *cure; /* where they are known better than the row of span_error.h knows them:
+                                "pool-max", "raise the max of pool"; NULL: the row's */
+};
+/* It cannot go on: answers, where the response has not begun; else cuts it. Span, log line and
+ * answer say whose doing it was. */
+void exchange_fail_by(struct exchange *x, const struct failure *by);
+void exchange_fail(struct exchange *x, enum span_error why, const char *detail);
+/* What came is not a request that may be passed on: by a rule of ours. */
+void exchange_refuse(struct exchange *x, const struct refusal *why);
 
 /* ---- exchange_pool.c ---- */
 /* Its arena is empty; what else is in it is of the last use, and zero at first. NULL: no memory. */
@@ -174,8 +187,6 @@ void exchange_send_held(struct exchange *x);
 /* Answers instead of an upstream. Text is borrowed until the end of the turn. */
 void exchange_reply(struct exchange *x, unsigned status, struct str text, const char *reason);
 void exchange_respond(struct exchange *x); /* `respond` and `redirect` */
-void exchange_refuse(struct exchange *x, const struct refusal *why);
-unsigned status_of_error(enum span_error e);
 
 /* ---- exchange_grpc.c ---- */
 /* Whether it is a call of gRPC: said by span.grpc from here on. The functions below do nothing for
@@ -192,8 +203,8 @@ void exchange_grpc_status(struct exchange *x, const struct headers *f);
 void exchange_grpc_settle(struct exchange *x);
 /* Makes the reply of exchange_reply() one of gRPC: trailers only. */
 void exchange_grpc_reply(struct exchange *x, struct message *m, struct str text);
-/* Whose time was over. */
-const char *exchange_timeout_text(const struct exchange *x);
+/* Its deadline is over: the route's, or the caller's. */
+void exchange_fail_timeout(struct exchange *x);
 
 /* ---- exchange_span.c ---- */
 void exchange_span_begin(struct exchange *x, nsec_t began);

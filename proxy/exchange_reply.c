@@ -1,29 +1,11 @@
 /*
  * What the sidecar answers by itself: failures, refusals, `respond`,
- * `redirect`. A 5xx of ours says in sidespan-reason which it was.
+ * `redirect`. A failure says in sidespan-reason which it was, and in
+ * sidespan-ended-by whose.
  */
 #include "mesh/template.h"
 #include "proxy/exchange_private.h"
 #include "proxy/http_rules.h"
-
-unsigned status_of_error(enum span_error e)
-{
-    switch (e) {
-    case SPAN_ERROR_TIMEOUT:
-    case SPAN_ERROR_CONNECT_TIMEOUT:
-    case SPAN_ERROR_IDLE:
-        return 504;
-    case SPAN_ERROR_OVERLOAD:
-    case SPAN_ERROR_NO_ENDPOINT:
-    case SPAN_ERROR_DNS:
-    case SPAN_ERROR_DRAINING:
-        return 503;
-    case SPAN_ERROR_LOOP:
-        return 508;
-    default:
-        return 502;
-    }
-}
 
 /* Gives the final response; body may be empty. */
 static void answer(struct exchange *x, struct message *m, struct str body)
@@ -32,7 +14,7 @@ static void answer(struct exchange *x, struct message *m, struct str body)
     bool head = x->request && str_eq(x->request->method, STR("HEAD"));
     bool none = m->status == 204 || m->status == 304 || m->status < 200;
 
-    x->local = true;
+    x->local = x->span.answered_here = true;
     x->replayable = false;
     m->version = x->span.grpc ? 20 : 11; /* that the head is all is said as each codec says it */
     m->reason = reason_phrase(m->status);
@@ -78,6 +60,15 @@ static struct str plain_reply(struct exchange *x, struct message *m, struct str 
     return body;
 }
 
+static void add_reason(struct exchange *x, struct message *m, const char *reason)
+{
+    enum ended_by by = x->span.error ? span_error_row(x->span.error)->by : ENDED_BY_SIDECAR;
+
+    headers_add_id(&m->fields, &x->arena, HEADER_SIDESPAN_REASON, STR("sidespan-reason"),
+                   str_from(reason));
+    headers_add(&m->fields, &x->arena, STR("sidespan-ended-by"), str_from(ended_by_text(by)));
+}
+
 void exchange_reply(struct exchange *x, unsigned status, struct str text, const char *reason)
 {
     struct message *m = arena_zalloc(&x->arena, sizeof *m);
@@ -94,8 +85,7 @@ void exchange_reply(struct exchange *x, unsigned status, struct str text, const 
     else
         body = plain_reply(x, m, text);
     if (reason && *reason)
-        headers_add_id(&m->fields, &x->arena, HEADER_SIDESPAN_REASON, STR("sidespan-reason"),
-                       str_from(reason));
+        add_reason(x, m, reason);
     answer(x, m, body);
 }
 
@@ -126,34 +116,4 @@ void exchange_respond(struct exchange *x)
         return;
     }
     answer(x, m, body);
-}
-
-static void log_refusal(struct exchange *x, const struct refusal *why)
-{
-    unsigned held;
-    char peer[ADDRESS_TEXT_MAX], hex[TRACE_ID_HEX];
-
-    if (!log_limit_allow(&x->worker->refused_log, 10, worker_now(x->worker), &held))
-        return;
-    address_format(&x->front->conn->peer, peer);
-    trace_id_to_hex(&x->span.trace_id, hex);
-    log_write(LOG_WARN, "exchange", "refused a request of %s with %u: rule %s: %s; trace %.*s%s",
-              peer, why->status, why->rule, why->cure, TRACE_ID_HEX, hex,
-              held ? " (others were not written)" : "");
-}
-
-void exchange_refuse(struct exchange *x, const struct refusal *why)
-{
-    struct str text = arena_printf(&x->arena, "sidespan: refused (%s): %s\n", why->rule, why->cure);
-
-    metrics_refused(x->worker->metrics, why->rule);
-    log_refusal(x, why);
-    x->refused = true;
-    x->span.error = SPAN_ERROR_REQUEST;
-    x->span.text[SPAN_REFUSAL] = str_from(why->rule);
-    if (x->response_begun) {
-        exchange_end(x);
-        return;
-    }
-    exchange_reply(x, why->status, text.p ? text : STR(""), why->rule);
 }

@@ -185,12 +185,12 @@ static bool inject_faults(struct exchange *x)
 static void no_route(struct exchange *x, const char *cure)
 {
     struct message *m = x->request;
+    struct str what = arena_printf(&x->arena, "no route takes %.*s %.*s%.*s", STR_ARG(m->method),
+                                   STR_ARG(m->authority), STR_ARG(m->path));
 
-    x->span.error = SPAN_ERROR_NO_ROUTE;
-    exchange_reply(x, 404,
-                   arena_printf(&x->arena, "sidespan: no route takes %.*s %.*s%.*s: %s\n",
-                                STR_ARG(m->method), STR_ARG(m->authority), STR_ARG(m->path), cure),
-                   span_error_text(SPAN_ERROR_NO_ROUTE));
+    exchange_fail_by(x, &(struct failure){.why = SPAN_ERROR_NO_ROUTE,
+                                          .detail = what.p ? what.p : "no route takes it",
+                                          .cure = cure});
 }
 
 /* False: it is not connected to for this request. */

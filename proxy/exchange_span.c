@@ -100,6 +100,7 @@ void exchange_span_report(struct exchange *x)
     x->span_open = false;
     exchange_grpc_settle(x);
     s->duration = now - x->began;
+    metrics_ended(x->worker->metrics, x->front->direction, s->error);
     if (x->series)
         series_record(x->series, s->status, now - x->started, s->request_bytes, s->response_bytes);
     if (x->series && s->grpc)
@@ -127,6 +128,7 @@ void exchange_span_again(struct exchange *x)
         s->fault_delay = 0;
     }
     s->error = SPAN_ERROR_NONE;
+    s->text[SPAN_RULE] = (struct str){0};
     s->grpc_status = -1;
     s->phase[PHASE_CONNECTED] = s->phase[PHASE_REQUEST] = s->phase[PHASE_FIRST_BYTE] = -1;
 }

@@ -96,24 +96,24 @@ static void connected(struct conn *client)
 
 static void failed(struct conn *client, enum span_error why)
 {
-    unsigned status = status_of_error(why);
+    const struct span_error_row *row = span_error_row(why);
     char *line = worker_scratch(client->worker, 256);
-    struct str phrase = reason_phrase(status);
+    struct str phrase = reason_phrase(row->http_status);
     int n;
 
     if (!line)
         return;
     n = snprintf(line, 256,
-                 "HTTP/1.1 %u %.*s\r\nsidespan-reason: %s\r\nContent-Length: 0\r\n"
-                 "Connection: close\r\n\r\n",
-                 status, STR_ARG(phrase), span_error_text(why));
+                 "HTTP/1.1 %u %.*s\r\nsidespan-reason: %s\r\nsidespan-ended-by: %s\r\n"
+                 "Content-Length: 0\r\nConnection: close\r\n\r\n",
+                 row->http_status, STR_ARG(phrase), row->name, ended_by_text(row->by));
     conn_write(client, str_of(line, (size_t)n));
     conn_flush(client);
 }
 
 static unsigned answered(enum span_error why)
 {
-    return why ? status_of_error(why) : 200;
+    return why ? span_error_row(why)->http_status : 200;
 }
 
 static const struct tunnel_answer connect_answer = {

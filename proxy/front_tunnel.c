@@ -82,6 +82,7 @@ void sniffing_fail(struct sniffing *s, enum span_error why)
     struct worker *w = s->front->worker;
     struct span span;
 
+    metrics_ended(w->metrics, s->front->direction, why);
     if (begin_span(s, &span)) {
         span.error = (uint8_t)why;
         span_feed_push(w->spans, &span);

@@ -12,6 +12,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/str.h"
+#include "otlp/span_error.h"
 #include "proxy/metrics_histogram.h"
 
 /* X(id, prometheus name, labels, type, help). One group shares name, type and help. */
@@ -101,8 +102,9 @@ struct series {
 /* One worker's. */
 struct metrics_tables;
 struct metrics {
-    atomic_int_fast64_t v[COUNTER_COUNT]; /* written by the worker alone */
-    struct metrics_tables *tables;        /* owned: refusals, series, calls of gRPC */
+    atomic_int_fast64_t v[COUNTER_COUNT];           /* written by the worker alone */
+    atomic_int_fast64_t ended[2][SPAN_ERROR_COUNT]; /* by enum direction_kind; likewise */
+    struct metrics_tables *tables;                  /* owned: refusals, series, calls of gRPC */
 };
 /* NULL: no memory. */
 struct metrics *metrics_new(void);
@@ -113,6 +115,15 @@ static inline void metrics_add(struct metrics *m, enum counter c, int64_t n)
 {
     int64_t was = atomic_load_explicit(&m->v[c], memory_order_relaxed);
     atomic_store_explicit(&m->v[c], was + n, memory_order_relaxed);
+}
+/* An exchange or a tunnel, and why it ended; SPAN_ERROR_NONE is not counted. */
+static inline void metrics_ended(struct metrics *m, unsigned direction, enum span_error why)
+{
+    atomic_int_fast64_t *v = &m->ended[direction][why];
+
+    if (why)
+        atomic_store_explicit(v, atomic_load_explicit(v, memory_order_relaxed) + 1,
+                              memory_order_relaxed);
 }
 /* A message that was refused, by the name of the rule (a literal); past REFUSAL_RULES_MAX names the
  * rest are counted as "other". */

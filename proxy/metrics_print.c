@@ -28,6 +28,29 @@ static void print_counters(struct metrics *const *v, size_t n, struct buffer *ou
     }
 }
 
+/* ---- failures ---- */
+
+static const char *const directions[] = {
+    [DIRECTION_INBOUND] = "inbound", [DIRECTION_OUTBOUND] = "outbound"};
+
+static void print_failures(struct metrics *const *v, size_t n, struct buffer *out)
+{
+    const char *name = "sidespan_failures_total";
+
+    prometheus_family(out, name, "counter",
+                      "Exchanges and tunnels that did not end well, why, and who ended them");
+    for (unsigned d = 0; d < 2; d++) {
+        for (size_t e = SPAN_ERROR_NONE + 1; e < SPAN_ERROR_COUNT; e++) {
+            const struct span_error_row *row = span_error_row((enum span_error)e);
+            int64_t total = 0;
+            for (size_t i = 0; i < n; i++)
+                total += atomic_load_explicit(&v[i]->ended[d][e], memory_order_relaxed);
+            buffer_printf(out, "%s{direction=\"%s\",reason=\"%s\",ended_by=\"%s\"} %" PRId64 "\n",
+                          name, directions[d], row->name, ended_by_text(row->by), total);
+        }
+    }
+}
+
 /* ---- refusals ---- */
 
 struct refusal_total {
@@ -151,9 +174,6 @@ static struct series_total *gather_series(struct metrics *const *v, size_t n, si
 /* direction="...",cluster="..." */
 static void write_labels(struct buffer *out, const struct series_total *s)
 {
-    static const char *const directions[] = {
-        [DIRECTION_INBOUND] = "inbound", [DIRECTION_OUTBOUND] = "outbound"};
-
     buffer_printf(out, "direction=\"%s\",", directions[s->direction]);
     prometheus_label(out, "cluster", s->cluster);
 }
@@ -223,6 +243,7 @@ void metrics_print(struct metrics *const *v, size_t n, struct buffer *out)
         return;
     }
     print_counters(v, n, out);
+    print_failures(v, n, out);
     print_refusals(v, n, out);
     print_requests(totals, n_totals, out);
     print_durations(totals, n_totals, out);

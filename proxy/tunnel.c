@@ -61,6 +61,7 @@ static void tell(struct tunnel *t, enum span_error why)
     struct span *s = t->record.span;
     nsec_t duration = worker_now(w) - t->began;
 
+    metrics_ended(w->metrics, t->direction, why);
     if (t->series)
         series_record(t->series, t->status, duration, t->client.bytes, t->upstream.bytes);
     if (!s) {

@@ -268,7 +268,7 @@ START_TEST(there_is_room_for_all_that_a_call_can_have)
 
     example_call(&s, SPAN_SERVER);
     s.text[SPAN_PATH] = STR("/odd");
-    s.text[SPAN_FAULT] = s.text[SPAN_REFUSAL] = STR("x");
+    s.text[SPAN_FAULT] = s.text[SPAN_RULE] = STR("x");
     s.weight = s.total_weight = s.resend_count = 1;
     s.fault_delay = 1;
     s.invalid_parent = true;

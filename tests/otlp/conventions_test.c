@@ -175,7 +175,19 @@ static const struct row {
     {SERVER, ABSENT("sidespan.invalid_parent")},
     {SERVER, ABSENT("sidespan.weight")},
     {SERVER, SET({SPAN_FAULT, "delay 2s for 10%"}), IS("sidespan.fault", "delay 2s for 10%")},
-    {SERVER, SET({SPAN_REFUSAL, "bare-lf"}), IS("sidespan.refusal", "bare-lf")},
+    {SERVER, ABSENT("sidespan.ended_by")},
+    {SERVER, .error = SPAN_ERROR_RESET, IS("sidespan.ended_by", "upstream")},
+    {SERVER, .error = SPAN_ERROR_RESET, ABSENT("sidespan.rule")},
+    {CLIENT, .error = SPAN_ERROR_CANCELLED, IS("sidespan.ended_by", "client")},
+    {SERVER, .error = SPAN_ERROR_IDLE, IS("sidespan.ended_by", "sidecar")},
+    {SERVER, .error = SPAN_ERROR_IDLE, IS("sidespan.rule", "idle")},
+    {SERVER, .error = SPAN_ERROR_IDLE, ABSENT("sidespan.refusal")},
+    {SERVER, .error = SPAN_ERROR_OVERLOAD, SET({SPAN_RULE, "pool-max"}),
+     IS("sidespan.rule", "pool-max")},
+    {SERVER, .error = SPAN_ERROR_REQUEST, SET({SPAN_RULE, "bare-lf"}),
+     IS("sidespan.rule", "bare-lf")},
+    {SERVER, .error = SPAN_ERROR_REQUEST, SET({SPAN_RULE, "bare-lf"}),
+     IS("sidespan.refusal", "bare-lf")},
 };
 
 static void set_peer(struct span *s, const char *peer)
@@ -326,7 +338,7 @@ START_TEST(the_rule_that_refused_is_the_description)
     example_span(&s, SPAN_SERVER);
     s.status = 0;
     s.error = SPAN_ERROR_REQUEST;
-    s.text[SPAN_REFUSAL] = STR("content-length-repeated");
+    s.text[SPAN_RULE] = STR("content-length-repeated");
     describe(&s);
     ck_assert_text(described.status_message, "content-length-repeated");
 }
@@ -516,12 +528,12 @@ START_TEST(there_is_room_for_all_that_a_span_can_have)
     example_span(&s, SPAN_CLIENT);
     s.peer = (struct address){.family = AF_UNIX, .path = "/run/app.sock"};
     s.text[SPAN_METHOD] = STR("PURGE");
-    s.text[SPAN_FAULT] = s.text[SPAN_REFUSAL] = STR("x");
+    s.text[SPAN_FAULT] = s.text[SPAN_RULE] = STR("x");
     s.weight = s.total_weight = s.resend_count = 1;
     s.request_bytes = 1;
     s.fault_delay = 1;
     s.invalid_parent = true;
-    s.error = SPAN_ERROR_RESET;
+    s.error = SPAN_ERROR_REQUEST;
     for (int i = 0; i < PHASE_COUNT; i++)
         s.phase[i] = i + 1;
     for (int i = 0; i < SPAN_EXTRAS_MAX; i++) {

@@ -60,7 +60,7 @@ START_TEST(a_span_is_a_line)
                            " trace=11111111111111111111111111111111 span=2222222222222222"
                            " parent=3333333333333333 path=/api/users/7 server=users.shop.local"
                            " peer=10.0.0.9 cluster=users-v1 fault=\"delay 2s for 10%\""
-                           " status=error error=timeout\n");
+                           " rule=timeout status=error error=timeout ended_by=sidecar\n");
 }
 END_TEST
 

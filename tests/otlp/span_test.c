@@ -253,6 +253,24 @@ START_TEST(flags_tell_whether_the_parent_is_remote)
 }
 END_TEST
 
+/* Who reads that the sidecar ended it can look the rule up and knows what to do; of a peer there is
+ * nothing to look up. */
+START_TEST(what_the_sidecar_ends_has_a_rule_and_a_cure)
+{
+    for (int e = SPAN_ERROR_NONE + 1; e < SPAN_ERROR_COUNT; e++) {
+        const struct span_error_row *row = span_error_row((enum span_error)e);
+        bool ours = row->by == ENDED_BY_SIDECAR;
+
+        ck_assert_msg((row->rule && row->cure) == ours && (row->rule || row->cure) == ours, "%s",
+                      row->name);
+        ck_assert(row->by != ENDED_BY_NOBODY && ended_by_text(row->by)[0]);
+        ck_assert(row->name[0] && row->what[0] && row->http_status >= 400);
+        for (int other = 0; other < e; other++)
+            ck_assert_str_ne(row->name, span_error_text((enum span_error)other));
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("span");
@@ -272,6 +290,7 @@ int main(void)
     tcase_add_test(t, a_full_ring_refuses_and_what_is_in_it_stays);
     tcase_add_test(t, spans_go_from_thread_to_thread_whole_and_in_order);
     tcase_add_test(t, flags_tell_whether_the_parent_is_remote);
+    tcase_add_test(t, what_the_sidecar_ends_has_a_rule_and_a_cure);
     suite_add_tcase(suite, t);
     return test_main(suite);
 }

@@ -271,7 +271,8 @@ START_TEST(a_call_ends_at_its_deadline)
     call_with(GRPC "grpc-timeout: 50m\r\n");
     called();
     ck_answered(heard(caller, "\r\n\r\n"), GRPC_DEADLINE_EXCEEDED,
-                "sidespan: the call's deadline was over");
+                "sidespan: the call's deadline was over (grpc-timeout): find out what the upstream "
+                "waits for; the caller asked for no more time");
     ck_assert_int_eq(told[0].error, SPAN_ERROR_TIMEOUT);
     ck_assert_int_eq(counted(worker, COUNT_ROUTE_TIMEOUTS), 0);
     end();
@@ -283,8 +284,10 @@ START_TEST(a_call_ends_at_the_routes_timeout)
     begin("timeout 50ms;", true);
     call_with(GRPC "grpc-timeout: 1H\r\n");
     called();
-    ck_answered(heard(caller, "\r\n\r\n"), GRPC_DEADLINE_EXCEEDED,
-                "sidespan: the route's timeout was over");
+    ck_answered(
+        heard(caller, "\r\n\r\n"), GRPC_DEADLINE_EXCEEDED,
+        "sidespan: the route's timeout was over (timeout): find out what the upstream waits "
+        "for, or raise the route's timeout");
     ck_assert_int_eq(counted(worker, COUNT_ROUTE_TIMEOUTS), 1);
     end();
 }
@@ -440,7 +443,7 @@ START_TEST(a_method_without_a_route_is_unimplemented)
     begin("", true);
     say(caller, "POST /q.S%/M HTTP/1.1\r\nHost: a\r\n" GRPC "Content-Length: 0\r\n\r\n");
     ck_answered(heard(caller, "\r\n\r\n"), GRPC_UNIMPLEMENTED,
-                "sidespan: no route takes POST a/q.S%25/M: add a route, or say: "
+                "sidespan: no route takes POST a/q.S%25/M (route): add a route, or say: "
                 "unmatched pass");
     end();
 }

@@ -1,0 +1,96 @@
+/*
+ * How an exchange fails. Whose doing it was, what the span, the log, the counter
+ * and the answer say of it, all come from one row of otlp/span_error.h.
+ */
+#include "proxy/exchange_private.h"
+
+/* The trace, so that a line of the log leads to it. */
+static void trace_text(const struct exchange *x, char hex[TRACE_ID_HEX + 1])
+{
+    trace_id_to_hex(&x->span.trace_id, hex);
+    hex[TRACE_ID_HEX] = '\0';
+}
+
+/* ---- failures ---- */
+
+static void log_failure(struct exchange *x, const struct failure *f)
+{
+    const struct span_error_row *row = span_error_row(f->why);
+    const struct str *t = x->span.text;
+    char hex[TRACE_ID_HEX + 1], others[LOG_HELD_TEXT];
+    unsigned held;
+
+    if (!log_limit_allow(&x->worker->upstream_log, 10, worker_now(x->worker), &held))
+        return;
+    trace_text(x, hex);
+    log_write(LOG_WARN, "exchange", "%s, ended by the %s%s%s: %s%s%s: %.*s %.*s%.*s trace %s%s",
+              row->name, ended_by_text(row->by), f->rule ? ", rule " : "", f->rule ? f->rule : "",
+              f->detail, f->cure ? "; " : "", f->cure ? f->cure : "", STR_ARG(t[SPAN_METHOD]),
+              STR_ARG(t[SPAN_AUTHORITY]), STR_ARG(t[SPAN_PATH]), hex, log_held_text(held, others));
+}
+
+/* For a person who reads the answer. */
+static struct str failure_text(struct exchange *x, const struct failure *f)
+{
+    struct str text;
+
+    if (!f->rule)
+        return str_from(f->detail);
+    text = arena_printf(&x->arena, "sidespan: %s (%s): %s\n", f->detail, f->rule, f->cure);
+    return text.p ? text : str_from(f->detail);
+}
+
+void exchange_fail_by(struct exchange *x, const struct failure *by)
+{
+    const struct span_error_row *row = span_error_row(by->why);
+    struct failure f = *by;
+
+    f.rule = f.rule ? f.rule : row->rule;
+    f.cure = f.cure ? f.cure : row->cure;
+    x->span.error = (uint8_t)f.why;
+    x->span.text[SPAN_RULE] = f.rule ? str_from(f.rule) : (struct str){0};
+    if (x->span_open)
+        log_failure(x, &f);
+    if (x->response_begun || !x->client) {
+        exchange_end(x);
+        return;
+    }
+    exchange_release_upstream(x, false);
+    exchange_reply(x, row->http_status, failure_text(x, &f), row->name);
+}
+
+void exchange_fail(struct exchange *x, enum span_error why, const char *detail)
+{
+    exchange_fail_by(x, &(struct failure){.why = why, .detail = detail});
+}
+
+/* ---- refusals ---- */
+
+static void log_refusal(struct exchange *x, const struct refusal *why)
+{
+    char peer[ADDRESS_TEXT_MAX], hex[TRACE_ID_HEX + 1], others[LOG_HELD_TEXT];
+    unsigned held;
+
+    if (!log_limit_allow(&x->worker->refused_log, 10, worker_now(x->worker), &held))
+        return;
+    address_format(&x->front->conn->peer, peer);
+    trace_text(x, hex);
+    log_write(LOG_WARN, "exchange", "refused a request of %s with %u: rule %s: %s; trace %s%s",
+              peer, why->status, why->rule, why->cure, hex, log_held_text(held, others));
+}
+
+void exchange_refuse(struct exchange *x, const struct refusal *why)
+{
+    struct str text = arena_printf(&x->arena, "sidespan: refused (%s): %s\n", why->rule, why->cure);
+
+    metrics_refused(x->worker->metrics, why->rule);
+    log_refusal(x, why);
+    x->refused = true;
+    x->span.error = SPAN_ERROR_REQUEST;
+    x->span.text[SPAN_RULE] = str_from(why->rule);
+    if (x->response_begun) {
+        exchange_end(x);
+        return;
+    }
+    exchange_reply(x, why->status, text.p ? text : STR(""), why->rule);
+}
