@@ -83,6 +83,7 @@ struct match_rule {
     struct str *methods; /* MATCH_METHOD: any of these */
     size_t n_methods;
     struct str text; /* as it was written, for explain */
+    struct place at;
 };
 
 enum target_kind { TARGET_CLUSTER, TARGET_ORIGINAL };
@@ -347,6 +348,13 @@ struct config *config_parse(const char *name, struct str text,
  */
 struct buffer;
 void config_print_errors(const struct errors *errors, struct buffer *out);
+
+/*
+ * What the file says that is no mistake, but may surprise: each with its place.
+ * It takes its time (seconds, for many regular expressions), so it is for who
+ * checks a file, not for who runs it.
+ */
+void config_warnings(const struct config *c, struct errors *warnings);
 
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c); /* NULL is fine */

@@ -49,6 +49,12 @@ static void explain_host(const struct direction *d, const struct host *host,
     buffer_add_char(out, '\n');
 }
 
+static void explain_undecided(struct buffer *out, struct str what)
+{
+    buffer_printf(out, ": %.*s meets its limit of work on this request, so it is not decided\n",
+                  STR_ARG(what));
+}
+
 /* One line for each route before `chosen`; all of them where it is not in the list. */
 static void explain_passed(struct route *const *routes, size_t n, const struct route *chosen,
                            const struct request *r, struct buffer *out)
@@ -58,11 +64,11 @@ static void explain_passed(struct route *const *routes, size_t n, const struct r
         text_label(out, "passed over");
         buffer_printf(out, "%.*s", STR_ARG(routes[i]->text));
         text_place(out, routes[i]->at);
-        if (!pattern_match(routes[i]->pattern, r->path, NULL)) {
+        if (pattern_match(routes[i]->pattern, r->path, NULL) == VERDICT_NO) {
             buffer_printf(out, ": the path does not fit\n");
         } else if (routes[i]->grpc && !r->grpc) {
             buffer_printf(out, ": not a call of gRPC\n");
-        } else if (!match_rules_hold(routes[i], r, &failed)) {
+        } else if (match_rules_hold(routes[i], r, &failed) == VERDICT_NO) {
             buffer_printf(out, ": match %.*s does not hold: ", STR_ARG(failed->text));
             text_why_not(out, failed, r);
             buffer_add_char(out, '\n');
@@ -118,7 +124,7 @@ static void explain_strike(const struct fault *f, const struct request *r, struc
 
 static void explain_miss(const struct fault *f, const struct request *r, struct buffer *out)
 {
-    if (f->when && !match_rule_holds(f->when, r)) {
+    if (f->when && match_rule_holds(f->when, r) == VERDICT_NO) {
         buffer_printf(out, ": when %.*s does not hold: ", STR_ARG(f->when->text));
         text_why_not(out, f->when, r);
         return;
@@ -137,13 +143,18 @@ static struct fault_decision explain_faults(const struct route *route, const str
 
     for (size_t i = 0; i < route->n_faults; i++) {
         const struct fault *f = &route->faults[i];
-        bool strikes = fault_strikes(f, r);
+        enum verdict verdict = fault_strikes(f, r);
+        bool strikes = verdict == VERDICT_YES;
         text_label(out, "fault");
         buffer_printf(out, "%.*s", STR_ARG(f->text));
         text_place(out, f->at);
         if (strikes && f->kind != FAULT_DELAY && d.aborted) {
             buffer_printf(out, " is not reached: the one above ends the request\n");
             continue;
+        }
+        if (verdict == VERDICT_UNDECIDED) {
+            explain_undecided(out, f->when->text);
+            return (struct fault_decision){.undecided = f};
         }
         buffer_printf(out, strikes ? " strikes" : " does not strike");
         if (strikes)
@@ -363,6 +374,11 @@ static void explain_end(const struct route_choice *choice, const struct request 
     }
 }
 
+static void explain_refused(struct buffer *out)
+{
+    buffer_printf(out, "refused with status 400 (pattern-undecided)\n");
+}
+
 static void explain_answer(const struct config *c, const struct direction *d,
                            const struct route_choice *choice, const struct request *r,
                            struct buffer *out)
@@ -377,6 +393,10 @@ static void explain_answer(const struct config *c, const struct direction *d,
     }
     explain_changes(choice, r, out);
     text_label(out, "so it is");
+    if (faults.undecided) {
+        explain_refused(out);
+        return;
+    }
     if (route->timeout && faults.delay >= route->timeout) {
         buffer_printf(out, r->grpc ? "delayed, and grpc-status 4, DEADLINE_EXCEEDED, after "
                                    : "delayed, and status 504 after ");
@@ -393,11 +413,26 @@ static void explain_answer(const struct config *c, const struct direction *d,
     buffer_add_char(out, '\n');
 }
 
+/* The route whose turn it was. */
+static void explain_not_decided(const struct route *route, const struct request *r,
+                                struct buffer *out)
+{
+    const struct match_rule *failed = NULL;
+
+    text_label(out, "route");
+    buffer_printf(out, "%.*s", STR_ARG(route->text));
+    text_place(out, route->at);
+    match_rules_hold(route, r, &failed);
+    explain_undecided(out, failed ? failed->text : route->text);
+    text_label(out, "so it is");
+    explain_refused(out);
+}
+
 void explain_request(const struct config *c, const struct direction *d, const struct request *r,
                      struct buffer *out)
 {
     struct route_choice choice;
-    bool found = route_find(d, r, &choice);
+    enum route_found found = route_find(d, r, &choice);
     const struct host *host = d->n_hosts ? host_table_find(d->table, r->authority) : NULL;
 
     explain_question(d, r, out);
@@ -406,6 +441,10 @@ void explain_request(const struct config *c, const struct direction *d, const st
         explain_passed(host->routes, host->n_routes, found ? choice.route : NULL, r, out);
     if (!found || !choice.host)
         explain_passed(d->routes, d->n_routes, found ? choice.route : NULL, r, out);
+    if (found == ROUTE_UNDECIDED) {
+        explain_not_decided(choice.route, r, out);
+        return;
+    }
     if (found) {
         explain_answer(c, d, &choice, r, out);
         return;

@@ -19,13 +19,13 @@ uint64_t fault_draw(const struct fault *f, const struct trace_id *trace_id)
     return siphash(&f->salt, trace_id->bytes, sizeof(trace_id->bytes));
 }
 
-bool fault_strikes(const struct fault *f, const struct request *r)
+enum verdict fault_strikes(const struct fault *f, const struct request *r)
 {
     if (f->share == 0)
-        return false;
+        return VERDICT_NO;
     if (f->share != SHARE_ALWAYS && fault_draw(f, &r->trace_id) >= f->share)
-        return false;
-    return !f->when || match_rule_holds(f->when, r);
+        return VERDICT_NO;
+    return f->when ? match_rule_holds(f->when, r) : VERDICT_YES;
 }
 
 nsec_t fault_delay_of(const struct fault *f, const struct trace_id *trace_id)
@@ -60,7 +60,10 @@ struct fault_decision fault_decide(const struct route *route, const struct reque
         const struct fault *f = &route->faults[i];
         if (f->kind != FAULT_DELAY && d.aborted)
             continue; /* it will not be reached, and keeps its count */
-        if (!fault_strikes(f, r) || (f->first && !take_one(f)))
+        enum verdict strikes = fault_strikes(f, r);
+        if (strikes == VERDICT_UNDECIDED)
+            return (struct fault_decision){.undecided = f};
+        if (strikes == VERDICT_NO || (f->first && !take_one(f)))
             continue;
         if (f->kind != FAULT_DELAY) {
             d.aborted = f;

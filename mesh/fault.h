@@ -12,6 +12,9 @@ struct fault_decision {
     nsec_t delay;                /* 0: none */
     const struct fault *delayed; /* the first fault that delays; NULL: none */
     const struct fault *aborted; /* abort or reset, after the delay; NULL: none */
+    /* Whether this one strikes is not decided: the request is to be refused, and the rest says
+     * nothing. NULL: all are. */
+    const struct fault *undecided;
 };
 
 /* salt of the n-th fault of a route. It never changes: two releases strike alike. */
@@ -20,7 +23,7 @@ struct siphash_key fault_salt(struct str route_text, size_t n, enum fault_kind k
 /* What decides: the fault strikes a trace whose draw is below its share. */
 uint64_t fault_draw(const struct fault *f, const struct trace_id *trace_id);
 /* Would this fault strike the request, `first` aside? */
-bool fault_strikes(const struct fault *f, const struct request *r);
+enum verdict fault_strikes(const struct fault *f, const struct request *r);
 /* How long it delays: delay plus a part of jitter that the trace id draws, the ends included. */
 nsec_t fault_delay_of(const struct fault *f, const struct trace_id *trace_id);
 

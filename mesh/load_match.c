@@ -77,6 +77,7 @@ bool take_match(struct loader *ld, struct words *w, enum route_match_kind kind,
             return wrongf(ld, name, "a query parameter's name is text without control characters");
         m.name = keep(ld, name->text);
     }
+    m.at = w->s->name.at;
     if (!take_test(ld, w, &m))
         return false;
     m.text = rule_text(ld, &m);

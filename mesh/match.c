@@ -1,5 +1,9 @@
 /* The `match` lines of a route, and that it takes calls of gRPC alone. */
+#include <stdlib.h>
+
 #include "mesh/route.h"
+
+enum { DECODED_ON_STACK = 4096 };
 
 /* ---- query ---- */
 
@@ -48,19 +52,23 @@ static bool decoded_eq(struct str encoded, struct str plain)
     return i == plain.n;
 }
 
-static bool decoded_matches(struct str encoded, const struct regex *regex)
+/* A long value costs memory of its own, never its decision. */
+static enum verdict decoded_matches(struct str encoded, const struct regex *regex)
 {
-    char decoded[MATCH_QUERY_BYTES_MAX];
+    char few[DECODED_ON_STACK], *decoded = few;
+    enum verdict verdict;
     size_t n = 0;
 
     if (!is_encoded(encoded))
-        return encoded.n <= sizeof(decoded) && regex_match(regex, encoded);
-    for (size_t at = 0; at < encoded.n;) {
-        if (n == sizeof(decoded))
-            return false;
+        return regex_match(regex, encoded);
+    if (encoded.n > sizeof(few) && !(decoded = malloc(encoded.n)))
+        return VERDICT_UNDECIDED;
+    for (size_t at = 0; at < encoded.n;)
         decoded[n++] = decode_next(encoded, &at);
-    }
-    return regex_match(regex, str_of(decoded, n));
+    verdict = regex_match(regex, str_of(decoded, n));
+    if (decoded != few)
+        free(decoded);
+    return verdict;
 }
 
 /* The next parameter of that name; its value is empty without a '='. */
@@ -85,53 +93,66 @@ struct str query_value(struct str query, struct str name)
     return next_parameter(&query, name, &value) ? value : str_of(NULL, 0);
 }
 
-static bool query_holds(const struct match_rule *m, struct str query)
+static enum verdict verdict_of(bool holds)
+{
+    return holds ? VERDICT_YES : VERDICT_NO;
+}
+
+/* One value decides where it fulfils the test, or where it cannot be told: the work of a request
+ * with many such values is that of one. VERDICT_NO: the next may. */
+static enum verdict query_value_holds(const struct match_rule *m, struct str value)
+{
+    switch (m->test) {
+    case TEST_EQUALS:
+        return verdict_of(decoded_eq(value, m->value));
+    case TEST_REGEX:
+        return decoded_matches(value, m->regex);
+    default:
+        return VERDICT_YES;
+    }
+}
+
+static enum verdict query_holds(const struct match_rule *m, struct str query)
 {
     struct str value;
 
     while (next_parameter(&query, m->name, &value)) {
-        switch (m->test) {
-        case TEST_PRESENT:
-            return true;
-        case TEST_ABSENT:
-            return false;
-        case TEST_EQUALS:
-            if (decoded_eq(value, m->value))
-                return true;
-            break;
-        case TEST_REGEX:
-            if (decoded_matches(value, m->regex))
-                return true;
-            break;
-        }
+        if (m->test == TEST_ABSENT)
+            return VERDICT_NO;
+        enum verdict verdict = query_value_holds(m, value);
+        if (verdict != VERDICT_NO)
+            return verdict;
     }
-    return m->test == TEST_ABSENT;
+    return verdict_of(m->test == TEST_ABSENT);
 }
 
 /* ---- header, method ---- */
 
-static bool header_holds(const struct match_rule *m, const struct headers *headers)
+static enum verdict header_value_holds(const struct match_rule *m, struct str value)
+{
+    switch (m->test) {
+    case TEST_EQUALS:
+        return verdict_of(str_eq(value, m->value));
+    case TEST_REGEX:
+        return regex_match(m->regex, value);
+    default:
+        return VERDICT_YES;
+    }
+}
+
+static enum verdict header_holds(const struct match_rule *m, const struct headers *headers)
 {
     const struct header *h = m->header == HEADER_OTHER ? headers_find_name(headers, m->name)
                                                        : headers_find(headers, m->header);
 
+    if (m->test == TEST_ABSENT)
+        return verdict_of(h == NULL);
     for (; h; h = headers_next(headers, h)) {
-        switch (m->test) {
-        case TEST_PRESENT:
-            return true;
-        case TEST_ABSENT:
-            return false;
-        case TEST_EQUALS:
-            if (str_eq(h->value, m->value))
-                return true;
-            break;
-        case TEST_REGEX:
-            if (regex_match(m->regex, h->value))
-                return true;
-            break;
-        }
+        enum verdict verdict = header_value_holds(m, h->value);
+        if (verdict != VERDICT_NO)
+            return verdict;
     }
-    return m->test == TEST_ABSENT;
+    return VERDICT_NO;
 }
 
 static bool is_one_of(struct str method, const struct str *methods, size_t n)
@@ -142,32 +163,48 @@ static bool is_one_of(struct str method, const struct str *methods, size_t n)
     return false;
 }
 
-bool match_rule_holds(const struct match_rule *m, const struct request *r)
+enum verdict match_rule_holds(const struct match_rule *m, const struct request *r)
 {
     switch (m->kind) {
     case MATCH_METHOD:
-        return is_one_of(r->method, m->methods, m->n_methods);
+        return verdict_of(is_one_of(r->method, m->methods, m->n_methods));
     case MATCH_HEADER:
         return header_holds(m, r->headers);
     case MATCH_QUERY:
         return query_holds(m, r->query);
     }
-    return false;
+    return VERDICT_NO;
 }
 
-bool match_rules_hold(const struct route *route, const struct request *r,
-                      const struct match_rule **failed)
+enum verdict match_rules_hold(const struct route *route, const struct request *r,
+                              const struct match_rule **failed)
 {
+    enum verdict all = VERDICT_YES;
+
     if (route->grpc && !r->grpc)
-        return false;
+        return VERDICT_NO;
     for (size_t i = 0; i < route->n_matches; i++) {
-        if (!match_rule_holds(&route->matches[i], r)) {
-            if (failed)
-                *failed = &route->matches[i];
-            return false;
-        }
+        enum verdict verdict = match_rule_holds(&route->matches[i], r);
+        if (verdict == VERDICT_YES || (verdict == VERDICT_UNDECIDED && all == verdict))
+            continue;
+        all = verdict;
+        if (failed)
+            *failed = &route->matches[i];
+        if (verdict == VERDICT_NO)
+            break;
     }
-    return true;
+    return all;
+}
+
+enum verdict route_holds(const struct route *route, const struct pattern *pattern,
+                         const struct request *r)
+{
+    enum verdict path = pattern_match(pattern, r->path, NULL), rules;
+
+    if (path == VERDICT_NO)
+        return path;
+    rules = match_rules_hold(route, r, NULL);
+    return rules == VERDICT_YES ? path : rules;
 }
 
 /* ---- implication ---- */

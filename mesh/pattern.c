@@ -166,6 +166,11 @@ enum pattern_kind pattern_kind(const struct pattern *p)
     return p->kind;
 }
 
+const struct regex *pattern_regex(const struct pattern *p)
+{
+    return p->regex;
+}
+
 struct str pattern_text(const struct pattern *p)
 {
     return p->text;
@@ -262,20 +267,26 @@ static bool match_template(const struct pattern *p, struct str path, struct path
     return at == path.n;
 }
 
-static bool match_regex(const struct pattern *p, struct str path, struct path_params *params)
+static enum verdict match_regex(const struct pattern *p, struct str path,
+                                struct path_params *params)
 {
     struct str values[REGEX_GROUPS_MAX];
+    enum verdict verdict;
 
     if (!params || p->n_names == 0)
         return regex_match(p->regex, path);
-    if (!regex_capture(p->regex, path, values))
-        return false;
-    for (size_t i = 0; i < p->n_names; i++)
+    verdict = regex_capture(p->regex, path, values);
+    for (size_t i = 0; verdict == VERDICT_YES && i < p->n_names; i++)
         add_param(params, regex_name_at(p->regex, i), values[i]);
-    return true;
+    return verdict;
 }
 
-bool pattern_match(const struct pattern *p, struct str path, struct path_params *params)
+static enum verdict verdict_of(bool holds)
+{
+    return holds ? VERDICT_YES : VERDICT_NO;
+}
+
+enum verdict pattern_match(const struct pattern *p, struct str path, struct path_params *params)
 {
     bool matches;
 
@@ -283,14 +294,14 @@ bool pattern_match(const struct pattern *p, struct str path, struct path_params 
         params->n = 0;
     switch (p->kind) {
     case PATTERN_PREFIX:
-        return match_prefix(p->text, path);
+        return verdict_of(match_prefix(p->text, path));
     case PATTERN_EXACT:
-        return str_eq(p->text, path);
+        return verdict_of(str_eq(p->text, path));
     case PATTERN_TEMPLATE:
         matches = path.n && path.p[0] == '/' && match_template(p, path, params);
         if (!matches && params)
             params->n = 0;
-        return matches;
+        return verdict_of(matches);
     default:
         return match_regex(p, path, params);
     }
@@ -336,7 +347,7 @@ static bool template_covers_prefix(const struct pattern *earlier, const struct p
     size_t whole = later->n_segments - (later->text.p[later->text.n - 1] == '/');
 
     return earlier->segments[before_rest].kind == PATTERN_OPEN && before_rest <= whole &&
-           later->text.n > 1 && pattern_match(earlier, later->text, NULL);
+           later->text.n > 1 && pattern_match(earlier, later->text, NULL) == VERDICT_YES;
 }
 
 bool pattern_covers(const struct pattern *earlier, const struct pattern *later)
@@ -344,7 +355,7 @@ bool pattern_covers(const struct pattern *earlier, const struct pattern *later)
     if (earlier->kind == PATTERN_PREFIX && earlier->text.n == 1)
         return true;
     if (later->kind == PATTERN_EXACT)
-        return pattern_match(earlier, later->text, NULL);
+        return pattern_match(earlier, later->text, NULL) == VERDICT_YES;
     if (earlier->kind == PATTERN_REGEX || later->kind == PATTERN_REGEX)
         return earlier->kind == later->kind && str_eq(earlier->text, later->text);
     switch (earlier->kind) {

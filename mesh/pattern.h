@@ -49,6 +49,8 @@ struct pattern *pattern_new(struct arena *arena, enum pattern_kind kind, struct 
                             struct error *err);
 void pattern_release(struct pattern *p); /* NULL is fine */
 enum pattern_kind pattern_kind(const struct pattern *p);
+/* NULL: it has none. */
+const struct regex *pattern_regex(const struct pattern *p);
 /* As it was given to pattern_new(). */
 struct str pattern_text(const struct pattern *p);
 /* What http.route says: the text; empty for a regular expression. */
@@ -57,8 +59,8 @@ struct str pattern_template(const struct pattern *p);
 size_t pattern_names(const struct pattern *p, struct str *out);
 
 /* path is without query, as received. params may be NULL; its n is 0 unless the path matches
- * and the pattern has names. */
-bool pattern_match(const struct pattern *p, struct str path, struct path_params *params);
+ * and the pattern has names. Only of a regular expression it may be undecided. */
+enum verdict pattern_match(const struct pattern *p, struct str path, struct path_params *params);
 /* True when every path that later takes, earlier takes too: never wrongly, though there are pairs
  * it does not see (of two regular expressions only equal texts). */
 bool pattern_covers(const struct pattern *earlier, const struct pattern *later);

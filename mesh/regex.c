@@ -168,30 +168,37 @@ static void copy_groups(const struct regex *r, struct str subject, pcre2_match_d
     }
 }
 
+/* 0: there are more groups than pairs, which is as good. */
+static enum verdict verdict_of(int rc)
+{
+    if (rc >= 0)
+        return VERDICT_YES;
+    return rc == PCRE2_ERROR_NOMATCH ? VERDICT_NO : VERDICT_UNDECIDED;
+}
+
 /* values NULL: only whether it matches. */
-static bool match_with(const struct regex *r, struct str subject, struct str *values)
+static enum verdict match_with(const struct regex *r, struct str subject, struct str *values)
 {
     struct scratch scratch;
-    bool holds = false;
+    enum verdict verdict = VERDICT_UNDECIDED;
 
     scratch.used = 0;
     pcre2_general_context *general =
         pcre2_general_context_create(scratch_alloc, scratch_free, &scratch);
     if (!general)
-        return false;
+        return verdict;
     pcre2_match_data *match = pcre2_match_data_create(values ? REGEX_GROUPS_MAX : 1, general);
     if (match) {
-        /* 0: there are more groups than pairs, which is as good. */
-        holds = run(r, subject, match) >= 0;
-        if (holds && values)
+        verdict = verdict_of(run(r, subject, match));
+        if (verdict == VERDICT_YES && values)
             copy_groups(r, subject, match, values);
         pcre2_match_data_free(match);
     }
     pcre2_general_context_free(general);
-    return holds;
+    return verdict;
 }
 
-bool regex_match(const struct regex *r, struct str subject)
+enum verdict regex_match(const struct regex *r, struct str subject)
 {
     return match_with(r, subject, NULL);
 }
@@ -206,7 +213,24 @@ struct str regex_name_at(const struct regex *r, size_t i)
     return r->names[i].name;
 }
 
-bool regex_capture(const struct regex *r, struct str subject, struct str *values)
+bool regex_is_anchored(const struct regex *r)
+{
+    uint32_t options = 0;
+
+    pcre2_pattern_info(r->code, PCRE2_INFO_ALLOPTIONS, &options);
+    return (options & PCRE2_ANCHORED) != 0;
+}
+
+char regex_needed_byte(const struct regex *r)
+{
+    uint32_t known = 0, byte = 0;
+
+    pcre2_pattern_info(r->code, PCRE2_INFO_LASTCODETYPE, &known);
+    pcre2_pattern_info(r->code, PCRE2_INFO_LASTCODEUNIT, &byte);
+    return known ? (char)byte : 0;
+}
+
+enum verdict regex_capture(const struct regex *r, struct str subject, struct str *values)
 {
     return match_with(r, subject, values);
 }

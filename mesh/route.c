@@ -1,29 +1,33 @@
 #include "mesh/route.h"
 
 static const struct route *find_among(const struct route_index *index, struct route *const *routes,
-                                      size_t n, const struct request *r)
+                                      size_t n, const struct request *r, enum verdict *verdict)
 {
     if (n == 0)
         return NULL;
-    return index ? route_index_find(index, r) : route_find_in_turn(routes, n, r);
+    return index ? route_index_find(index, r, verdict) : route_find_in_turn(routes, n, r, verdict);
 }
 
-bool route_find(const struct direction *d, const struct request *r, struct route_choice *out)
+enum route_found route_find(const struct direction *d, const struct request *r,
+                            struct route_choice *out)
 {
+    enum verdict verdict = VERDICT_NO;
+
     out->host = d->n_hosts && d->table ? host_table_find(d->table, r->authority) : NULL;
     out->route = NULL;
     if (out->host)
-        out->route = find_among(out->host->index, out->host->routes, out->host->n_routes, r);
+        out->route =
+            find_among(out->host->index, out->host->routes, out->host->n_routes, r, &verdict);
     if (!out->route) {
         out->host = NULL;
-        out->route = find_among(d->index, d->routes, d->n_routes, r);
+        out->route = find_among(d->index, d->routes, d->n_routes, r, &verdict);
     }
     if (!out->route)
-        return false;
+        return ROUTE_NONE;
     out->params.n = 0;
-    if (pattern_names(out->route->pattern, NULL))
-        pattern_match(out->route->pattern, r->path, &out->params);
-    return true;
+    if (verdict == VERDICT_YES && pattern_names(out->route->pattern, NULL))
+        verdict = pattern_match(out->route->pattern, r->path, &out->params);
+    return verdict == VERDICT_YES ? ROUTE_TAKES : ROUTE_UNDECIDED;
 }
 
 bool route_covers(const struct route *earlier, const struct route *later)

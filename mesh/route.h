@@ -16,8 +16,14 @@ struct route_choice {
     struct path_params params;
 };
 
-/* False: no route takes it; *out is then undefined. */
-bool route_find(const struct direction *d, const struct request *r, struct route_choice *out);
+enum route_found {
+    ROUTE_NONE, /* no route takes it; *out is undefined */
+    ROUTE_TAKES,
+    /* Whether out->route takes it is not decided, and none before it does: it is to be refused. */
+    ROUTE_UNDECIDED,
+};
+enum route_found route_find(const struct direction *d, const struct request *r,
+                            struct route_choice *out);
 
 /*
  * True when every request that later takes, earlier takes too, so that after it
@@ -35,11 +41,12 @@ bool route_covers(const struct route *earlier, const struct route *later);
  * and so are their patterns. NULL: no memory.
  */
 struct route_index *route_index_new(struct arena *arena, struct route *const *routes, size_t n);
-/* The first of the routes that takes the request; NULL: none. */
-const struct route *route_index_find(const struct route_index *index, const struct request *r);
+/* The first of the routes that takes the request, or of which it is not decided; NULL: none. */
+const struct route *route_index_find(const struct route_index *index, const struct request *r,
+                                     enum verdict *verdict);
 /* The same without an index. */
 const struct route *route_find_in_turn(struct route *const *routes, size_t n,
-                                       const struct request *r);
+                                       const struct request *r, enum verdict *verdict);
 
 /* ---- match (match.c) ---- */
 
@@ -48,15 +55,18 @@ const struct route *route_find_in_turn(struct route *const *routes, size_t n,
  *
  * header NAME = VALUE, ~ REGEX: any field of that name fulfils it, each value
  * taken whole and as it came. query NAME: names and values are compared decoded
- * (%XX, and + for a space); any parameter of that name fulfils it. A decoded
- * value of more than MATCH_QUERY_BYTES_MAX bytes fulfils no regular expression.
+ * (%XX, and + for a space); any parameter of that name fulfils it. The first of
+ * several values that cannot be decided leaves the rule undecided.
  */
-enum { MATCH_QUERY_BYTES_MAX = 8192 };
-bool match_rule_holds(const struct match_rule *m, const struct request *r);
+enum verdict match_rule_holds(const struct match_rule *m, const struct request *r);
 /* Whether the route's conditions hold, its path aside: that it is a call of gRPC, for a route of
- * gRPC, and all `match` lines; where one of these does not, *failed (may be NULL) is the first. */
-bool match_rules_hold(const struct route *route, const struct request *r,
-                      const struct match_rule **failed);
+ * gRPC, and all `match` lines; where one of these does not, or is not decided, *failed (may be
+ * NULL) is it. */
+enum verdict match_rules_hold(const struct route *route, const struct request *r,
+                              const struct match_rule **failed);
+/* Both: its path, which is that of pattern (the route's own), and its conditions. */
+enum verdict route_holds(const struct route *route, const struct pattern *pattern,
+                         const struct request *r);
 /* True when a request that fulfils given fulfils wanted too; never wrongly. */
 bool match_rule_implies(const struct match_rule *given, const struct match_rule *wanted);
 /* The first query parameter of that (decoded) name, its value as it came; p NULL: there is none. */

@@ -155,11 +155,10 @@ struct route_index *route_index_new(struct arena *arena, struct route *const *ro
 /* ---- finding ---- */
 
 const struct route *route_find_in_turn(struct route *const *routes, size_t n,
-                                       const struct request *r)
+                                       const struct request *r, enum verdict *verdict)
 {
     for (size_t i = 0; i < n; i++)
-        if (pattern_match(routes[i]->pattern, r->path, NULL) &&
-            match_rules_hold(routes[i], r, NULL))
+        if ((*verdict = route_holds(routes[i], routes[i]->pattern, r)) != VERDICT_NO)
             return routes[i];
     return NULL;
 }
@@ -168,15 +167,17 @@ struct search {
     const struct request *request;
     const struct route *best;
     size_t best_order;
+    enum verdict verdict; /* of best */
 };
 
 static void try_list(struct search *s, const struct entry_list *list)
 {
     for (const struct entry *e = list->first; e && e->order < s->best_order; e = e->next) {
-        if (pattern_match(e->pattern, s->request->path, NULL) &&
-            match_rules_hold(e->route, s->request, NULL)) {
+        enum verdict verdict = route_holds(e->route, e->pattern, s->request);
+        if (verdict != VERDICT_NO) {
             s->best = e->route;
             s->best_order = e->order;
+            s->verdict = verdict;
             return;
         }
     }
@@ -223,15 +224,17 @@ static void visit(struct search *s, const struct node *node, size_t at)
         visit(s, node->any, end);
 }
 
-const struct route *route_index_find(const struct route_index *index, const struct request *r)
+const struct route *route_index_find(const struct route_index *index, const struct request *r,
+                                     enum verdict *verdict)
 {
     struct search s = {.request = r, .best_order = SIZE_MAX};
 
     if (index->n <= FEW_ROUTES)
-        return route_find_in_turn(index->routes, index->n, r);
+        return route_find_in_turn(index->routes, index->n, r, verdict);
     if (r->path.n && r->path.p[0] == '/')
         visit(&s, &index->root, 0);
     else
         try_list(&s, &index->root.open);
+    *verdict = s.verdict;
     return s.best;
 }

@@ -71,6 +71,15 @@ static void print_errors(const struct errors *errors)
     buffer_release(&text);
 }
 
+/* The place is in a file, or it is a variable of the environment. */
+static void print_warning(const struct error *w)
+{
+    if (w->at.line)
+        fprintf(stderr, "warning: %s:%u:%u: %s\n", w->at.file, w->at.line, w->at.column, w->text);
+    else
+        fprintf(stderr, "warning: %s: %s\n", w->at.file, w->text);
+}
+
 int command_check_file(const char *path)
 {
     struct errors errors = {0}, warnings = {0};
@@ -78,8 +87,10 @@ int command_check_file(const char *path)
     struct config *c = supervisor_load(path, &sampler, &errors, &warnings);
 
     print_errors(&errors);
+    if (c)
+        config_warnings(c, &warnings);
     for (size_t i = 0; i < warnings.n; i++)
-        fprintf(stderr, "warning: %s: %s\n", warnings.v[i].at.file, warnings.v[i].text);
+        print_warning(&warnings.v[i]);
     if (c)
         printf("%s: ok (%zu routes, %zu clusters, hash %s)\n", path,
                count_routes(&c->inbound) + count_routes(&c->outbound), c->n_clusters, c->hash);

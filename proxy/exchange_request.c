@@ -67,15 +67,19 @@ static bool keep_params(struct exchange *x, const struct path_params *p)
     return true;
 }
 
-/* False: no memory. */
-static bool find_route(struct exchange *x)
+/* False: no memory. undecided is the route of which it could not be told whether it takes the
+ * request; NULL: none. */
+static bool find_route(struct exchange *x, const struct route **undecided)
 {
     const struct direction *d = front_rules(x->front, exchange_config(x));
     struct route_choice choice;
+    enum route_found found;
 
     x->deadline = 0;
     x->idle_limit = exchange_config(x)->timeouts.exchange_idle;
-    if (!route_find(d, &x->asking->facts, &choice)) {
+    found = route_find(d, &x->asking->facts, &choice);
+    *undecided = found == ROUTE_UNDECIDED ? choice.route : NULL;
+    if (found != ROUTE_TAKES) {
         x->route = NULL;
         if (d->timeout)
             x->deadline = x->started + d->timeout;
@@ -126,6 +130,21 @@ static bool refuse_method(struct exchange *x, struct message *m)
     return why != NULL;
 }
 
+/* Whether a rule takes it cannot be told, and either answer might be the way around another rule.
+ */
+static void refuse_undecided(struct exchange *x, struct place at)
+{
+    struct str cure = arena_printf(
+        &x->arena,
+        "a regular expression in line %u of the routes met its limit of work on this request: send "
+        "a shorter path and shorter fields, or write it without one repetition in or after "
+        "another (sidespan check names those)",
+        at.line);
+    struct refusal why = {"pattern-undecided", 400, cure.p ? cure.p : "send a shorter request"};
+
+    exchange_refuse(x, &why);
+}
+
 /* ---- faults ---- */
 
 static void note_fault(struct exchange *x, const struct fault *f)
@@ -163,6 +182,10 @@ static bool inject_faults(struct exchange *x)
     if (!x->route || x->route->n_faults == 0)
         return false;
     d = fault_decide(x->route, &x->asking->facts);
+    if (d.undecided) {
+        refuse_undecided(x, d.undecided->at);
+        return true;
+    }
     note_fault(x, d.delayed);
     note_fault(x, d.aborted);
     x->aborted = d.aborted;
@@ -377,17 +400,22 @@ void exchange_begin_refused(struct exchange *x, struct message *partial)
 void exchange_begin(struct exchange *x, struct message *m)
 {
     uint64_t most = exchange_config(x)->limits.body_bytes;
-    bool found;
+    const struct route *undecided;
+    bool kept;
 
     x->request = m;
     x->recording = x->generation->recording;
     exchange_span_begin(x, x->client->began);
     join_trace(x, m);
     set_facts(x, m);
-    found = find_route(x);
+    kept = find_route(x, &undecided);
     exchange_span_request(x);
-    if (!found) {
+    if (!kept) {
         exchange_fail(x, SPAN_ERROR_OVERLOAD, "no memory for the parts of the path");
+        return;
+    }
+    if (undecided) {
+        refuse_undecided(x, undecided->at);
         return;
     }
     if (refuse_method(x, m) || answer_max_forwards(x, m))

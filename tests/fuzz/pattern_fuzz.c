@@ -9,6 +9,7 @@
  */
 #include <assert.h>
 
+#include "base/buffer.h"
 #include "mesh/route.h"
 #include "mesh/template.h"
 
@@ -72,8 +73,8 @@ static void check_covers(const struct input *in)
     for (size_t i = 0; i < in->n_routes; i++)
         for (size_t j = i + 1; j < in->n_routes; j++)
             if (route_covers(in->routes[i], in->routes[j]) &&
-                pattern_match(in->routes[j]->pattern, in->request.path, NULL))
-                assert(pattern_match(in->routes[i]->pattern, in->request.path, NULL));
+                pattern_match(in->routes[j]->pattern, in->request.path, NULL) == VERDICT_YES)
+                assert(pattern_match(in->routes[i]->pattern, in->request.path, NULL) != VERDICT_NO);
 }
 
 static void check_texts(struct input *in, const struct path_params *params)
@@ -83,6 +84,21 @@ static void check_texts(struct input *in, const struct path_params *params)
         assert(s.p);
         for (size_t j = 0; j < s.n && !template_has_control(in->texts[i]); j++)
             assert((unsigned char)s.p[j] >= ' ');
+    }
+}
+
+/* What is said of one can be shown. */
+static void check_probes(const struct input *in)
+{
+    for (size_t i = 0; i < in->n_routes && i < 2; i++) {
+        const struct pattern *p = in->routes[i]->pattern;
+        struct buffer example;
+
+        buffer_init(&example, 0);
+        if (pattern_regex(p) && regex_runs_away(pattern_regex(p), pattern_text(p), &example))
+            assert(regex_match(pattern_regex(p), buffer_str(&example)) == VERDICT_UNDECIDED);
+        assert(example.n <= REGEX_EXAMPLE_BYTES);
+        buffer_release(&example);
     }
 }
 
@@ -97,12 +113,14 @@ static void check(struct input *in)
     plain.table = host_table_new(&in->arena, in->hosts, in->n_hosts, &err);
     indexed = plain;
     indexed.index = route_index_new(&in->arena, in->routes, in->n_routes);
-    bool found = route_find(&plain, &in->request, &a);
-    assert(route_find(&indexed, &in->request, &b) == found);
+    enum route_found answer = route_find(&plain, &in->request, &a);
+    bool found = answer == ROUTE_TAKES;
+    assert(route_find(&indexed, &in->request, &b) == answer);
     assert(!found || (a.route == b.route && a.params.n == b.params.n));
     for (size_t i = 0; found && i < a.params.n; i++)
         assert(a.params.v[i].value.n <= in->request.path.n);
     check_covers(in);
+    check_probes(in);
     check_texts(in, found ? &a.params : NULL);
     host_table_release(plain.table);
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/buffer.h"
+
 #define COUNT(rows) ((int)(sizeof(rows) / sizeof((rows)[0])))
 
 static struct arena arena;
@@ -121,10 +123,10 @@ START_TEST(takes_the_paths_it_should)
     struct pattern *p = must_read(row->pattern);
     struct path_params params = {.n = 3};
     char text[200] = "";
-    bool matches = pattern_match(p, str_from(row->path), &params);
+    bool matches = pattern_match(p, str_from(row->path), &params) == VERDICT_YES;
 
     ck_assert_msg(matches == (row->params != NULL), "%s on %s", row->pattern, row->path);
-    ck_assert(pattern_match(p, str_from(row->path), NULL) == matches);
+    ck_assert(pattern_match(p, str_from(row->path), NULL) == (matches ? VERDICT_YES : VERDICT_NO));
     for (size_t i = 0; i < params.n; i++)
         snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%.*s=%.*s", i ? " " : "",
                  STR_ARG(params.v[i].name), STR_ARG(params.v[i].value));
@@ -316,16 +318,63 @@ START_TEST(never_claims_to_cover_a_path_it_does_not_take)
 END_TEST
 
 /* It would match in the end, after some millions of steps. */
-START_TEST(gives_up_on_an_expression_that_explodes)
+START_TEST(does_not_decide_where_an_expression_explodes)
 {
     struct error err = {0};
     struct regex *r = regex_new(STR("^(?:(a+)+x|a+b)$"), &err);
 
     ck_assert_ptr_nonnull(r);
-    ck_assert(regex_match(r, STR("aaaaab")));
-    ck_assert(!regex_match(r, STR("aaaaaaaaaaaaaaaaaaaab")));
+    ck_assert_int_eq(regex_match(r, STR("aaaaab")), VERDICT_YES);
+    ck_assert_int_eq(regex_match(r, STR("aaaaac")), VERDICT_NO);
+    ck_assert_int_eq(regex_match(r, STR("aaaaaaaaaaaaaaaaaaaab")), VERDICT_UNDECIDED);
     regex_free(r);
     regex_free(NULL);
+}
+END_TEST
+
+static const struct runs_row {
+    const char *text;
+    bool away;
+} runs_rows[] = {
+    {"^/internal.*/users.*/delete", true},
+    {"(a+)+$", true},
+    {"^(a|aa)+$", true},
+    {"^/x/(/a|/b(x+x+)+y)$", true},
+    {"^(?:a|b(?<n>[^/]*,)*x)$", true},
+    {"^(([^/]+)/?)+$", true},
+    {"^(?:[a-z]+-?)*/x$", true},
+    {"^(\\w+\\s?)*$", true},
+    {"^(\\d{1,}){2,}z$", true},
+    {"^.*=.*=.*=$", true},
+    {"^(?>a+)+$", false},
+    {"^(a++)+$", false},
+    {"^/a/[^/]+/b/[^/]+$", false},
+    {"^/v[12]/(?<id>[0-9]+)$", false},
+    {"\\.(png|jpe?g)$", false},
+    {"^/api/.*/admin", false},
+    {"/api.*/admin", false},
+    {"(?=a*)b{2,3}", false},
+    {"[[:alpha:]]+\\x41\\p{Lu}\\Q..\\E", false},
+    {"(?i)^x(?-i)y", false},
+    {"", false},
+};
+
+START_TEST(tells_which_expressions_can_be_made_to_run_away)
+{
+    struct error err = {0};
+    struct str text = str_from(runs_rows[_i].text);
+    struct regex *r = regex_new(text, &err);
+    struct buffer example;
+
+    ck_assert_msg(r != NULL, "%s: %s", runs_rows[_i].text, err.text);
+    buffer_init(&example, 0);
+    ck_assert_msg(regex_runs_away(r, text, &example) == runs_rows[_i].away, "%s",
+                  runs_rows[_i].text);
+    ck_assert_uint_le(example.n, REGEX_EXAMPLE_BYTES);
+    if (runs_rows[_i].away)
+        ck_assert_int_eq(regex_match(r, buffer_str(&example)), VERDICT_UNDECIDED);
+    buffer_release(&example);
+    regex_free(r);
 }
 END_TEST
 
@@ -387,7 +436,8 @@ int main(void)
     tcase_add_test(tc, knows_its_names_and_the_text_of_http_route);
     tcase_add_loop_test(tc, covers_what_it_takes_wholly, 0, COUNT(cover_rows));
     tcase_add_test(tc, never_claims_to_cover_a_path_it_does_not_take);
-    tcase_add_test(tc, gives_up_on_an_expression_that_explodes);
+    tcase_add_test(tc, does_not_decide_where_an_expression_explodes);
+    tcase_add_loop_test(tc, tells_which_expressions_can_be_made_to_run_away, 0, COUNT(runs_rows));
     tcase_add_test(tc, matches_long_subjects_that_need_more_than_the_stack_of_the_jit);
     tcase_add_test(tc, is_matched_by_many_threads_at_once);
     suite_add_tcase(suite, tc);

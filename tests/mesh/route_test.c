@@ -226,29 +226,75 @@ START_TEST(holds_for_the_requests_it_should)
     struct request r =
         given_request(match_rows[_i].method, match_rows[_i].url, match_rows[_i].fields);
 
-    ck_assert_msg(match_rule_holds(&m, &r) == match_rows[_i].holds, "%s: %s %s",
+    ck_assert_msg((match_rule_holds(&m, &r) == VERDICT_YES) == match_rows[_i].holds, "%s: %s %s",
                   match_rows[_i].rule, match_rows[_i].url, match_rows[_i].fields);
     regex_free(m.regex);
 }
 END_TEST
 
-START_TEST(decodes_no_query_value_beyond_its_bound)
+START_TEST(decodes_query_values_of_any_length)
 {
     struct match_rule m = given_match("query q ~ ^[ab]*$");
     struct request r = given_request("GET", "a/", "");
-    char *query = arena_alloc(&arena, MATCH_QUERY_BYTES_MAX + 10);
+    enum { BYTES = 20000 };
+    char *query = arena_alloc(&arena, BYTES);
 
-    memset(query, 'a', MATCH_QUERY_BYTES_MAX + 10);
+    memset(query, 'a', BYTES);
     memcpy(query, "q=%62", 5);
-    r.query = str_of(query, MATCH_QUERY_BYTES_MAX + 4); /* one byte for three */
-    ck_assert(match_rule_holds(&m, &r));
-    r.query.n++;
-    ck_assert(!match_rule_holds(&m, &r));
-    memcpy(query, "q=aaa", 5);
-    ck_assert(!match_rule_holds(&m, &r));
-    r.query.n = MATCH_QUERY_BYTES_MAX + 2;
-    ck_assert(match_rule_holds(&m, &r));
+    r.query = str_of(query, BYTES);
+    ck_assert_int_eq(match_rule_holds(&m, &r), VERDICT_YES);
+    query[BYTES - 1] = 'c';
+    ck_assert_int_eq(match_rule_holds(&m, &r), VERDICT_NO);
     regex_free(m.regex);
+}
+END_TEST
+
+/* Each way a regular expression decides: a route before that takes it anyway, or one that surely
+ * does not, leaves it decided. */
+START_TEST(does_not_decide_where_an_expression_meets_its_limit)
+{
+    static const char explodes[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab";
+    struct route *path = given_route("~ ^/(a+)+$"), *rest = given_route("/"), *also;
+    struct route *routes[8] = {path, rest};
+    struct direction d = {.routes = routes, .n_routes = 2};
+    struct route_choice choice;
+    char url[100], fields[100], query[100];
+
+    snprintf(url, sizeof(url), "h/%s", explodes);
+    snprintf(fields, sizeof(fields), "x: 1\nx: %s", explodes);
+    snprintf(query, sizeof(query), "h/b?x=%s", explodes);
+    for (int indexed = 0; indexed < 2; indexed++) {
+        struct request r = given_request("GET", url, "");
+        ck_assert_int_eq(route_find(&d, &r, &choice), ROUTE_UNDECIDED);
+        ck_assert_ptr_eq(choice.route, path);
+        r = given_request("GET", "h/aaa", "");
+        ck_assert_int_eq(route_find(&d, &r, &choice), ROUTE_TAKES);
+        ck_assert_ptr_eq(choice.route, path);
+        r = given_request("GET", "h/b", "");
+        ck_assert_int_eq(route_find(&d, &r, &choice), ROUTE_TAKES);
+        ck_assert_ptr_eq(choice.route, rest);
+        /* more than a few, so that there is a tree, and its nodes are asked in their own order */
+        routes[d.n_routes++] = given_route("/a/{x}");
+        routes[d.n_routes++] = given_route("/b");
+        routes[d.n_routes++] = given_route("/c/d");
+        d.index = route_index_new(&arena, routes, d.n_routes);
+    }
+    d = (struct direction){.routes = routes, .n_routes = 2};
+    routes[0] = also = given_route("/b");
+    given_route_match(also, "header x ~ ^(a+)+$");
+    struct request r = given_request("GET", "h/b", fields);
+    ck_assert_int_eq(route_find(&d, &r, &choice), ROUTE_UNDECIDED);
+    given_route_match(also, "method POST"); /* a no decides, wherever it stands */
+    ck_assert_int_eq(route_find(&d, &r, &choice), ROUTE_TAKES);
+    ck_assert_ptr_eq(choice.route, rest);
+    regex_free(also->matches[0].regex);
+    routes[0] = also = given_route("/b");
+    given_route_match(also, "query x ~ ^(a+)+$");
+    r = given_request("GET", query, "");
+    ck_assert_int_eq(route_find(&d, &r, &choice), ROUTE_UNDECIDED);
+    ck_assert_ptr_eq(choice.route, also);
+    regex_free(also->matches[0].regex);
+    pattern_release(path->pattern);
 }
 END_TEST
 
@@ -403,12 +449,13 @@ START_TEST(finds_nothing_where_there_is_nothing)
     struct direction d = {0};
     struct request r = given_request("GET", "a/", "");
     struct route_choice choice;
+    enum verdict verdict;
 
     ck_assert(!route_find(&d, &r, &choice));
     d.index = route_index_new(&arena, NULL, 0);
     ck_assert_ptr_nonnull(d.index);
     ck_assert(!route_find(&d, &r, &choice));
-    ck_assert_ptr_null(route_index_find(d.index, &r));
+    ck_assert_ptr_null(route_index_find(d.index, &r, &verdict));
 }
 END_TEST
 
@@ -465,7 +512,7 @@ START_TEST(the_index_answers_as_trying_in_turn_does)
             r.grpc = rand() % 2;
             if (rand() % 50 == 0)
                 r.path = rand() % 2 ? STR("*") : STR("");
-            bool in_turn = route_find(&plain, &r, &a);
+            enum route_found in_turn = route_find(&plain, &r, &a);
             if (route_find(&indexed, &r, &b) != in_turn)
                 ck_abort_msg("%s", url);
             if (!in_turn)
@@ -495,7 +542,8 @@ int main(void)
     tcase_add_loop_test(tc, says_which_host_name_is_wrong, 0, COUNT(host_errors));
     tcase_add_test(tc, knows_the_host_of_an_authority);
     tcase_add_loop_test(tc, holds_for_the_requests_it_should, 0, COUNT(match_rows));
-    tcase_add_test(tc, decodes_no_query_value_beyond_its_bound);
+    tcase_add_test(tc, decodes_query_values_of_any_length);
+    tcase_add_test(tc, does_not_decide_where_an_expression_meets_its_limit);
     tcase_add_loop_test(tc, implies_only_what_is_certain, 0, COUNT(imply_rows));
     tcase_add_test(tc, covers_a_later_route_with_more_conditions);
     tcase_add_test(tc, a_route_of_grpc_covers_none_that_is_not);
