@@ -289,7 +289,7 @@ struct timeouts {
     nsec_t tunnel_idle;   /* between bytes of a tunnel; 0: none */
     nsec_t ping;          /* HTTP/2: a silent peer with open streams is asked; 0: not */
     nsec_t ping_timeout;  /* and must answer within */
-    nsec_t drain_delay;   /* from SIGTERM to the close of the listeners */
+    nsec_t drain_delay;   /* from SIGTERM to the close of the inbound listeners */
     nsec_t drain;         /* from then to the end, whatever is still open */
     nsec_t flush;         /* for the last spans */
 };

@@ -392,7 +392,7 @@ static const struct directive rows[] = {
      .read = read_duration_field, .field = {FIELD(struct timeouts, ping_timeout), 1, YEARS, false},
      ARGS(1, 1)},
     {ROW(CONTEXT_TIMEOUTS, "drain-delay", "TIME",
-         "from SIGTERM, which ends readiness, to the close of the listeners", "1s",
+         "from SIGTERM, which ends readiness, to the close of the inbound listeners", "1s",
          "drain-delay 0s;"),
      .read = read_duration_field, .field = {FIELD(struct timeouts, drain_delay), 0, YEARS, false},
      ARGS(1, 1)},

@@ -11,7 +11,8 @@ enum { POLL_MILLISECONDS = 20 };
 /* What each state waits for. */
 enum drain_state {
     DRAIN_DELAY,   /* those who still send here to have noticed: drain-delay */
-    DRAIN_WAITING, /* exchanges and tunnels to end: drain */
+    DRAIN_WAITING, /* exchanges and tunnels to end, and who has begun: drain */
+    DRAIN_LAST,    /* the same, when outbound is shut too */
     DRAIN_CUT,     /* those that were cut to have ended */
     DRAIN_DONE,    /* nothing */
 };
@@ -22,7 +23,7 @@ struct drain {
     struct event *poll;
     nsec_t until;    /* of this state */
     nsec_t patience; /* timeouts.drain */
-    unsigned quiet;  /* polls in a row without anything under way */
+    unsigned quiet;  /* looks in a row that found nothing under way */
     unsigned cut;
     void (*done)(void *arg, unsigned cut);
     void *arg;
@@ -42,12 +43,48 @@ static void finish(struct drain *d)
     d->done(d->arg, d->cut);
 }
 
-/* Twice in a row: what waited in a listener's queue is accepted on the worker's thread, a moment
- * after the listener was told to stop. */
+/* Twice in a row: a service that has answered may have something left to say to others. Each look
+ * is carried out on the worker's thread, behind what it was told before. */
 static bool quiet(struct drain *d)
 {
-    d->quiet = fleet_busy(d->fleet) == 0 ? d->quiet + 1 : 0;
-    return d->quiet >= 2;
+    unsigned begun;
+
+    if (!fleet_begun(d->fleet, &begun))
+        return false;
+    d->quiet = begun == 0 && fleet_busy(d->fleet) == 0 ? d->quiet + 1 : 0;
+    if (d->quiet >= 2)
+        return true;
+    fleet_look(d->fleet);
+    return false;
+}
+
+/* What comes in ends first: who is served may have to call others for it, so outbound stays as it
+ * is until nothing is left. */
+static void shut_inbound(struct drain *d, nsec_t now)
+{
+    fleet_shut(d->fleet, DIRECTION_INBOUND);
+    fleet_look(d->fleet);
+    log_write(
+        LOG_INFO, "drain",
+        "inbound is not listening any more; %u under way; outbound stays until they have ended",
+        fleet_busy(d->fleet));
+    enter(d, DRAIN_WAITING, now + d->patience);
+}
+
+static void shut_outbound(struct drain *d)
+{
+    fleet_leave(d->fleet, DIRECTION_OUTBOUND);
+    fleet_shut(d->fleet, DIRECTION_OUTBOUND);
+    fleet_look(d->fleet);
+    enter(d, DRAIN_LAST, d->until);
+}
+
+static void cut(struct drain *d, nsec_t now)
+{
+    d->cut = fleet_busy(d->fleet);
+    fleet_cut(d->fleet);
+    fleet_look(d->fleet);
+    enter(d, DRAIN_CUT, now + CUT_TIME);
 }
 
 static void on_poll(evutil_socket_t fd, short what, void *arg)
@@ -59,23 +96,23 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
     (void)what;
     switch (d->state) {
     case DRAIN_DELAY:
-        if (now < d->until)
-            break;
-        fleet_stop_listening(d->fleet);
-        log_write(LOG_INFO, "drain", "not listening any more; %u under way", fleet_busy(d->fleet));
-        enter(d, DRAIN_WAITING, now + d->patience);
+        if (now >= d->until)
+            shut_inbound(d, now);
         break;
     case DRAIN_WAITING:
-        if (quiet(d)) {
+        if (now >= d->until)
+            cut(d, now);
+        else if (quiet(d))
+            shut_outbound(d);
+        break;
+    case DRAIN_LAST:
+        if (quiet(d))
             finish(d);
-        } else if (now >= d->until) {
-            d->cut = fleet_busy(d->fleet);
-            fleet_cut(d->fleet);
-            enter(d, DRAIN_CUT, now + CUT_TIME);
-        }
+        else if (now >= d->until)
+            cut(d, now);
         break;
     case DRAIN_CUT:
-        if (quiet(d) || now >= d->until)
+        if (now >= d->until || fleet_busy(d->fleet) == 0)
             finish(d);
         break;
     case DRAIN_DONE:
@@ -99,7 +136,7 @@ struct drain *drain_start(struct event_base *base, struct fleet *fleet,
         return NULL;
     }
     enter(d, DRAIN_DELAY, clock_monotonic() + timeouts->drain_delay);
-    fleet_drain(fleet);
+    fleet_leave(fleet, DIRECTION_INBOUND);
     return d;
 }
 

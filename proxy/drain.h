@@ -1,7 +1,8 @@
 /*
- * The way out: the service's readiness goes first, the listeners close after
- * timeouts.drain-delay, what is under way may end, and what has not ended when
- * timeouts.drain is over is cut.
+ * The way out: the service's readiness goes first, the inbound listeners close
+ * after timeouts.drain-delay, and what is under way or has begun may end.
+ * Outbound goes last, since the service calls others for what it still answers.
+ * What has not ended when timeouts.drain is over is cut.
  */
 #ifndef SIDESPAN_PROXY_DRAIN_H
 #define SIDESPAN_PROXY_DRAIN_H

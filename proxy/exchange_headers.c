@@ -227,7 +227,7 @@ bool exchange_edit_response(struct exchange *x, struct message *m)
     end_hop(&m->fields, m->upgrade);
     if (m->status < 200 && !m->upgrade)
         return true;
-    m->close = x->request->close || x->worker->draining;
+    m->close = x->request->close || front_leaves(x->front);
     /* HTTP/1.0 has no chunks: the end of the connection ends the body. */
     if (x->request->version < 11 && m->body == BODY_CHUNKED)
         m->body = BODY_UNTIL_CLOSE;

@@ -24,10 +24,10 @@ static void answer(struct exchange *x, struct message *m, struct str body)
         headers_add_id(&m->fields, &x->arena, HEADER_CONTENT_LENGTH, STR("content-length"),
                        arena_printf(&x->arena, "%zu", body.n));
     /* What is still to come of the request would have to be read first. */
-    m->close =
-        m->close || (x->request && x->request->close) || !x->request_ended || x->worker->draining;
+    m->close = m->close || (x->request && x->request->close) || !x->request_ended ||
+               front_leaves(x->front);
     if (x->request && x->request->body == BODY_NONE && !x->refused)
-        m->close = x->request->close || x->worker->draining;
+        m->close = x->request->close || front_leaves(x->front);
     x->span.status = m->status;
     if (x->state != EXCHANGE_ANSWERING)
         exchange_enter(x, EXCHANGE_ANSWERING);

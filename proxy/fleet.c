@@ -5,7 +5,7 @@
 #include "proxy/metrics_rpc.h"
 
 struct fleet {
-    unsigned n;
+    unsigned n, looks;
     struct worker **workers;  /* owned */
     struct span_feed **feeds; /* the telemetry's; one a worker */
 };
@@ -106,16 +106,36 @@ void fleet_listen(struct fleet *f, struct listen_sockets *sockets)
         worker_listen(f->workers[i], listen_sockets_ref(sockets));
 }
 
-void fleet_drain(struct fleet *f)
+void fleet_leave(struct fleet *f, enum direction_kind direction)
 {
     for (unsigned i = 0; i < f->n; i++)
-        worker_drain(f->workers[i]);
+        worker_leave(f->workers[i], direction);
 }
 
-void fleet_stop_listening(struct fleet *f)
+void fleet_shut(struct fleet *f, enum direction_kind direction)
 {
     for (unsigned i = 0; i < f->n; i++)
-        worker_stop_listening(f->workers[i]);
+        worker_shut(f->workers[i], direction);
+}
+
+void fleet_look(struct fleet *f)
+{
+    for (unsigned i = 0; i < f->n; i++)
+        worker_look(f->workers[i]);
+    f->looks++;
+}
+
+bool fleet_begun(const struct fleet *f, unsigned *n)
+{
+    *n = 0;
+    for (unsigned i = 0; i < f->n; i++) {
+        unsigned looked;
+
+        *n += worker_begun(f->workers[i], &looked);
+        if (looked != f->looks)
+            return false;
+    }
+    return true;
 }
 
 void fleet_cut(struct fleet *f)

@@ -20,12 +20,16 @@ unsigned fleet_size(const struct fleet *f);
 void fleet_configure(struct fleet *f, struct config *config, const struct sampler *sampler);
 void fleet_set_endpoints(struct fleet *f, struct endpoint_set *set); /* takes the reference */
 void fleet_listen(struct fleet *f, struct listen_sockets *sockets);  /* borrowed */
-void fleet_drain(struct fleet *f);
-void fleet_stop_listening(struct fleet *f);
+void fleet_leave(struct fleet *f, enum direction_kind direction);
+void fleet_shut(struct fleet *f, enum direction_kind direction);
+void fleet_look(struct fleet *f);
 void fleet_cut(struct fleet *f);
 
 /* Exchanges and tunnels under way. */
 unsigned fleet_busy(const struct fleet *f);
+/* Connections that have begun, as fleet_look() found. False: a worker has not carried out all
+ * fleet_look() that were asked of it. */
+bool fleet_begun(const struct fleet *f, unsigned *n);
 /* rpc: the names of what is told of gRPC. */
 void fleet_metrics_print(const struct fleet *f, enum semconv rpc, struct buffer *out);
 

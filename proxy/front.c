@@ -127,7 +127,13 @@ static void keeper_on_gone(void *keeper, struct http1 *h)
     front_end(keeper);
 }
 
-static const struct http1_keeper front_keeper = {keeper_open, keeper_on_idle, keeper_on_gone};
+static bool keeper_leaves(void *keeper)
+{
+    return front_leaves(keeper);
+}
+
+static const struct http1_keeper front_keeper = {keeper_open, keeper_on_idle, keeper_on_gone,
+                                                 keeper_leaves};
 
 void front_http(struct front *f, char *data, size_t n)
 {
@@ -173,6 +179,8 @@ void front_http2(struct front *f, char *data, size_t n)
         return;
     }
     list_push_back(&f->worker->http2_clients, http2_link(h));
+    if (f->worker->leaving[f->direction] == LEAVING_SHUT)
+        http2_drain(h);
     http2_feed(h, data, n);
 }
 
@@ -218,6 +226,7 @@ void front_accepted(struct worker *w, const struct listener *l, int fd, const st
     f->mode = (uint8_t)l->config->mode;
     f->port = l->port;
     f->original = original;
+    f->accepted = worker_now(w);
     front_sniff(f, fd, peer);
     if (!f->conn) {
         free(f);
@@ -228,25 +237,7 @@ void front_accepted(struct worker *w, const struct listener *l, int fd, const st
     conn_read_now(f->conn); /* a client that speaks first has often spoken already */
 }
 
-/* ---- a drain ---- */
-
-void fronts_close_idle(struct worker *w)
-{
-    struct list *last = w->idle.prev;
-
-    LIST_FOR_EACH (at, &w->http2_clients)
-        http2_drain(http2_from_link(at));
-
-    /* Those that are spared stay in the list, at its end. */
-    for (bool more = !list_empty(&w->idle); more;) {
-        struct list *link = w->idle.next;
-
-        more = link != last;
-        list_remove(link);
-        list_push_back(&w->idle, link);
-        http1_drain(http1_from_link(link));
-    }
-}
+/* ---- the end ---- */
 
 void fronts_close_all(struct worker *w)
 {

@@ -18,19 +18,33 @@ struct front {
     struct sniffing *sniffing; /* owned; NULL once it is known what it speaks */
     struct logins *logins;     /* a reference; NULL: it has none */
     struct address original;   /* family 0: it was not redirected */
-    uint16_t port;             /* of the listener */
-    uint8_t direction;         /* enum direction_kind */
-    uint8_t mode;              /* enum listen_mode */
+    nsec_t accepted;
+    uint16_t port;     /* of the listener */
+    uint8_t direction; /* enum direction_kind */
+    uint8_t mode;      /* enum listen_mode */
     bool ended;
     struct burial burial;
 };
 
 /* A connection was accepted. */
 void front_accepted(struct worker *w, const struct listener *l, int fd, const struct address *peer);
-/* Closes the connections that are between exchanges; the others are told with their response. */
-void fronts_close_idle(struct worker *w);
-/* The same, and those whose protocol is not known yet. */
+/* The direction is being left. HTTP/1.1 tells it with each response. HTTP/2 says GOAWAY, but not to
+ * who has asked nothing so far: gRPC takes that for a server which serves nobody, so such a
+ * connection, and every one that is made now, has its life until the listeners close. */
+void fronts_leave(struct worker *w, enum direction_kind direction);
+/* Nobody else can come: closes the connections that are between exchanges. One that was accepted a
+ * moment ago, or has said a part of a request, is served. */
+void fronts_shut(struct worker *w, enum direction_kind direction);
+/* How many such there are in the directions that are shut; those that have stayed silent since are
+ * closed. */
+unsigned fronts_begun(struct worker *w);
+/* All that are between exchanges, and those whose protocol is not known yet: the worker ends. */
 void fronts_close_all(struct worker *w);
+/* The client is to be told that its connection is the last here. */
+static inline bool front_leaves(const struct front *f)
+{
+    return f->worker->leaving[f->direction] != LEAVING_NOT;
+}
 /* A client connection more (n = 1) or less (-1) is open. */
 void front_count(struct worker *w, unsigned direction, int n);
 /* Accepts again, where limits.connections stopped it and allows it now. */

@@ -142,13 +142,23 @@ void http1_close_gone(struct http1 *h)
     http1_gone(h);
 }
 
-void http1_drain(struct http1 *h)
+bool http1_has_begun(const struct http1 *h)
 {
-    conn_read_now(h->conn);
-    if (h->gone || h->stream.events || h->input != INPUT_IDLE || http1_held(h))
+    return h->input != INPUT_IDLE || http1_held(h);
+}
+
+void http1_close_unasked(struct http1 *h)
+{
+    if (h->gone || h->stream.events || http1_has_begun(h))
         return;
     server_close(h);
     http1_gone(h);
+}
+
+void http1_drain(struct http1 *h)
+{
+    conn_read_now(h->conn);
+    http1_close_unasked(h);
 }
 
 /* ---- what the conn tells ---- */
@@ -274,7 +284,8 @@ bool http1_is_last(const struct http1 *h)
 {
     uint64_t most = worker_config(h->worker)->limits.requests_per_connection;
 
-    return h->worker->draining || (most && h->messages + 1 >= most);
+    return (h->keeper->leaves && h->keeper->leaves(h->keeper_data)) ||
+           (most && h->messages + 1 >= most);
 }
 
 static bool may_go_on(const struct http1 *h)
@@ -476,6 +487,11 @@ struct logins *http1_logins(const struct http1 *h)
 uint64_t http1_messages(const struct http1 *h)
 {
     return h->messages;
+}
+
+void *http1_keeper_data(const struct http1 *h)
+{
+    return h->keeper_data;
 }
 
 struct conn *http1_conn(const struct http1 *h)

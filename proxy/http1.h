@@ -21,6 +21,8 @@ struct http1_keeper {
     void (*on_idle)(void *keeper, struct http1 *h);
     /* The connection is closed, or somebody else's: forget it. */
     void (*on_gone)(void *keeper, struct http1 *h);
+    /* Server: the response under way is to be the last. NULL: none is. */
+    bool (*leaves)(void *keeper);
 };
 
 /* Both take the conn. NULL: no memory; the conn is closed. */
@@ -54,6 +56,11 @@ void http1_close_idle(struct http1 *h);
 void http1_close_gone(struct http1 *h);
 /* Server, between messages: closes it, unless the next request has come, or begun to. */
 void http1_drain(struct http1 *h);
+/* The same without a look at what may have come in this moment. */
+void http1_close_unasked(struct http1 *h);
+/* Server: a part of a request has come. */
+bool http1_has_begun(const struct http1 *h);
+void *http1_keeper_data(const struct http1 *h);
 /* A link for the keeper's list of idle ones. */
 struct list *http1_link(struct http1 *h);
 struct http1 *http1_from_link(struct list *link);

@@ -10,6 +10,8 @@
 
 /* How long the second GOAWAY waits for streams that were on their way. */
 #define LAST_WORD_AFTER MILLISECONDS(500)
+/* How long a client that has just come may take to ask before it hears of a drain. */
+#define FIRST_WORD_AFTER SECONDS(3)
 
 static const struct conn_owner http2_owner;
 
@@ -89,7 +91,7 @@ static struct http2 *http2_new(struct conn *c, bool server, const struct http2_k
     list_init(&h->turn_end.link);
     h->turn_end.run = http2_flush;
     timer_init(&h->timer, http2_on_timer);
-    h->heard = h->quiet_since = worker_now(h->worker);
+    h->begun = h->heard = h->quiet_since = worker_now(h->worker);
     http2_watch_init(&h->watch, server, h->heard);
     if (!make_session(h)) {
         conn_close(c);
@@ -106,11 +108,7 @@ static struct http2 *http2_new(struct conn *c, bool server, const struct http2_k
 
 struct http2 *http2_server(struct conn *c, const struct http2_keeper *keeper, void *data)
 {
-    struct http2 *h = http2_new(c, true, keeper, data);
-
-    if (h && h->worker->draining)
-        http2_drain(h);
-    return h;
+    return http2_new(c, true, keeper, data);
 }
 
 struct http2 *http2_client(struct conn *c, const struct http2_keeper *keeper, void *data,
@@ -228,10 +226,34 @@ void http2_terminate(struct http2 *h, uint32_t code)
     http2_touch(h);
 }
 
+/* gRPC takes a connection that says GOAWAY before it has answered for one that never will, so its
+ * calls would fail as long as the listener is there. */
+static bool put_off(struct http2 *h)
+{
+    nsec_t until = h->begun + FIRST_WORD_AFTER;
+
+    if (!h->server || h->messages || worker_now(h->worker) >= until)
+        return false;
+    h->first_word = until;
+    http2_rearm(h);
+    return true;
+}
+
+bool http2_is_awaited(const struct http2 *h)
+{
+    return h->first_word || h->last_word || h->block_since;
+}
+
+void *http2_keeper_data(const struct http2 *h)
+{
+    return h->keeper_data;
+}
+
 void http2_drain(struct http2 *h)
 {
-    if (h->gone || h->going)
+    if (h->gone || h->going || put_off(h))
         return;
+    h->first_word = 0;
     h->going = true;
     if (h->server) {
         nghttp2_submit_shutdown_notice(h->session);

@@ -54,8 +54,12 @@ uint64_t http2_messages(const struct http2 *h);
 /* Streams that the peer takes at once, as far as it has said so. */
 unsigned http2_capacity(const struct http2 *h);
 /* No new streams: the peer is told in two steps (RFC 9113 section 6.8), and the connection is
- * closed when those under way are over. */
+ * closed when those under way are over. A client that has just come and asked nothing yet is told
+ * when it was served, or has had the time to ask. */
 void http2_drain(struct http2 *h);
+/* Server, in a drain: a request may still be on its way, or is coming. */
+bool http2_is_awaited(const struct http2 *h);
+void *http2_keeper_data(const struct http2 *h);
 /* Client, without a stream in use: closes it. on_gone() is called. */
 void http2_retire(struct http2 *h);
 /* Closes it at once: streams fail, on_gone() is called. */

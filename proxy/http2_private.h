@@ -134,6 +134,8 @@ struct http2 {
     nsec_t pinged;      /* and were not answered since; 0: not */
     nsec_t stalled;     /* nothing of what is pending was sent since then; 0: nothing is */
     nsec_t busy_until;  /* client: it has refused a stream a moment ago */
+    nsec_t begun;       /* when the connection was ours */
+    nsec_t first_word;  /* server: when the first GOAWAY goes at the latest; 0: it is not put off */
     nsec_t last_word;   /* server: when the final GOAWAY goes; 0: it went, or is not to */
     bool server;
     bool receiving;  /* nghttp2 is on the stack */

@@ -58,6 +58,8 @@ static void bury_stream(struct http2_stream *s)
     worker_bury(h->worker, &s->burial, free_stream);
     if (h->n_streams == 0)
         h->quiet_since = worker_now(h->worker);
+    if (h->first_word)
+        http2_drain(h);
     if (h->server || h->gone || h->going)
         http2_touch(h); /* it may have been the last */
     else

@@ -37,6 +37,7 @@ void http2_rearm(struct http2 *h)
     if (h->quiet_since)
         earliest(&at, h->quiet_since, idle_time(h));
     earliest(&at, h->block_since, t->header);
+    earliest(&at, h->first_word, 0);
     earliest(&at, h->last_word, 0);
     earliest(&at, h->stalled, stall_time(t));
     if (h->pinged)
@@ -91,6 +92,8 @@ void http2_on_timer(struct timer *timer)
     const struct timeouts *t = &worker_config(h->worker)->timeouts;
     nsec_t now = worker_now(h->worker);
 
+    if (h->first_word && now >= h->first_word)
+        http2_drain(h);
     if (h->last_word && now >= h->last_word)
         say_last_word(h);
     if (h->quiet_since && now >= h->quiet_since + idle_time(h)) {

@@ -16,7 +16,7 @@ enum { ACCEPTED_IN_A_GO = 64 };
 struct accepting {
     struct listener listener;
     struct listeners *all;
-    struct bound *bound; /* a reference */
+    struct bound *bound; /* a reference; NULL: it is shut */
     struct event readable;
 };
 
@@ -35,6 +35,8 @@ struct listeners {
 static void watch(struct listeners *l, bool on)
 {
     for (size_t i = 0; i < l->n; i++) {
+        if (!l->v[i].bound)
+            continue;
         if (on)
             event_add(&l->v[i].readable, NULL);
         else
@@ -150,15 +152,30 @@ static void empty_queue(struct accepting *a)
     shutdown(a->bound->fd, SHUT_RDWR);
 }
 
+static void stop(struct accepting *a)
+{
+    struct bound *b = a->bound;
+
+    if (!b)
+        return;
+    event_del(&a->readable);
+    if (atomic_fetch_sub_explicit(&b->accepting, 1, memory_order_acq_rel) == 1)
+        empty_queue(a);
+    a->bound = NULL;
+    bound_unref(b);
+}
+
+void listeners_shut(struct listeners *l, enum direction_kind direction)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (l->v[i].listener.direction == direction)
+            stop(&l->v[i]);
+}
+
 void listeners_stop(struct listeners *l)
 {
-    watch(l, false);
-    for (size_t i = 0; i < l->n; i++) {
-        struct accepting *a = &l->v[i];
-        if (atomic_fetch_sub_explicit(&a->bound->accepting, 1, memory_order_acq_rel) == 1)
-            empty_queue(a);
-        bound_unref(a->bound);
-    }
+    for (size_t i = 0; i < l->n; i++)
+        stop(&l->v[i]);
     event_del(&l->resume);
     config_unref(l->config);
     free(l);

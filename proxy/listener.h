@@ -49,6 +49,8 @@ struct listeners *listeners_start(struct worker *w, struct event_base *base,
  * accept (listeners started for a reload before this) is left as it is. Of any other, what waits in
  * its queue is accepted first, and then it listens no more, whoever still holds it. */
 void listeners_stop(struct listeners *l);
+/* The same for those of one direction; the others go on. */
+void listeners_shut(struct listeners *l, enum direction_kind direction);
 /* While paused, the kernel's queue holds new connections (limits.connections was met). */
 void listeners_pause(struct listeners *l, bool paused);
 

@@ -82,7 +82,7 @@ static nsec_t idle_time(const struct upstream *u, const struct http1 *h)
 {
     nsec_t told = http1_idle_limit(h);
 
-    if (u->retired || u->worker->draining)
+    if (u->retired)
         return 0;
     if (!told)
         return u->pool.idle;

@@ -155,7 +155,7 @@ void login_idle(struct upstream *u, struct http1 *h)
 {
     struct logins *l = http1_logins(h);
 
-    if (!l || l->ended || u->retired || u->worker->draining) {
+    if (!l || l->ended || u->retired) {
         http1_close_idle(h);
         upstream_closed(u);
         return;

@@ -74,7 +74,7 @@ static nsec_t keeper_idle(void *keeper, struct http2 *h)
     const struct upstream *u = keeper;
     bool used_up = u->pool.requests && http2_messages(h) >= u->pool.requests;
 
-    return u->retired || used_up || u->worker->draining ? 0 : u->pool.idle;
+    return u->retired || used_up ? 0 : u->pool.idle;
 }
 
 static void keeper_on_room(void *keeper, struct http2 *h)

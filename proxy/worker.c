@@ -106,6 +106,12 @@ unsigned worker_busy(struct worker *w)
     return atomic_load_explicit(&w->busy, memory_order_relaxed);
 }
 
+unsigned worker_begun(struct worker *w, unsigned *looked)
+{
+    *looked = atomic_load_explicit(&w->looked, memory_order_acquire);
+    return atomic_load_explicit(&w->begun, memory_order_relaxed);
+}
+
 /* ---- generations ---- */
 
 static struct generation *generation_new(struct worker *w, const struct worker_setup *setup)

@@ -30,6 +30,13 @@ enum { WORKER_RECEIVE_BYTES = 128 * 1024 };
 
 struct cluster_state;
 
+/* How far a direction is on its way out. */
+enum leaving {
+    LEAVING_NOT,
+    LEAVING_TOLD, /* responses say so; new connections are still taken */
+    LEAVING_SHUT, /* none is taken any more; who has begun is served */
+};
+
 /* One config as this worker uses it. References are counted without atomics: only this worker's
  * exchanges hold them; the worker holds one of the config itself. */
 struct generation {
@@ -67,6 +74,8 @@ struct worker {
     struct list tunnels;         /* all tunnels: ended when the drain's time is up */
     struct list active;          /* all exchanges under way, likewise */
     atomic_uint busy;            /* exchanges and tunnels under way; read by the main thread */
+    atomic_uint begun;           /* connections that may still become some; when last looked at */
+    atomic_uint looked;          /* how often that was */
     struct list dialling;        /* connections to upstreams that are being made */
     struct list sniffing;        /* client connections whose protocol is not known yet */
     struct list lingering;       /* conns whose peer is let read the end */
@@ -74,9 +83,9 @@ struct worker {
     unsigned open; /* client connections open */
     unsigned n_workers;
     bool accept_paused; /* limits.connections was met */
-    bool draining;
-    char *receive;   /* WORKER_RECEIVE_BYTES, lent to whoever reads */
-    size_t received; /* of these are lent until the end of the turn */
+    uint8_t leaving[2]; /* enum leaving, by direction */
+    char *receive;      /* WORKER_RECEIVE_BYTES, lent to whoever reads */
+    size_t received;    /* of these are lent until the end of the turn */
     /* The end of a turn: conns with something to send, and things to free. */
     unsigned turns;            /* begun and not ended: a turn may lie in another */
     struct list turn_ends;     /* of struct turn_end: before the conns send */
@@ -116,15 +125,21 @@ void worker_free(struct worker *w);
 void worker_listen(struct worker *w, struct listen_sockets *sockets); /* takes a reference */
 void worker_configure(struct worker *w, const struct worker_setup *setup);
 void worker_set_endpoints(struct worker *w, struct endpoint_set *set); /* takes a reference */
-/* Readiness is off: responses say Connection: close, idle connections are closed, but listening
- * goes on. */
-void worker_drain(struct worker *w);
-/* Stops listening: what waits in the queues is accepted first. */
-void worker_stop_listening(struct worker *w);
+/* The direction is to be left: responses say Connection: close, HTTP/2 connections that were used
+ * say GOAWAY, but listening goes on, and who comes now is served. */
+void worker_leave(struct worker *w, enum direction_kind direction);
+/* Stops listening in that direction: what waits in the queues is accepted first. Connections that
+ * are idle are closed; one that has begun to ask, or was made a moment ago, is not idle. */
+void worker_shut(struct worker *w, enum direction_kind direction);
+/* Counts what has begun in the directions that are shut, and closes what is waited for no more. */
+void worker_look(struct worker *w);
 /* Ends what is still under way: responses are cut, tunnels reset, each with its span. */
 void worker_cut(struct worker *w);
 /* From any thread: exchanges and tunnels under way. */
 unsigned worker_busy(struct worker *w);
+/* From any thread: the connections that the last worker_look() found to have begun; *looked: how
+ * many of these were carried out. */
+unsigned worker_begun(struct worker *w, unsigned *looked);
 
 /* ---- for what runs on the worker ---- */
 

@@ -16,6 +16,7 @@ struct order {
     struct worker_setup setup;
     struct listen_sockets *sockets;
     struct endpoint_set *endpoints;
+    enum direction_kind direction;
 };
 
 static void post(struct worker *w, void (*fn)(void *arg), const struct order *m)
@@ -90,36 +91,57 @@ void worker_set_endpoints(struct worker *w, struct endpoint_set *set)
     post(w, on_endpoints, &(struct order){.endpoints = set});
 }
 
-static void on_drain(void *arg)
+static void on_leave(void *arg)
 {
-    struct worker *w = arg;
+    struct order *m = arg;
+    struct worker *w = m->worker;
 
     worker_begin_turn(w);
-    w->draining = true;
-    fronts_close_idle(w);
+    w->leaving[m->direction] = LEAVING_TOLD;
+    fronts_leave(w, m->direction);
     worker_end_turn(w);
+    free(m);
 }
 
-void worker_drain(struct worker *w)
+void worker_leave(struct worker *w, enum direction_kind direction)
 {
-    mailbox_post(w->mailbox, on_drain, w);
+    post(w, on_leave, &(struct order){.direction = direction});
 }
 
-static void on_stop_listening(void *arg)
+static void on_shut(void *arg)
 {
-    struct worker *w = arg;
-    struct listeners *l = w->listeners;
+    struct order *m = arg;
+    struct worker *w = m->worker;
 
     worker_begin_turn(w);
-    w->listeners = NULL;
-    if (l)
-        listeners_stop(l);
+    w->leaving[m->direction] = LEAVING_SHUT;
+    if (w->listeners)
+        listeners_shut(w->listeners, m->direction);
+    fronts_shut(w, m->direction);
     worker_end_turn(w);
+    free(m);
 }
 
-void worker_stop_listening(struct worker *w)
+void worker_shut(struct worker *w, enum direction_kind direction)
 {
-    mailbox_post(w->mailbox, on_stop_listening, w);
+    post(w, on_shut, &(struct order){.direction = direction});
+}
+
+static void on_look(void *arg)
+{
+    struct worker *w = arg;
+    unsigned begun;
+
+    worker_begin_turn(w);
+    begun = fronts_begun(w);
+    worker_end_turn(w);
+    atomic_store_explicit(&w->begun, begun, memory_order_relaxed);
+    atomic_fetch_add_explicit(&w->looked, 1, memory_order_release);
+}
+
+void worker_look(struct worker *w)
+{
+    mailbox_post(w->mailbox, on_look, w);
 }
 
 static void on_cut(void *arg)

@@ -1,10 +1,12 @@
 """SIGTERM: first not ready, then no new connections, then what is under way, then exit 0."""
 import signal
 import threading
+import time
 
 import pytest
 
 from otlp_receiver import Answer
+from process import free_port
 from wire import Wire, request_bytes, response_bytes, until
 
 
@@ -65,14 +67,7 @@ def test_no_connection_is_taken_after_the_delay(inbound, raw_origin, connect):
     sidecar.signal(signal.SIGTERM)
     sidecar.wait_log("not listening any more")
 
-    def refused():
-        try:
-            Wire.connect(sidecar.port).close()
-            return False
-        except ConnectionError:
-            return True
-
-    until(refused, "the listener to be gone")
+    until_refused(sidecar.port)
     server.send(response_bytes())
     assert client.read_response().status == 200
     assert sidecar.wait_exit() == 0
@@ -257,3 +252,115 @@ def test_a_client_that_is_silent_does_not_hold_up_the_end(inbound, origin, conne
     sidecar.signal(signal.SIGTERM)
     assert sidecar.wait_exit(12) == 0
     silent.expect_broken()
+
+
+# -- what comes in ends first
+
+@pytest.mark.parametrize("mode", ["", "forward-proxy"])
+def test_a_service_may_call_out_until_it_has_answered(sidespan, port, raw_origin, origin, connect, mode):
+    """Its caller was served before SIGTERM, and needs an answer from a third after the close of the
+    inbound listener: over a connection that is open already, and over new ones."""
+    app, third, out = raw_origin(), origin(), free_port()
+    sidecar = sidespan(f"""
+        inbound {{ listen 127.0.0.1:{port}; route / {{ to {app.address}; }} }}
+        outbound {{ listen 127.0.0.1:{out} {mode}; route / {{ to {third.address}; }} }}
+        timeouts {{ drain-delay 0s; drain 30s; flush 1s; }}
+        """)
+    caller = connect(port)
+    caller.send(request_bytes())
+    serving = app.accept()
+    serving.read_request()
+    kept = connect(out)
+    assert kept.get().status == 200
+    sidecar.signal(signal.SIGTERM)
+    sidecar.wait_log("not listening any more")
+    until_refused(port)
+    for _ in range(3):
+        response = kept.get()                 # and nothing tells it to go elsewhere: there is nowhere
+        assert response.status == 200 and not response.get("connection")
+        assert connect(out).get().status == 200
+    serving.send(response_bytes(body=b"with their help"))
+    assert caller.read_response().body == b"with their help"
+    assert sidecar.wait_exit() == 0
+
+
+def until_refused(port):
+    def refused():
+        try:
+            Wire.connect(port).close()
+            return False
+        except ConnectionError:
+            return True
+
+    until(refused, "the listener to be gone")
+
+
+# -- who has begun is served
+
+def closed(sidecar):
+    """SIGTERM, the inbound listener is gone, and so would be a process that waits for nobody."""
+    sidecar.signal(signal.SIGTERM)
+    sidecar.wait_log("not listening any more")
+    until_refused(sidecar.port)
+    time.sleep(0.3)
+
+
+@pytest.mark.parametrize("first", ["GE", "GET / HTTP/1.1\r\nHo"])
+def test_half_a_head_is_waited_for(inbound, origin, connect, first):
+    sidecar = drained(inbound, origin().address, drain="30s")
+    client = connect(sidecar.port)
+    client.send(first)
+    until(lambda: sidecar.metric('sidespan_connections_open{direction="inbound"}') == 1, "it")
+    closed(sidecar)
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"[len(first):])
+    response = client.read_response()
+    assert response.body == b"hello" and response.get("connection").lower() == "close"
+    assert sidecar.wait_exit() == 0
+
+
+def test_half_a_head_on_a_kept_connection_is_waited_for(inbound, origin, connect):
+    sidecar = drained(inbound, origin().address, drain="30s")
+    client = connect(sidecar.port)
+    client.get()
+    client.send("GET / HTTP/1.1\r\n")
+    # It was read when an answer to what was sent after it is there.
+    connect(sidecar.port).get()
+    closed(sidecar)
+    client.send("Host: a\r\n\r\n")
+    assert client.read_response().body == b"hello"
+    assert sidecar.wait_exit() == 0
+
+
+def test_a_connection_in_the_queue_of_the_listener_is_served(inbound, raw_origin, connect):
+    """limits { connections } was met, so the kernel holds it."""
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address, rest="""
+        limits { connections 1; } timeouts { drain-delay 0s; drain 30s; }
+        """)
+    first, second = connect(sidecar.port), None
+    first.send(request_bytes(target="/1"))
+    one = upstream.accept()
+    one.read_request()
+    second = connect(sidecar.port)
+    second.send(request_bytes(target="/2"))
+    closed(sidecar)
+    two = upstream.accept()
+    assert two.read_request().target == "/2"
+    for client, server in ((first, one), (second, two)):
+        server.send(response_bytes(body=b"served"))
+        assert client.read_response().body == b"served"
+    assert sidecar.wait_exit() == 0
+
+
+def test_a_connection_that_was_made_just_before_is_served(inbound, raw_origin, connect):
+    """It has said nothing so far: its request is on the way."""
+    upstream = raw_origin()
+    sidecar = drained(inbound, upstream.address, drain="30s")
+    client = connect(sidecar.port)
+    closed(sidecar)
+    client.send(request_bytes(target="/late"))
+    late = upstream.accept()
+    assert late.read_request().target == "/late"
+    late.send(response_bytes(body=b"late"))
+    assert client.read_response().body == b"late"
+    assert sidecar.wait_exit() == 0

@@ -1,6 +1,7 @@
 """Drain and reload, with requests and streams open."""
 import signal
 import threading
+import time
 
 import pytest
 
@@ -247,3 +248,35 @@ def test_gauges_come_back_to_zero(pair):
             "sidespan_upstream_connections_open")))
 
     until(at_rest, lambda: f"gauges of zero: {sidecar.metrics()}")
+
+
+# -- connections that are made in a drain
+
+@H2_CLIENT
+def test_a_connection_made_before_the_listeners_close_is_served_and_told_later(pair):
+    """gRPC takes GOAWAY before the first answer for a server that serves nobody."""
+    upstream = pair.origin()
+    sidecar = drained(pair, upstream, delay="3s")
+    sidecar.signal(signal.SIGTERM)
+    sidecar.wait_log("not ready any more")
+    client = pair.client()
+    for _ in range(5):
+        assert client.get().status == 200
+        assert not client.wire.goaways
+    client.wire.wait_goaway()
+    sidecar.wait_log("not listening any more")
+    assert sidecar.wait_exit() == 0
+
+
+@H2_CLIENT
+def test_a_connection_made_as_the_listeners_close_may_still_ask(pair):
+    upstream = pair.origin()
+    sidecar = drained(pair, upstream, drain="30s")
+    client = pair.client()
+    client.wire.wait_settings()
+    sidecar.signal(signal.SIGTERM)
+    sidecar.wait_log("not listening any more")
+    time.sleep(0.3)                           # a process that waits for nobody would be gone
+    assert client.get().status == 200
+    client.wire.wait_goaway()
+    assert sidecar.wait_exit() == 0

@@ -26,6 +26,7 @@ struct story {
     bool answers; /* server: each whole request with an empty 200 */
     bool keeps;   /* client: the stream after the end of the response */
     bool gone, idle;
+    bool leaves;      /* its listener is in a drain */
     unsigned refused; /* the status to refuse with */
     struct str leftover;
 };
@@ -155,7 +156,13 @@ static void story_on_gone(void *keeper, struct http1 *h)
     t->h = NULL;
 }
 
-static const struct http1_keeper story_keeper = {story_open, story_on_idle, story_on_gone};
+static bool story_leaves(void *keeper)
+{
+    return ((struct story *)keeper)->leaves;
+}
+
+static const struct http1_keeper story_keeper = {story_open, story_on_idle, story_on_gone,
+                                                 story_leaves};
 
 /* ---- the stage ---- */
 

@@ -928,7 +928,7 @@ START_TEST(a_drain_ends_a_connection_with_its_response)
 
     story_begin(&t, worker, true);
     story_say(&t, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
-    worker->draining = true;
+    t.leaves = true;
     worker_begin_turn(worker);
     story_answer(&t, 200);
     worker_end_turn(worker);
@@ -952,7 +952,7 @@ START_TEST(a_drain_closes_an_idle_connection_but_not_a_request_that_is_there)
     t.answers = true;
     if (*rows[_i].there)
         ck_assert_int_gt(send(t.peer, rows[_i].there, strlen(rows[_i].there), 0), 0);
-    worker->draining = true;
+    t.leaves = true;
     worker_begin_turn(worker);
     http1_drain(t.h);
     worker_end_turn(worker);

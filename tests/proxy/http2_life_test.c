@@ -92,7 +92,35 @@ END_TEST
 
 START_TEST(a_drain_closes_an_idle_connection_after_the_second_step)
 {
+    story_say_get(&t, 1);
+    IN_TURN(&t, told_answer(&t.streams[0], 204));
+    ck_heard(&t, "HEADERS 1 [:status=204] end\n");
     IN_TURN(&t, http2_drain(t.h));
+    IN_TURN(&t, http2_drain(t.h));
+    RUN_UNTIL(worker, t.h == NULL);
+    ck_heard(&t, "GOAWAY 2147483647 0\nGOAWAY 1 0\n");
+    ck_assert(t.eof);
+}
+END_TEST
+
+/* gRPC takes a connection that says GOAWAY before it was asked for a server that serves nobody. */
+START_TEST(a_drain_lets_who_has_just_come_ask_first)
+{
+    IN_TURN(&t, http2_drain(t.h));
+    ck_heard(&t, "");
+    ck_assert(http2_is_awaited(t.h));
+    story_say_get(&t, 1);
+    ck_heard(&t, "");
+    IN_TURN(&t, told_answer(&t.streams[0], 204));
+    ck_heard(&t, "HEADERS 1 [:status=204] end\nGOAWAY 2147483647 0\n");
+    RUN_UNTIL(worker, t.h == NULL);
+    ck_heard(&t, "GOAWAY 1 0\n");
+    ck_assert(t.eof);
+}
+END_TEST
+
+START_TEST(a_drain_does_not_wait_for_ever_for_who_does_not_ask)
+{
     IN_TURN(&t, http2_drain(t.h));
     RUN_UNTIL(worker, t.h == NULL);
     ck_heard(&t, "GOAWAY 2147483647 0\nGOAWAY 0 0\n");
@@ -455,6 +483,8 @@ int main(void)
     tcase_add_test(c, a_drain_says_so_in_two_steps_and_waits_for_what_is_under_way);
     tcase_add_test(c, trailers_of_a_stream_that_came_too_late_are_ignored_with_it);
     tcase_add_test(c, a_drain_closes_an_idle_connection_after_the_second_step);
+    tcase_add_test(c, a_drain_lets_who_has_just_come_ask_first);
+    tcase_add_test(c, a_drain_does_not_wait_for_ever_for_who_does_not_ask);
     tcase_add_test(c, the_last_request_of_a_connection_is_answered);
     tcase_add_test(c, a_client_that_leaves_is_answered_first);
     tcase_add_test(c, data_after_both_ends_is_an_error_of_the_connection);

@@ -329,20 +329,6 @@ START_TEST(bytes_that_nobody_asked_for_close_an_idle_connection)
 }
 END_TEST
 
-START_TEST(in_a_drain_nothing_is_kept)
-{
-    struct upstream *u = begin("");
-    struct asker one;
-    int fd = warm(&one, u);
-
-    worker->draining = true;
-    answer(&one, fd);
-    ck_assert_uint_eq(u->n_open, 0);
-    close(fd);
-    end();
-}
-END_TEST
-
 /* ---- waiting ---- */
 
 START_TEST(with_a_full_pool_requests_wait_and_take_turns)
@@ -836,7 +822,6 @@ int main(void)
     tcase_add_test(t, a_connection_carries_as_many_requests_as_it_may);
     tcase_add_test(t, more_idle_ones_than_are_wanted_are_closed_the_oldest_first);
     tcase_add_test(t, bytes_that_nobody_asked_for_close_an_idle_connection);
-    tcase_add_test(t, in_a_drain_nothing_is_kept);
     tcase_add_test(t, with_a_full_pool_requests_wait_and_take_turns);
     tcase_add_test(t, who_waits_gets_a_new_connection_when_the_one_in_use_closes);
     tcase_add_test(t, a_fresh_connection_takes_the_place_of_kept_ones);
