@@ -65,7 +65,8 @@ static void explain_passed(struct route *const *routes, size_t n, const struct r
         buffer_printf(out, "%.*s", STR_ARG(routes[i]->text));
         text_place(out, routes[i]->at);
         if (pattern_match(routes[i]->pattern, r->path, NULL) == VERDICT_NO) {
-            buffer_printf(out, ": the path does not fit\n");
+            buffer_printf(out, r->path.n ? ": the path does not fit\n"
+                                         : ": it is for some paths, and a CONNECT has none\n");
         } else if (routes[i]->grpc && !r->grpc) {
             buffer_printf(out, ": not a call of gRPC\n");
         } else if (match_rules_hold(routes[i], r, &failed) == VERDICT_NO) {
@@ -352,13 +353,16 @@ static void explain_abort(const struct fault *f, const struct request *r, struct
     }
 }
 
-static void explain_end(const struct route_choice *choice, const struct request *r,
-                        const struct fault_decision *faults, struct buffer *out)
+static void explain_end(const struct direction *d, const struct route_choice *choice,
+                        const struct request *r, const struct fault_decision *faults,
+                        struct buffer *out)
 {
     const struct route *route = choice->route;
 
     if (faults->aborted) {
         explain_abort(faults->aborted, r, out);
+    } else if (explain_is_for_inside(d, r, route)) {
+        buffer_printf(out, "answered with 200, for the requests inside");
     } else if (route->action == ACTION_RESPOND) {
         buffer_printf(out, "status %u, from the sidecar", route->status);
         if (route->body) {
@@ -409,7 +413,7 @@ static void explain_answer(const struct config *c, const struct direction *d,
         text_duration(out, faults.delay);
         buffer_printf(out, ", then ");
     }
-    explain_end(choice, r, &faults, out);
+    explain_end(d, choice, r, &faults, out);
     buffer_add_char(out, '\n');
 }
 
@@ -445,14 +449,10 @@ void explain_request(const struct config *c, const struct direction *d, const st
         explain_not_decided(choice.route, r, out);
         return;
     }
-    if (found) {
+    if (found)
         explain_answer(c, d, &choice, r, out);
-        return;
-    }
-    text_label(out, "route");
-    buffer_printf(out, "none takes it\n");
-    text_label(out, "so it is");
-    buffer_printf(out, d->unmatched == UNMATCHED_PASS
-                           ? "passed on to its original destination (unmatched pass)\n"
-                           : "refused (unmatched reject)\n");
+    else
+        explain_untaken(d, r, out);
+    if (str_eq(r->method, STR("CONNECT")))
+        explain_inside(d, r, found ? choice.route : NULL, out);
 }

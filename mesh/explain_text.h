@@ -25,4 +25,17 @@ void text_share(struct buffer *out, uint64_t value);
 /* Why a `match` line does not hold: "the header is absent", "it is \"no\"". */
 void text_why_not(struct buffer *out, const struct match_rule *m, const struct request *r);
 
+/* ---- explain_connect.c ---- */
+struct direction;
+struct route;
+/* What becomes of a request that no route takes. */
+void explain_untaken(const struct direction *d, const struct request *r, struct buffer *out);
+/* It is a CONNECT that is answered with 200 only so that requests inside it may take their routes.
+ */
+bool explain_is_for_inside(const struct direction *d, const struct request *r,
+                           const struct route *taken);
+/* Of a CONNECT that taken (or NULL) takes: what becomes of what is inside. */
+void explain_inside(const struct direction *d, const struct request *r, const struct route *taken,
+                    struct buffer *out);
+
 #endif

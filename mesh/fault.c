@@ -21,7 +21,7 @@ uint64_t fault_draw(const struct fault *f, const struct trace_id *trace_id)
 
 enum verdict fault_strikes(const struct fault *f, const struct request *r)
 {
-    if (f->share == 0)
+    if (f->share == 0 || (r->faults_drawn && !f->when))
         return VERDICT_NO;
     if (f->share != SHARE_ALWAYS && fault_draw(f, &r->trace_id) >= f->share)
         return VERDICT_NO;

@@ -17,6 +17,9 @@ struct request {
     bool grpc;                /* a call of gRPC, see is_grpc_content_type() */
     struct trace_id trace_id; /* of the context that is sent on */
     struct address source;    /* the peer */
+    /* The first inside a CONNECT that the same route took: for it the faults that ask for no header
+     * have been drawn. */
+    bool faults_drawn;
 };
 
 /* Whether a message of this content-type is of gRPC: application/grpc, perhaps with "+proto" or

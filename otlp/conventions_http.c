@@ -231,6 +231,7 @@ void describe_http(struct describing *d)
     else
         describe_server(d);
     describe_version(d);
+    add_string(d, STR("tls.client.server_name"), s->text[SPAN_SERVER_NAME]);
     if (s->status)
         add_integer(d, STR("http.response.status_code"), s->status);
     if (s->request_bytes)

@@ -31,13 +31,31 @@ static bool add_header(struct question *q, const char *text)
            headers_add(&q->headers, &q->arena, name, value);
 }
 
-/* "GET http://host/path?query"; the method may be left out. */
+/* A CONNECT has an authority with a port, and no path. */
+static bool read_connect(struct question *q, struct str authority)
+{
+    uint64_t port;
+    size_t colon = authority.n;
+
+    while (colon && authority.p[colon - 1] != ':')
+        colon--;
+    q->request.authority = authority;
+    q->request.path = STR("");
+    return colon > 1 && value_is_text(authority) && str_index(authority, '/', 0) == authority.n &&
+           str_index(authority, ' ', 0) == authority.n &&
+           str_to_u64(str_slice(authority, colon, authority.n), &port) && port &&
+           port <= UINT16_MAX;
+}
+
+/* "GET http://host/path?query"; the method may be left out. "CONNECT host:port". */
 static bool read_request(struct question *q, struct str text)
 {
     size_t space = str_index(text, ' ', 0);
     struct str url = space < text.n ? str_slice(text, space + 1, text.n) : text;
 
     q->request.method = space < text.n ? str_slice(text, 0, space) : STR("GET");
+    if (str_eq(q->request.method, STR("CONNECT")))
+        return read_connect(q, url);
     if (str_starts(url, STR("http://")))
         url = str_slice(url, 7, url.n);
     else if (str_starts(url, STR("https://")))
@@ -106,7 +124,8 @@ static int read_options(struct question *q, int argc, char **argv)
     if (!q->config_path)
         return usage_error("explain needs --config FILE");
     if (optind + 1 != argc || !read_request(q, str_from(argv[optind])))
-        return usage_error("explain needs one request: 'GET http://HOST/PATH'");
+        return usage_error(
+            "explain needs one request: 'GET http://HOST/PATH' or 'CONNECT HOST:PORT'");
     return 0;
 }
 

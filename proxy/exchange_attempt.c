@@ -137,7 +137,8 @@ void exchange_connect(struct exchange *x)
         a->ask.failed = on_ask_failed;
         a->ask.method = x->request->method;
         a->ask.logins = x->front->logins;
-        a->ask.version = x->connects ? 11 : x->request->version; /* bytes need a connection */
+        a->ask.version = x->request->version;
+        a->ask.alone = x->connects; /* bytes need a connection of their own */
         a->ask.fresh = x->retried || x->connects;
         a->ask.queued = false;
         why = upstream_ask(x->endpoint, &a->ask, &error);

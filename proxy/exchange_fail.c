@@ -47,6 +47,8 @@ void exchange_fail_by(struct exchange *x, const struct failure *by)
 
     f.rule = f.rule ? f.rule : row->rule;
     f.cure = f.cure ? f.cure : row->cure;
+    if (exchange_connect_anyway(x, f.why))
+        return;
     x->span.error = (uint8_t)f.why;
     x->span.text[SPAN_RULE] = f.rule ? str_from(f.rule) : (struct str){0};
     if (x->span_open)

@@ -44,6 +44,7 @@ struct asking {
     uint16_t resolve_port;     /* of the name that is being resolved */
     struct resolve *resolving; /* NULL: no question is under way */
     nsec_t fault_until, queue_until;
+    bool elsewhere; /* CONNECT: what is inside may find a way though it finds none */
     struct upstream_ask ask;
     struct exchange *exchange;
 };
@@ -78,7 +79,7 @@ struct exchange {
     bool replayable;      /* held has all of the body so far */
     bool upstream_closes; /* the response said so */
     bool refused;
-    bool connects;         /* CONNECT, on a stream */
+    bool connects;         /* CONNECT: the upstream's connection is for bytes */
     bool tunnelled;        /* the tunnel reports the span */
     bool edited;           /* the request's fields are those that are sent on */
     bool interim;          /* an interim response came: somebody has read the request */
@@ -217,9 +218,17 @@ void exchange_capture(struct exchange *x, const struct message *m, bool response
 
 /* ---- exchange_tunnel.c ---- */
 void exchange_upgrade(struct exchange *x, struct message *m); /* 101 came */
-void exchange_connect_method(struct exchange *x);             /* CONNECT */
-void exchange_dial_tunnel(struct exchange *x, const struct address *to);
+/* A connection carries other streams too: the bytes pass as bodies, which both begin anew. held:
+ * what is kept was not sent yet. */
+void exchange_go_on_as_bytes(struct exchange *x, bool held);
+
+/* ---- exchange_connect_method.c ---- */
+/* True: it is to be dialled, where any request of its route would go. False: it is dealt with. */
+bool exchange_connect_method(struct exchange *x);
 /* The upstream's connection is there, for the bytes of a CONNECT. */
 void exchange_connected(struct exchange *x);
+/* It cannot be had. True: requests inside may go elsewhere, so the client was told that it is
+ * connected. */
+bool exchange_connect_anyway(struct exchange *x, enum span_error why);
 
 #endif

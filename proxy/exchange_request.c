@@ -67,6 +67,29 @@ static bool keep_params(struct exchange *x, const struct path_params *p)
     return true;
 }
 
+/* Where no rule sends it elsewhere it goes where the client's connection leads. */
+static bool leads_on(const struct route *r)
+{
+    for (size_t i = 0; r && i < r->n_targets; i++)
+        if (r->targets[i].kind == TARGET_ORIGINAL)
+            return true;
+    return !r;
+}
+
+/* Inside a CONNECT the rules of the authority that it named hold for what goes there, whatever the
+ * request says of its host. */
+static enum route_found find_inside(struct exchange *x, const struct direction *d,
+                                    struct route_choice *choice, enum route_found found)
+{
+    struct request facts = x->asking->facts;
+
+    if (!x->front->authority.n || found == ROUTE_UNDECIDED ||
+        !leads_on(found == ROUTE_TAKES ? choice->route : NULL))
+        return found;
+    facts.authority = x->front->authority;
+    return route_find(d, &facts, choice);
+}
+
 /* False: no memory. undecided is the route of which it could not be told whether it takes the
  * request; NULL: none. */
 static bool find_route(struct exchange *x, const struct route **undecided)
@@ -77,7 +100,7 @@ static bool find_route(struct exchange *x, const struct route **undecided)
 
     x->deadline = 0;
     x->idle_limit = exchange_config(x)->timeouts.exchange_idle;
-    found = route_find(d, &x->asking->facts, &choice);
+    found = find_inside(x, d, &choice, route_find(d, &x->asking->facts, &choice));
     *undecided = found == ROUTE_UNDECIDED ? choice.route : NULL;
     if (found != ROUTE_TAKES) {
         x->route = NULL;
@@ -123,7 +146,8 @@ static bool refuse_method(struct exchange *x, struct message *m)
 
     if (str_eq(m->method, STR("TRACE")))
         why = &trace;
-    else if (str_eq(m->method, STR("CONNECT")) && x->front->mode != LISTEN_FORWARD_PROXY)
+    else if (str_eq(m->method, STR("CONNECT")) &&
+             (x->front->mode != LISTEN_FORWARD_PROXY || x->front->authority.n))
         why = &connect;
     if (why)
         exchange_refuse(x, why);
@@ -181,6 +205,8 @@ static bool inject_faults(struct exchange *x)
 
     if (!x->route || x->route->n_faults == 0)
         return false;
+    x->asking->facts.faults_drawn = x->front->drawn == x->route;
+    x->front->drawn = NULL;
     d = fault_decide(x->route, &x->asking->facts);
     if (d.undecided) {
         refuse_undecided(x, d.undecided->at);
@@ -222,10 +248,6 @@ static bool choose_address(struct exchange *x, const struct address *to)
     if (front_is_loop(x->front, exchange_config(x), to)) {
         metrics_add(x->worker->metrics, COUNT_LOOPS, 1);
         exchange_fail(x, SPAN_ERROR_LOOP, "the destination is this sidecar itself");
-        return false;
-    }
-    if (str_eq(x->request->method, STR("CONNECT"))) {
-        exchange_dial_tunnel(x, to);
         return false;
     }
     x->endpoint = upstream_original(x->worker->upstreams, to);
@@ -309,9 +331,9 @@ static bool split_authority(struct str authority, struct str *host, uint16_t *po
 
 void exchange_to_original(struct exchange *x)
 {
+    struct str host, authority = x->request->authority;
     struct error err = {0};
     struct resolver *r;
-    struct str host;
 
     x->series = metrics_series(x->worker->metrics, x->front->direction, STR("original"));
     x->span.text[SPAN_CLUSTER] = STR("original");
@@ -325,7 +347,9 @@ void exchange_to_original(struct exchange *x)
                       "the connection was not redirected here, so it has no original destination");
         return;
     }
-    if (!split_authority(x->request->authority, &host, &x->asking->resolve_port)) {
+    if (x->front->authority.n)
+        authority = x->front->authority;
+    if (!split_authority(authority, &host, &x->asking->resolve_port)) {
         static const struct refusal bad = {"authority", 400, "the authority is HOST or HOST:PORT"};
 
         exchange_refuse(x, &bad);
@@ -363,10 +387,8 @@ void exchange_go_on(struct exchange *x)
         abort_by_fault(x, x->aborted);
         return;
     }
-    if (str_eq(x->request->method, STR("CONNECT"))) {
-        exchange_connect_method(x);
+    if (str_eq(x->request->method, STR("CONNECT")) && !exchange_connect_method(x))
         return;
-    }
     if (!x->route) {
         if (front_rules(x->front, exchange_config(x))->unmatched == UNMATCHED_REJECT)
             no_route(x, "add a route, or say: unmatched pass");

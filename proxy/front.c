@@ -110,7 +110,10 @@ static void keeper_on_idle(void *keeper, struct http1 *h)
 
 static void free_front(struct burial *b)
 {
-    free(container_of(b, struct front, burial));
+    struct front *f = container_of(b, struct front, burial);
+
+    free((char *)(uintptr_t)f->authority.p);
+    free(f);
 }
 
 void front_end(struct front *f)

@@ -9,6 +9,7 @@
 
 struct http1;
 struct logins;
+struct route;
 struct sniffing;
 
 struct front {
@@ -19,9 +20,11 @@ struct front {
     struct logins *logins;     /* a reference; NULL: it has none */
     struct address original;   /* family 0: it was not redirected */
     nsec_t accepted;
-    uint16_t port;     /* of the listener */
-    uint8_t direction; /* enum direction_kind */
-    uint8_t mode;      /* enum listen_mode */
+    struct str authority;      /* owned: it is inside a CONNECT to that; n 0: it is not */
+    const struct route *drawn; /* faults were drawn for its first request; only compared */
+    uint16_t port;             /* of the listener */
+    uint8_t direction;         /* enum direction_kind */
+    uint8_t mode;              /* enum listen_mode */
     bool ended;
     struct burial burial;
 };

@@ -15,6 +15,17 @@ void front_http(struct front *f, char *data, size_t n);
 void front_http2(struct front *f, char *data, size_t n);
 /* The conn is closed or a tunnel's: counts it no more, frees the front. */
 void front_end(struct front *f);
+/* Of the CONNECT that a connection is inside of: what a tunnel there begins with. */
+struct inside {
+    struct span *span; /* owned, its text in the same block */
+    struct series *series;
+    nsec_t answered;
+    enum span_error otherwise; /* see inside_setup */
+    const struct refusal *refusal;
+    bool sampled;
+    bool told; /* the span was pushed */
+};
+
 /* A connection while it is not known what it speaks. */
 struct sniffing {
     struct list link; /* in worker->sniffing */
@@ -27,10 +38,11 @@ struct sniffing {
     struct cluster_state *cluster; /* borrowed of the generation */
     struct upstream *endpoint;     /* a reference; of a cluster it is chosen when it is needed */
     bool connected;
-    int dial_error;    /* errno; 0: none */
-    nsec_t dial_at;    /* the destination is dialled then; 0: not, or done */
-    nsec_t dial_until; /* the connection must be there by then; 0: none is being made */
-    nsec_t give_up;    /* whoever has not said enough by then is not waited for */
+    int dial_error;        /* errno; 0: none */
+    nsec_t dial_at;        /* the destination is dialled then; 0: not, or done */
+    nsec_t dial_until;     /* the connection must be there by then; 0: none is being made */
+    nsec_t give_up;        /* whoever has not said enough by then is not waited for */
+    struct inside *inside; /* owned; NULL: it is not inside a CONNECT */
     size_t n;
     char *bytes; /* owned: the first bytes while they do not tell */
 };
@@ -43,6 +55,15 @@ void front_sniff_cut(struct list *link);
 void sniffing_end(struct sniffing *s);
 /* Closes both connections, and ends. */
 void sniffing_close(struct sniffing *s, bool reset);
+/* Makes a sniffing of what is inside a CONNECT, where the upstream, if there is one, is connected.
+ * Takes in and the connections. False: no memory, nothing was taken. */
+struct inside_setup;
+bool front_sniff_inside(struct front *f, struct inside *in, const struct inside_setup *setup);
+
+/* ---- front_inside.c ---- */
+void inside_free(struct inside *in); /* NULL is fine */
+/* The CONNECT came to nothing: its span says why. */
+void inside_tell(struct sniffing *s, enum span_error why);
 
 /* ---- front_tunnel.c ---- */
 void sniffing_find_destination(struct sniffing *s);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "proxy/connect_error.h"
+#include "proxy/front_inside.h"
 #include "proxy/front_private.h"
 #include "proxy/sniff.h"
 #include "proxy/tunnel.h"
@@ -31,7 +32,10 @@ static void rearm(struct sniffing *s)
         at = s->dial_at;
     if (s->dial_until && s->dial_until < at)
         at = s->dial_until;
-    timer_arm(s->front->worker->timers, &s->timer, at);
+    if (at == TIMER_NEVER)
+        timer_disarm(&s->timer);
+    else
+        timer_arm(s->front->worker->timers, &s->timer, at);
 }
 
 static nsec_t in(const struct sniffing *s, nsec_t after)
@@ -54,6 +58,7 @@ static void free_sniffing(struct burial *b)
     struct sniffing *s = container_of(b, struct sniffing, burial);
 
     generation_unref(s->generation);
+    inside_free(s->inside);
     free(s->bytes);
     free(s);
 }
@@ -80,6 +85,8 @@ void sniffing_close(struct sniffing *s, bool reset)
 {
     struct front *f = s->front;
 
+    if (s->inside && !s->inside->told)
+        inside_tell(s, SPAN_ERROR_CANCELLED);
     close_upstream(s);
     if (reset)
         conn_reset(f->conn);
@@ -117,6 +124,9 @@ static void decide(struct sniffing *s, char *data, size_t n)
 {
     enum sniffed what = sniff(str_of(data, n));
 
+    /* A CONNECT inside a CONNECT is for another proxy. */
+    if (s->inside && str_starts(str_of(data, n), STR("CONNECT ")))
+        what = SNIFF_OTHER;
     switch (what) {
     case SNIFF_MORE:
         if (data != s->bytes) {
@@ -172,7 +182,7 @@ static void client_on_eof(struct conn *c)
     struct sniffing *s = c->owner_data;
 
     /* Silent, or a word nobody knows: the destination may know what to make of it. */
-    if (sniffing_has_destination(s) && s->n)
+    if (s->inside || (sniffing_has_destination(s) && s->n))
         sniffing_to_tunnel(s, str_of(s->bytes, s->n), (struct str){0});
     else
         sniffing_close(s, false);
@@ -267,7 +277,10 @@ static void upstream_on_error(struct conn *c, int error)
 
     close_upstream(s);
     s->connected = false;
-    dial_failed(s, error);
+    if (s->inside)
+        sniffing_fail(s, SPAN_ERROR_RESET);
+    else
+        dial_failed(s, error);
 }
 
 static const struct conn_owner upstream_owner = {upstream_on_read, upstream_on_eof, nothing,
@@ -280,6 +293,15 @@ static void give_up(struct sniffing *s)
 {
     bool partial = s->n > 0;
 
+    if (s->inside && partial) {
+        sniffing_to_tunnel(s, str_of(s->bytes, s->n), (struct str){0});
+        return;
+    }
+    if (s->inside) {
+        metrics_add(s->front->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
+        sniffing_fail(s, SPAN_ERROR_IDLE);
+        return;
+    }
     if (s->dial_error && !partial) {
         sniffing_fail(s, connect_error(s->dial_error));
         return;
@@ -318,30 +340,81 @@ static nsec_t silence(struct sniffing *s)
     return SILENCE;
 }
 
-void front_sniff(struct front *f, int fd, const struct address *peer)
+/* NULL: no memory. */
+static struct sniffing *sniffing_new(struct front *f)
 {
     struct worker *w = f->worker;
     struct sniffing *s = calloc(1, sizeof *s);
-    nsec_t idle = worker_config(w)->timeouts.idle;
 
-    f->conn = conn_accepted(w, fd, peer, &client_owner, s);
-    if (!s || !f->conn) {
-        if (f->conn)
-            conn_close(f->conn);
-        f->conn = NULL;
-        free(s);
-        return;
-    }
+    if (!s)
+        return NULL;
     s->front = f;
     s->generation = generation_ref(w->generation);
     f->sniffing = s;
     list_init(&s->link);
     list_push_back(&w->sniffing, &s->link);
     timer_init(&s->timer, on_timer);
+    return s;
+}
+
+void front_sniff(struct front *f, int fd, const struct address *peer)
+{
+    struct worker *w = f->worker;
+    struct sniffing *s;
+    nsec_t idle = worker_config(w)->timeouts.idle;
+
+    f->conn = conn_accepted(w, fd, peer, &client_owner, NULL);
+    if (!f->conn)
+        return;
+    if (!(s = sniffing_new(f))) {
+        conn_close(f->conn);
+        f->conn = NULL;
+        return;
+    }
+    f->conn->owner_data = s;
     sniffing_find_destination(s);
     conn_read(f->conn, true);
     if (sniffing_has_destination(s))
         s->dial_at = in(s, silence(s));
     s->give_up = in(s, idle ? idle : SECONDS(3600));
     rearm(s);
+}
+
+/* ---- inside a CONNECT ---- */
+
+/* What both sides said before they were ours is told now. */
+static void go_on_inside(struct sniffing *s, struct str first)
+{
+    struct front *f = s->front;
+
+    if (first.n)
+        client_on_read(f->conn, (char *)(uintptr_t)first.p, first.n);
+    if (f->sniffing == s && f->conn->eof)
+        client_on_eof(f->conn);
+    if (f->sniffing == s && s->upstream && s->upstream->eof)
+        upstream_on_eof(s->upstream);
+}
+
+bool front_sniff_inside(struct front *f, struct inside *in, const struct inside_setup *setup)
+{
+    nsec_t idle = worker_config(f->worker)->timeouts.tunnel_idle;
+    struct sniffing *s = sniffing_new(f);
+
+    if (!s)
+        return false;
+    s->inside = in;
+    s->give_up = idle ? worker_now(f->worker) + idle : TIMER_NEVER;
+    conn_give(f->conn, &client_owner, s);
+    conn_read(f->conn, true);
+    if (setup->upstream) {
+        s->endpoint = upstream_ref(setup->endpoint);
+        s->upstream = setup->upstream;
+        s->connected = true;
+        metrics_add(f->worker->metrics, COUNT_UPSTREAM_OPEN, 1);
+        conn_give(s->upstream, &upstream_owner, s);
+        conn_read(s->upstream, true);
+    }
+    rearm(s);
+    go_on_inside(s, setup->from_client);
+    return true;
 }

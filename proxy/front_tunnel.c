@@ -62,6 +62,10 @@ static bool begin_span(struct sniffing *s, struct span *span)
     bool inbound = f->direction == DIRECTION_INBOUND;
     bool sampled;
 
+    if (s->inside) {
+        *span = *s->inside->span;
+        return s->inside->sampled;
+    }
     span_init(span, inbound ? SPAN_SERVER : SPAN_CLIENT, SPAN_TCP);
     trace_context_start(&context, &w->random);
     sampled = w->generation->recording &&
@@ -82,6 +86,11 @@ void sniffing_fail(struct sniffing *s, enum span_error why)
     struct worker *w = s->front->worker;
     struct span span;
 
+    if (s->inside) {
+        inside_tell(s, why);
+        sniffing_close(s, true);
+        return;
+    }
     metrics_ended(w->metrics, s->front->direction, why);
     if (begin_span(s, &span)) {
         span.error = (uint8_t)why;
@@ -92,6 +101,8 @@ void sniffing_fail(struct sniffing *s, enum span_error why)
 
 static struct series *series_of(struct sniffing *s)
 {
+    if (s->inside)
+        return s->inside->series;
     if (s->cluster)
         return s->cluster->series[s->front->direction];
     return metrics_series(s->front->worker->metrics, s->front->direction, s->endpoint->cluster);
@@ -112,6 +123,10 @@ void sniffing_to_tunnel(struct sniffing *s, struct str from_client, struct str f
     };
     struct span span;
 
+    if (s->inside && !s->endpoint) {
+        sniffing_fail(s, s->inside->otherwise);
+        return;
+    }
     if (!sniffing_choose(s)) {
         sniffing_fail(s, s->cluster ? SPAN_ERROR_NO_ENDPOINT : SPAN_ERROR_NO_ROUTE);
         return;
@@ -131,6 +146,8 @@ void sniffing_to_tunnel(struct sniffing *s, struct str from_client, struct str f
     setup.series = series_of(s);
     front_count(w, f->direction, 1); /* the tunnel takes the connection's place */
     tunnel_start(&setup);
+    if (s->inside)
+        s->inside->told = true;
     sniffing_end(s);
     front_end(f);
 }

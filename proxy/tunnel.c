@@ -32,9 +32,8 @@ struct tunnel {
     struct worker *worker; /* borrowed */
     struct timer timer;    /* the connect timeout, then the idle one */
     struct side client, upstream;
-    struct str pending; /* owned: the client's first bytes, until there is an upstream */
-    const struct tunnel_answer *answer; /* NULL: not CONNECT */
-    struct series *series;              /* borrowed; NULL: none */
+    struct str pending;    /* owned: the client's first bytes, until there is an upstream */
+    struct series *series; /* borrowed; NULL: none */
     struct tunnel_record record;
     nsec_t idle, began; /* began: monotonic */
     uint16_t status;    /* of the span */
@@ -207,15 +206,6 @@ static void on_eof(struct conn *c)
 
 /* ---- connecting ---- */
 
-static void note_answer(struct tunnel *t, enum span_error why)
-{
-    if (!t->answer->status)
-        return;
-    t->status = (uint16_t)t->answer->status(why);
-    if (t->record.span)
-        t->record.span->status = t->status;
-}
-
 static void log_failed(struct worker *w, const struct address *to, int error)
 {
     char text[ADDRESS_TEXT_MAX];
@@ -231,19 +221,11 @@ static void log_failed(struct worker *w, const struct address *to, int error)
 
 static void dial_failed(struct tunnel *t, const struct address *to, int error)
 {
-    struct conn *client = t->client.conn;
     enum span_error why = connect_error(error);
 
     metrics_add(t->worker->metrics, COUNT_UPSTREAM_CONNECT_FAILED, 1);
     log_failed(t->worker, to, error);
-    if (t->answer) {
-        t->client.conn = NULL;
-        t->answer->failed(client, why);
-        note_answer(t, why);
-        conn_close_lingering(client);
-    } else {
-        conn_reset(client); /* what the client would have seen without us */
-    }
+    conn_reset(t->client.conn); /* what the client would have seen without us */
     tunnel_end(t, why);
 }
 
@@ -271,10 +253,6 @@ static void open_both(struct tunnel *t, struct str from_client, struct str from_
         span->phase[PHASE_CONNECTED] = worker_now(t->worker) - t->began;
     timer_disarm(&t->timer);
     keep_awake(t);
-    if (t->answer) {
-        t->answer->connected(t->client.conn);
-        note_answer(t, SPAN_ERROR_NONE);
-    }
     conn_read(t->client.conn, true);
     conn_read(t->upstream.conn, true);
     forward(&t->client, from_client);
@@ -341,7 +319,6 @@ static struct tunnel *tunnel_new(const struct tunnel_setup *setup)
     if (!t)
         return NULL;
     t->worker = setup->worker;
-    t->answer = setup->answer;
     t->series = setup->series;
     t->idle = setup->idle;
     t->status = setup->span->status;

@@ -13,18 +13,6 @@
 
 struct tunnel;
 
-/* How CONNECT answers its client; all NULL for other tunnels. Called once, before any byte passes.
- */
-struct tunnel_answer {
-    /* The upstream is there. Writes the response head to the client. */
-    void (*connected)(struct conn *client);
-    /* It could not be had: writes the response; the tunnel then closes the client lingering. */
-    void (*failed)(struct conn *client, enum span_error why);
-    /* The status which that was (SPAN_ERROR_NONE: connected), for the span and the series; NULL:
-     * none. */
-    unsigned (*status)(enum span_error why);
-};
-
 struct tunnel_setup {
     struct worker *worker;
     enum direction_kind direction;
@@ -39,8 +27,7 @@ struct tunnel_setup {
     const struct span *span;  /* copied, text included; protocol SPAN_TCP, or SPAN_HTTP after an
                                  upgrade or CONNECT. Its start is the tunnel's. */
     bool sampled;             /* push the span at the end */
-    const struct tunnel_answer *answer; /* NULL: not CONNECT */
-    struct series *series;              /* to record in; NULL: none */
+    struct series *series;    /* to record in; NULL: none */
 };
 
 /* NULL: no memory; both conns are closed then. The tunnel frees itself when it ends, which may be

@@ -18,7 +18,9 @@ bool tunnel_record_init(struct tunnel_record *r, const struct span *span, bool s
     if (!memory)
         return false;
     r->span = span_copy(span, memory);
-    r->may_be_hello = span->protocol == SPAN_TCP && span->text[SPAN_SERVER_NAME].n == 0;
+    r->may_be_hello =
+        (span->protocol == SPAN_TCP || str_eq(span->text[SPAN_METHOD], STR("CONNECT"))) &&
+        span->text[SPAN_SERVER_NAME].n == 0;
     return true;
 }
 

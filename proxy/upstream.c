@@ -328,7 +328,7 @@ enum span_error upstream_ask(struct upstream *u, struct upstream_ask *a, int *er
         give(u, a, login, true);
         return SPAN_ERROR_NONE;
     }
-    if (speaks_http2(u, a->version >= 20))
+    if (!a->alone && speaks_http2(u, a->version >= 20))
         return shared_ask(u, a, error);
     if (!a->fresh && !list_empty(&u->idle)) {
         struct list *link = u->idle.next;

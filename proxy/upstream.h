@@ -94,6 +94,7 @@ struct upstream_ask {
     struct logins
         *logins;     /* of the client, borrowed: one of these comes first; NULL: it has none */
     uint8_t version; /* of the request: 10, 11, 20 */
+    bool alone;      /* a connection for bytes: HTTP/1.1, whatever is spoken there */
     bool fresh;      /* not a kept connection, or, shared, not one that has refused */
     bool shared;     /* it waits for a place on a shared connection */
     bool queued;     /* set when it waits for a place: pool max was met */

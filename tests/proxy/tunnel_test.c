@@ -544,62 +544,6 @@ START_TEST(a_connection_that_takes_too_long_is_given_up)
 }
 END_TEST
 
-static void answer_connected(struct conn *client)
-{
-    conn_write(client, STR("HTTP/1.1 200 OK\r\n\r\n"));
-}
-
-static void answer_failed(struct conn *client, enum span_error why)
-{
-    conn_write(client,
-               why == SPAN_ERROR_REFUSED ? STR("HTTP/1.1 502 Bad Gateway\r\n\r\n") : STR("?"));
-}
-
-static unsigned answer_status(enum span_error why)
-{
-    return why == SPAN_ERROR_NONE ? 200 : 502;
-}
-
-static const struct tunnel_answer answer = {answer_connected, answer_failed, answer_status};
-
-START_TEST(connect_is_answered_before_any_byte_passes)
-{
-    struct scene s;
-    struct got caller = {0}, origin = {0};
-
-    scene_init(&s);
-    s.setup.answer = &answer;
-    s.setup.from_client = STR("hello");
-    scene_open(&s);
-    say(s.origin, "server first");
-    RUN_UNTIL(s.worker, has_received(s.caller, &caller, "HTTP/1.1 200 OK\r\n\r\nserver first"));
-    RUN_UNTIL(s.worker, has_received(s.origin, &origin, "hello"));
-    cut(&s, SPAN_ERROR_DRAINING);
-    ck_assert_uint_eq(told.response_bytes, 12);
-    ck_assert_uint_eq(told.status, 200);
-    scene_end(&s);
-}
-END_TEST
-
-START_TEST(connect_that_fails_is_answered_and_closed)
-{
-    struct scene s;
-    struct got caller = {0};
-
-    scene_init(&s);
-    s.setup.answer = &answer;
-    close(s.origin_listening);
-    s.origin_listening = -1;
-    scene_start(&s);
-    RUN_UNTIL(s.worker, has_ended(s.caller, &caller));
-    ck_assert_int_eq(caller.ended, 1);
-    ck_assert_str_eq(caller.text, "HTTP/1.1 502 Bad Gateway\r\n\r\n");
-    ck_assert_int_eq(told.error, SPAN_ERROR_REFUSED);
-    ck_assert_uint_eq(told.status, 502);
-    scene_end(&s);
-}
-END_TEST
-
 /* ---- after an upgrade ---- */
 
 START_TEST(takes_over_an_upstream_that_is_there_with_what_both_had_sent)
@@ -744,8 +688,6 @@ int main(void)
     tcase_add_test(t, a_refused_connection_is_a_reset_for_the_caller);
     tcase_add_test(t, an_address_that_cannot_be_dialled_ends_it_at_once);
     tcase_add_test(t, a_connection_that_takes_too_long_is_given_up);
-    tcase_add_test(t, connect_is_answered_before_any_byte_passes);
-    tcase_add_test(t, connect_that_fails_is_answered_and_closed);
     tcase_add_test(t, takes_over_an_upstream_that_is_there_with_what_both_had_sent);
     tcase_add_test(t, takes_over_a_dial_that_is_under_way);
     tcase_add_loop_test(t, the_server_name_of_tls_is_told_however_it_came_and_no_byte_waits_for_it,

@@ -1,0 +1,37 @@
+/*
+ * What the routes mean for CONNECT (RFC 9110 section 9.3.6), which has an
+ * authority and no path.
+ *
+ * The CONNECT itself is taken by the first route that would take a request
+ * whatever its path: route_find() with an empty path finds it. What is HTTP
+ * inside is taken by routes request for request, so no rule is stepped over. What
+ * is not HTTP shows no path: it may pass only where no rule of that authority
+ * could have refused it.
+ */
+#ifndef SIDESPAN_MESH_CONNECT_H
+#define SIDESPAN_MESH_CONNECT_H
+
+#include "mesh/config.h"
+
+struct connect_rules {
+    /* The first rule that could refuse a request inside; NULL: none. */
+    const struct route *refuses;
+    /* A route other than the one that takes the CONNECT sends requests somewhere: what is inside
+     * may find its way though the CONNECT's own does not. */
+    bool elsewhere;
+};
+
+/*
+ * The rules that requests inside a CONNECT to that authority could meet, in
+ * their order. taken: the route that takes the CONNECT, or NULL. Where it says
+ * "match method CONNECT" it was written for the whole of what is inside, so what
+ * stands behind it does not count.
+ */
+struct connect_rules connect_rules_find(const struct direction *d, struct str authority,
+                                        const struct route *taken);
+
+/* True when a request may come to nothing by this route: respond with 400 or more, or a fault that
+ * aborts or resets all that it is for. An experiment for a share of them is no rule to lean on. */
+bool route_may_refuse(const struct route *r);
+
+#endif
