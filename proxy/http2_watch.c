@@ -44,7 +44,7 @@ void http2_abused(struct http2 *h, enum http2_abuse kind, uint32_t code)
 
     if (h->ending || h->gone)
         return;
-    metrics_add(w->metrics, (enum counter)(COUNT_ABUSE_RAPID_RESET + kind), 1);
+    metrics_add(w->metrics, (enum counter)((unsigned)COUNT_ABUSE_RAPID_RESET + (unsigned)kind), 1);
     if (log_limit_allow(&w->abuse_log, 10, worker_now(w), &held)) {
         address_format(&h->conn->peer, peer);
         log_write(LOG_WARN, "http2",
