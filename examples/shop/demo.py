@@ -4,6 +4,7 @@
     demo.py SIDESPAN                    spans are read from the sidecars' admin ports
     demo.py SIDESPAN --collector PATH   spans go to that OpenTelemetry Collector, and are read from
                                         the file it writes
+    demo.py SIDESPAN --keep             all of it stays, to be tried by hand, until Ctrl-C
 
       caller ──► [sidecar] shop [sidecar] ─┬► [sidecar] users v1    90 of 100
                                            ├► [sidecar] users v2    10 of 100
@@ -12,7 +13,6 @@
 Exit status 0 when all holds that it says; 1 otherwise.
 """
 import argparse
-import collections
 import concurrent.futures
 import contextlib
 import http.client
@@ -20,6 +20,7 @@ import json
 import os
 import pathlib
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -28,12 +29,12 @@ import threading
 import time
 
 import tree
+import verdict
+from spans import by_trace, spans_of
 
 HERE = pathlib.Path(__file__).resolve().parent
-DEADLINE = 30            # seconds: of each wait
-WEIGHTS = {"users-v1": 90, "users-v2": 10}
-DELAY, DELAY_SHARE = 0.150, 0.10
-SERVER, CLIENT = 2, 3
+DEADLINE = 60            # seconds: of each wait
+REQUESTS_MAX = 10000     # the sidecars' memory has room for the spans of so many
 
 
 class Failed(Exception):
@@ -44,12 +45,19 @@ class Failed(Exception):
 
 
 def free_ports(n):
-    """Ports that nobody uses just now."""
+    """Ports that nobody uses just now, and that the system gives to no connection meanwhile."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+        lowest = int(file.read().split()[0])
+    choice = range(lowest // 2, lowest) if lowest > 4096 else range(20000, 32000)
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(n)]
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
+        ports = []
+        while len(ports) < n:
+            s = stack.enter_context(socket.socket())
+            port = random.choice(choice)
+            with contextlib.suppress(OSError):
+                s.bind(("127.0.0.1", port))
+                ports.append(port)
+        return ports
 
 
 def until(true, what, alive=()):
@@ -80,7 +88,9 @@ class Process(subprocess.Popen):
         plain = {k: v for k, v in os.environ.items()
                  if not k.startswith("OTEL_") and not k.lower().endswith("_proxy")}
         with open(self.log_path, "wb") as log:
+            # A session of its own: Ctrl-C is for the demo, which ends the others in order.
             super().__init__([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                             start_new_session=True,
                              env={**plain, **{k: str(v) for k, v in env.items()}})
 
     def tell(self):
@@ -195,104 +205,6 @@ def read_lines(path):
             yield json.loads(line)
 
 
-# -- spans
-
-
-class Span:
-    def __init__(self, span, resource):
-        self.resource = resource
-        self.service = resource.get("service.name", "?")
-        self.version = resource.get("service.version", "")
-        self.name, self.kind = span["name"], span["kind"]
-        self.trace, self.id, self.parent = span["traceId"], span["spanId"], span.get("parentSpanId", "")
-        self.start, self.end = int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
-        self.attributes = attributes(span.get("attributes", []))
-        self.status = span.get("status", {}).get("code", 0)
-
-    def get(self, key, otherwise=None):
-        return self.attributes.get(key, otherwise)
-
-    def identity(self):
-        """All that must be the same wherever the span is found."""
-        return (self.trace, self.id, self.parent, self.service, self.version, self.name, self.kind,
-                self.start, self.end, self.status, repr(sorted(self.attributes.items())))
-
-
-def attributes(pairs):
-    return {pair["key"]: value_of(pair["value"]) for pair in pairs}
-
-
-def value_of(value):
-    [(kind, v)] = value.items()
-    if kind == "arrayValue":
-        return [value_of(item) for item in v.get("values", [])]
-    return int(v) if kind == "intValue" else v
-
-
-def spans_of(documents):
-    """The spans of OTLP JSON documents (TracesData)."""
-    return [Span(span, attributes(rs.get("resource", {}).get("attributes", [])))
-            for document in documents
-            for rs in document.get("resourceSpans", [])
-            for ss in rs.get("scopeSpans", []) for span in ss.get("spans", [])]
-
-
-def by_trace(spans):
-    traces = collections.defaultdict(list)
-    for span in spans:
-        traces[span.trace].append(span)
-    return traces
-
-
-def what_is_wrong(spans):
-    """Why these are not one joined trace of a basket; None: they are.
-
-    SERVER (shop) ─ CLIENT (shop) ─ SERVER (users, users, prices), the last two for each of shop's calls.
-    """
-    ids = {span.id for span in spans}
-    children = collections.defaultdict(list)
-    for span in spans:
-        children[span.parent if span.parent in ids else ""].append(span)
-    roots = children.pop("", [])
-    if len(roots) != 1 or (roots[0].service, roots[0].kind) != ("shop", SERVER):
-        return f"{len(roots)} roots"
-    calls = children.pop(roots[0].id, [])
-    if [(c.service, c.kind) for c in calls] != [("shop", CLIENT)] * 3:
-        return f"{len(calls)} calls of shop"
-    asked = []
-    for call in calls:
-        answers = children.pop(call.id, [])
-        if [a.kind for a in answers] != [SERVER]:
-            return f"{len(answers)} answers to a call"
-        answer = answers[0]
-        asked.append(answer.service)
-        whose = answer.service if is_grpc(answer) else f"{answer.service}-{answer.version}"
-        if whose != call.get("sidespan.cluster"):
-            return f"{call.get('sidespan.cluster')} was chosen and {whose} answered"
-    if sorted(asked) != ["prices", "users", "users"]:
-        return f"shop asked {asked}"
-    return f"{len(children)} spans hang in the air" if children else None
-
-
-def is_grpc(span):
-    return span.get("rpc.system") == "grpc"
-
-
-def what_is_wrong_with_grpc(spans):
-    """Why the call of gRPC among these is not one hop of its trace; None: it is."""
-    hop = {s.kind: s for s in spans if is_grpc(s)}
-    if set(hop) != {CLIENT, SERVER} or sum(is_grpc(s) for s in spans) != 2:
-        return f"{sum(is_grpc(s) for s in spans)} spans of gRPC"
-    call, answer = hop[CLIENT], hop[SERVER]
-    if answer.parent != call.id:
-        return "the call and its answer are not joined"
-    for span in (call, answer):
-        if (span.name, span.get("rpc.service"), span.get("rpc.method"), span.get("rpc.grpc.status_code")) != \
-                ("shop.Prices/Get", "shop.Prices", "Get", 0):
-            return f"{span.name} with {span.attributes}"
-    return None
-
-
 # -- traffic
 
 
@@ -317,109 +229,57 @@ def send(port, users, seed, connections=8):
         return list(pool.map(ask, users))
 
 
-# -- what is said
+# -- what to try by hand
 
 
-class Report:
-    """Prints each claim with what was found; remembers whether all hold."""
+NEXT = """
+All of it is still running, until Ctrl-C here (or: kill {pid}).
+What to try next, in another terminal:
 
-    def __init__(self):
-        self.failures = 0
+  Ask, and see the trace of it, joined over the sidecars:
 
-    def claim(self, holds, text):
-        self.failures += not holds
-        print(f"  {tree.mark(holds)}  {text}")
+    curl -s http://127.0.0.1:{port}/baskets/7
+    python3 {here}/tree.py {admins}
 
-    def share(self, found, total, share, text):
-        """That found of total is what a draw with that share gives, within 3 standard deviations."""
-        expected = total * share
-        slack = 3 * (total * share * (1 - share)) ** 0.5
-        self.claim(abs(found - expected) <= slack,
-                   f"{text}: {found} of {total}; {share:.0%} is {expected:.0f} ± {slack:.0f} (3 σ)")
+  Look, in a browser, at what the sidecar of shop kept, counts, and follows:
 
+    http://127.0.0.1:{admin}/traces?limit=20
+    http://127.0.0.1:{admin}/metrics
+    http://127.0.0.1:{admin}/config
 
-def show_some(traces, answers):
-    """A trace of each sort, as a tree: the one that waited least for others."""
-    picked = {}
-    for user, status, answer, _ in sorted(answers, key=lambda a: a[3]):
-        spans = traces.get(answer.get("trace"), [])
-        calls = [s for s in spans if s.kind == CLIENT and not is_grpc(s)]
-        if not calls:
-            continue
-        delayed = any("sidespan.fault_delay" in c.attributes for c in calls)
-        sort = (status, calls[0].get("sidespan.cluster"), delayed)
-        picked.setdefault(sort, (user, spans))
-    titles = {(200, "users-v1", False): "served by users v1",
-              (200, "users-v2", False): "served by users v2",
-              (200, "users-v1", True): "held back by the injected delay",
-              (404, "users-v1", False): "of a user that does not exist",
-              (404, "users-v2", False): "of a user that does not exist"}
-    for sort, title in titles.items():
-        if sort in picked:
-            user, spans = picked[sort]
-            print(f"\nA basket {title}: GET /baskets/{user}")
-            print(tree.draw(spans))
+  Change {here}/shop.conf: "weight 90" to "weight 10" where it
+  stands twice, say, or "fault delay 150ms for 10%" to "fault respond 503 for
+  50%". What was saved is in force at once. Ask again; or ask what would become
+  of a request that nobody sends:
+
+    {sidespan} explain --config {here}/shop.conf \\
+        'GET http://users.shop.local/api/users/7'
+"""
 
 
-def judge(shop, traces, answers, report):
-    good = [a for a in answers if a[0] != 0]
-    n = len(good)
-    baskets = {a[2].get("trace"): a for a in good}
-    report.claim(all(a[1] == 200 for a in good), f"{n} requests were answered 200")
-
-    wrong = [w for t in baskets if (w := what_is_wrong(traces.get(t, [])))]
-    report.claim(not wrong and len(baskets) == n,
-                 f"{len(baskets) - len(wrong)} traces are joined: CLIENT → SERVER across both sidecars, "
-                 f"one trace id each" + (f"; wrong, for example: {wrong[0]}" if wrong else ""))
-    wrong = [w for t in baskets if (w := what_is_wrong_with_grpc(traces.get(t, [])))]
-    report.claim(not wrong,
-                 f"{len(baskets) - len(wrong)} of them go on over gRPC: shop.Prices/Get, CLIENT → SERVER"
-                 + (f"; wrong, for example: {wrong[0]}" if wrong else ""))
-
-    calls = {t: [s for s in traces.get(t, []) if s.kind == CLIENT and not is_grpc(s)] for t in baskets}
-    versions = {t: {c.get("sidespan.cluster") for c in cs} for t, cs in calls.items()}
-    said = {t: {f"users-{v}" for v in a[2].get("versions", [])} for t, a in baskets.items()}
-    report.claim(all(len(v) == 1 for v in versions.values()) and versions == said,
-                 "each trace saw one version, the one on its spans")
-    v2 = sum("users-v2" in v for v in versions.values())
-    report.share(v2, n, WEIGHTS["users-v2"] / sum(WEIGHTS.values()),
-                 f"the split {n - v2} / {v2}, users-v2 got")
-
-    delayed = {t for t, cs in calls.items() if any("sidespan.fault_delay" in c.attributes for c in cs)}
-    report.share(len(delayed), n, DELAY_SHARE, f"the delay of {DELAY * 1000:.0f} ms struck")
-    held = [c for t in delayed for c in calls[t] if "sidespan.fault_delay" in c.attributes]
-    report.claim(held and all(c.get("sidespan.fault_delay") >= DELAY and (c.end - c.start) / 1e9 >= DELAY
-                              for c in held)
-                 and all(baskets[t][3] >= DELAY for t in delayed),
-                 "and its spans say so, and those requests took as long")
-
-    for sidecar in shop.sidecars:
-        for row in sidecar.ledgers():
-            dropped = sum(row["dropped"].values())
-            report.claim(row["started"] == row["exported"] + row["rejected"] + dropped + row["waiting"]
-                         and dropped == row["rejected"] == 0,
-                         f"{sidecar.name}, {row['exporter']}: {row['started']} spans started = "
-                         f"{row['exported']} exported + {row['rejected']} rejected + {dropped} dropped "
-                         f"+ {row['waiting']} waiting")
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
-def judge_collector(shop, spans, report):
-    kept = collections.Counter(s.identity() for s in shop.kept_spans())
-    got = collections.Counter(s.identity() for s in spans)
-    missing, more = kept - got, got - kept
-    report.claim(not missing and not more,
-                 f"the collector wrote the same {sum(got.values())} spans that the sidecars kept"
-                 + (f": {sum(missing.values())} are missing, {sum(more.values())} are others"
-                    if missing or more else ""))
-    for one in (*list(missing)[:1], *list(more)[:1]):
-        print(f"      {one}")
+def keep(shop, sidespan):
+    """Until somebody ends it, or a sidecar ends by itself."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    admins = " ".join(str(s.admin_port) for s in shop.sidecars)
+    print(NEXT.format(pid=os.getpid(), port=shop.port, admin=shop.sidecars[0].admin_port, admins=admins,
+                      here=os.path.relpath(HERE), sidespan=sidespan))
+    with contextlib.suppress(KeyboardInterrupt):
+        while not any(s.poll() is not None for s in shop.sidecars):
+            time.sleep(0.5)
+    print()
 
 
 def show(arguments, folder, stack):
     where = "an OpenTelemetry Collector's file" if arguments.collector else "the sidecars' memory"
-    print("Starting the services shop, users (in two versions) and prices (gRPC), and a sidecar beside each ...")
+    print(tree.folded("", "Starting the services shop, users (in two versions) and prices (gRPC), "
+                      "and a sidecar beside each ..."))
     shop = Shop(arguments.sidespan, arguments.collector, folder, stack)
-    print(f"Sending {arguments.requests} requests; the spans are read from {where}.")
+    print(tree.folded("", f"Sending {arguments.requests} requests; the spans are read from {where}."))
     start = time.monotonic()
     answers = send(shop.port, range(arguments.requests + 1), arguments.seed)    # there is no user 0
     took = time.monotonic() - start
@@ -430,13 +290,15 @@ def show(arguments, folder, stack):
         return spans if len(spans) >= 7 * arguments.requests + 3 else None
     spans = until(expected, "the spans", shop.sidecars)
     traces = by_trace(spans)
-    show_some(traces, answers)
+    verdict.show_some(traces, answers)
 
     print(f"\n{len(answers)} requests in {took:.1f} s, {len(spans)} spans of {len(traces)} traces:")
-    report = Report()
-    judge(shop, traces, answers, report)
+    report = verdict.Report()
+    verdict.judge(shop, traces, answers, report)
     if arguments.collector:
-        judge_collector(shop, spans, report)
+        verdict.judge_collector(shop, spans, report)
+    if arguments.keep:
+        keep(shop, arguments.sidespan)
     for sidecar in shop.sidecars:
         sidecar.tell()
     ends = {sidecar.name: sidecar.end() for sidecar in shop.sidecars}
@@ -445,12 +307,19 @@ def show(arguments, folder, stack):
     return report.failures
 
 
+def requests(text):
+    if not text.isdigit() or int(text) > REQUESTS_MAX:
+        raise argparse.ArgumentTypeError(f"a number from 0 to {REQUESTS_MAX} is needed")
+    return int(text)
+
+
 def main():
     parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter,
                                      description=__doc__)
     parser.add_argument("sidespan", help="the binary")
     parser.add_argument("--collector", metavar="PATH", help="an OpenTelemetry Collector")
-    parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--requests", metavar="N", type=requests, default=1000)
+    parser.add_argument("--keep", action="store_true", help="leave it running, and say what to try")
     parser.add_argument("--seed", help="the caller begins the traces itself, with the same ids in every "
                         "run: then the split and the delays are the same too")
     arguments = parser.parse_args()
