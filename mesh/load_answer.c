@@ -164,6 +164,12 @@ void read_rewrite_host(struct loader *ld, const struct directive *row, const str
 
 /* ---- answers ---- */
 
+/* RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5. */
+static bool status_has_body(unsigned status)
+{
+    return status != 204 && status != 205 && status != 304;
+}
+
 void read_respond(struct loader *ld, const struct directive *row, const struct statement *s,
                   struct block *in)
 {
@@ -180,7 +186,7 @@ void read_respond(struct loader *ld, const struct directive *row, const struct s
     body = words_next(&w);
     if (!body)
         return;
-    if (status == 204 || status == 304) {
+    if (!status_has_body(r->status)) {
         wrongf(ld, body, "a response with status %u has no body", r->status);
         return;
     }

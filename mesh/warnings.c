@@ -30,6 +30,38 @@ static void warn_of_rule(struct errors *warnings, const struct match_rule *m)
         warn_of(warnings, m->at, m->regex, m->value, "a value");
 }
 
+static bool sets_field(const struct route *r, const char *name)
+{
+    for (size_t i = 0; i < r->n_header_actions; i++) {
+        const struct header_action *a = &r->header_actions[i];
+        if (a->on_response && a->kind != HEADER_REMOVE && str_eq_nocase(a->name, str_from(name)))
+            return true;
+    }
+    return false;
+}
+
+/* Fields without which a status does not say what it must (RFC 9110 section 15). */
+static void warn_of_answer(struct errors *warnings, const struct route *r)
+{
+    static const struct {
+        unsigned status;
+        const char *field, *example;
+    } rows[] = {
+        {401, "WWW-Authenticate", "\"Basic realm=x\""},
+        {405, "Allow", "\"GET, HEAD\""},
+        {407, "Proxy-Authenticate", "\"Basic realm=x\""},
+    };
+
+    if (r->action != ACTION_RESPOND)
+        return;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (rows[i].status == r->status && !sets_field(r, rows[i].field))
+            errors_add(warnings, r->at,
+                       "a response with status %u must have %s (RFC 9110): set-header response "
+                       "%s %s",
+                       r->status, rows[i].field, rows[i].field, rows[i].example);
+}
+
 static void warn_of_route(struct errors *warnings, const struct route *r)
 {
     const struct regex *path = pattern_regex(r->pattern);
@@ -41,6 +73,7 @@ static void warn_of_route(struct errors *warnings, const struct route *r)
     for (size_t i = 0; i < r->n_faults; i++)
         if (r->faults[i].when)
             warn_of_rule(warnings, r->faults[i].when);
+    warn_of_answer(warnings, r);
 }
 
 static void warn_of_direction(struct errors *warnings, const struct direction *d)

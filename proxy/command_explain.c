@@ -8,6 +8,7 @@
 #include "mesh/value.h"
 #include "propagation/traceparent.h"
 #include "proxy/commands.h"
+#include "proxy/http_rules.h"
 
 struct question {
     const char *config_path;
@@ -71,8 +72,8 @@ static bool read_request(struct question *q, struct str text)
         q->request.path = STR("/");
     if (mark < url.n)
         q->request.query = str_slice(url, mark + 1, url.n);
-    return value_is_token(q->request.method) && q->request.authority.n > 0 && value_is_text(url) &&
-           str_index(url, ' ', 0) == url.n;
+    return value_is_token(q->request.method) && host_valid(q->request.authority) &&
+           value_is_text(url) && str_index(url, ' ', 0) == url.n;
 }
 
 static const struct option options[] = {

@@ -86,6 +86,24 @@ static void end_hop(struct headers *f, bool keep_upgrade)
         headers_remove(f, HEADER_UPGRADE);
 }
 
+/*
+ * What a client and a proxy say to each other about who the client is ends at
+ * the proxy that it named (RFC 9110 sections 11.7.1 to 11.7.3): it is not the
+ * origin's to see, nor the origin's to ask for. On any other listener the client
+ * knows of no proxy here, and means another one further on.
+ */
+static void end_proxy_auth(const struct exchange *x, struct headers *f, bool response)
+{
+    if (x->front->mode != LISTEN_FORWARD_PROXY)
+        return;
+    if (!response) {
+        headers_remove(f, HEADER_PROXY_AUTHORIZATION);
+        return;
+    }
+    headers_remove(f, HEADER_PROXY_AUTHENTICATE);
+    headers_remove_name(f, STR("proxy-authentication-info"));
+}
+
 /* ---- what the routes say ---- */
 
 static bool act(struct exchange *x, struct headers *f, bool response)
@@ -188,6 +206,7 @@ bool exchange_edit_request(struct exchange *x)
 
     m->upgrade = m->upgrade && upgrade_known(f) && m->body == BODY_NONE;
     end_hop(f, m->upgrade);
+    end_proxy_auth(x, f, false);
     if (m->version <
         11) /* it is ignored there (RFC 9110 section 10.1.1), so nobody waits for a 100 */
         headers_remove(f, HEADER_EXPECT);
@@ -224,7 +243,9 @@ bool exchange_inject(struct exchange *x)
 
 bool exchange_edit_response(struct exchange *x, struct message *m)
 {
-    end_hop(&m->fields, m->upgrade);
+    /* A 426 without its Upgrade does not say what is required (RFC 9110 section 15.5.22). */
+    end_hop(&m->fields, m->upgrade || m->status == 426);
+    end_proxy_auth(x, &m->fields, true);
     if (m->status < 200 && !m->upgrade)
         return true;
     m->close = x->request->close || front_leaves(x->front);

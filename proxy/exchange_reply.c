@@ -14,6 +14,9 @@ static void answer(struct exchange *x, struct message *m, struct str body)
     bool head = x->request && str_eq(x->request->method, STR("HEAD"));
     bool none = m->status == 204 || m->status == 304 || m->status < 200;
 
+    if (!status_has_content(m->status))
+        body = (struct str){0};
+
     x->local = x->span.answered_here = true;
     x->replayable = false;
     m->version = x->span.grpc ? 20 : 11; /* that the head is all is said as each codec says it */
@@ -34,6 +37,7 @@ static void answer(struct exchange *x, struct message *m, struct str body)
     x->response_begun = true;
     client->codec->send_head(client, m, m->body == BODY_NONE);
     if (m->body == BODY_LENGTH) {
+        x->span.response_bytes = body.n;
         client->codec->send_body(client, body);
         client->codec->send_end(client, NULL);
     }
@@ -49,6 +53,8 @@ static struct str plain_reply(struct exchange *x, struct message *m, struct str 
 {
     struct str body = text;
 
+    if (!status_has_content(m->status))
+        return (struct str){0};
     if (body.n && body.p[body.n - 1] != '\n')
         body = arena_printf(&x->arena, "sidespan: %.*s\n", STR_ARG(text));
     if (body.n)

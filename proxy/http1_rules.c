@@ -216,7 +216,8 @@ const struct refusal *http1_check_request(struct message *m, const struct limits
     m->scheme = STR("http");
     if ((why = check_target(m)) || (why = check_host(m)) || (why = check_framing(m, true)))
         return why;
-    m->upgrade = headers_find(&m->fields, HEADER_UPGRADE) &&
+    /* Of HTTP/1.0 it is ignored (RFC 9110 section 7.8). */
+    m->upgrade = m->version >= 11 && headers_find(&m->fields, HEADER_UPGRADE) &&
                  headers_have_member(&m->fields, HEADER_CONNECTION, STR("upgrade"));
     return NULL;
 }

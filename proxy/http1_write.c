@@ -11,7 +11,7 @@
 
 struct writer {
     char *p;
-    bool length_sent, coding_sent, te_sent;
+    bool length_sent, coding_sent, te_sent, upgrade_sent;
 };
 
 static void put(struct writer *w, const char *p, size_t n)
@@ -51,6 +51,9 @@ static bool goes_out(struct writer *w, const struct message *m, const struct hea
         return true;
     case HEADER_CONNECTION:
         return false;
+    case HEADER_UPGRADE:
+        w->upgrade_sent = true;
+        return true;
     case HEADER_TE:
         w->te_sent = m->status == 0;
         return true;
@@ -130,18 +133,23 @@ static void put_start_line(struct writer *w, const struct http1 *h, const struct
     PUT(w, " HTTP/1.1\r\n");
 }
 
-/* What concerns this connection alone. TE is, and says so (RFC 9110 section 10.1.4). */
+/* What concerns this connection alone. TE and Upgrade are, and say so (RFC 9110 sections 10.1.4 and
+ * 7.8). */
 static void put_connection(struct writer *w, const struct http1 *h, const struct message *m)
 {
     bool final = !m->status || m->status >= 200;
+    bool close = final && !m->upgrade && (m->close || (h->server && h->close));
+    bool upgrade = m->upgrade || w->upgrade_sent;
 
-    if (m->upgrade && w->te_sent)
+    if (upgrade && w->te_sent)
         PUT(w, "Connection: upgrade, TE\r\n");
-    else if (m->upgrade)
+    else if (upgrade && close)
+        PUT(w, "Connection: upgrade, close\r\n");
+    else if (upgrade)
         PUT(w, "Connection: upgrade\r\n");
     else if (w->te_sent)
         PUT(w, "Connection: TE\r\n");
-    else if (final && (m->close || (h->server && h->close)))
+    else if (close)
         PUT(w, "Connection: close\r\n");
 }
 

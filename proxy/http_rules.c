@@ -19,6 +19,19 @@ static bool host_char(unsigned char c)
     return c < 128 && (bits[c / 64] >> (c % 64) & 1);
 }
 
+/* None (RFC 3986 section 3.2.3), or one that there is. */
+static bool port_valid(struct str port)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < port.n && n <= UINT16_MAX; i++) {
+        if (port.p[i] < '0' || port.p[i] > '9')
+            return false;
+        n = n * 10 + (unsigned)(port.p[i] - '0');
+    }
+    return n <= UINT16_MAX;
+}
+
 bool host_valid(struct str host)
 {
     size_t colon;
@@ -41,10 +54,7 @@ bool host_valid(struct str host)
         if (colon == 0)
             return false;
     }
-    for (size_t i = colon + 1; i < host.n; i++)
-        if (host.p[i] < '0' || host.p[i] > '9')
-            return false;
-    return host.n <= 255 + 6;
+    return port_valid(str_slice(host, colon + 1, host.n)) && host.n <= 255 + 6;
 }
 
 bool target_valid(struct str target)
@@ -72,6 +82,7 @@ bool field_may_trail(struct str name)
 {
     static const struct str never[] = {
         STR_INIT("authorization"),
+        STR_INIT("proxy-authentication-info"),
         STR_INIT("proxy-authorization"),
         STR_INIT("www-authenticate"),
         STR_INIT("proxy-authenticate"),
@@ -98,6 +109,11 @@ bool field_may_trail(struct str name)
     return true;
 }
 
+bool status_has_content(unsigned status)
+{
+    return status >= 200 && status != 204 && status != 205 && status != 304;
+}
+
 struct str reason_phrase(unsigned status)
 {
     static const struct {
@@ -107,7 +123,11 @@ struct str reason_phrase(unsigned status)
         {200, STR_INIT("OK")},
         {201, STR_INIT("Created")},
         {202, STR_INIT("Accepted")},
+        {203, STR_INIT("Non-Authoritative Information")},
         {204, STR_INIT("No Content")},
+        {205, STR_INIT("Reset Content")},
+        {206, STR_INIT("Partial Content")},
+        {300, STR_INIT("Multiple Choices")},
         {301, STR_INIT("Moved Permanently")},
         {302, STR_INIT("Found")},
         {303, STR_INIT("See Other")},
@@ -116,25 +136,40 @@ struct str reason_phrase(unsigned status)
         {308, STR_INIT("Permanent Redirect")},
         {400, STR_INIT("Bad Request")},
         {401, STR_INIT("Unauthorized")},
+        {402, STR_INIT("Payment Required")},
         {403, STR_INIT("Forbidden")},
         {404, STR_INIT("Not Found")},
         {405, STR_INIT("Method Not Allowed")},
+        {406, STR_INIT("Not Acceptable")},
+        {407, STR_INIT("Proxy Authentication Required")},
         {408, STR_INIT("Request Timeout")},
         {409, STR_INIT("Conflict")},
         {410, STR_INIT("Gone")},
+        {411, STR_INIT("Length Required")},
+        {412, STR_INIT("Precondition Failed")},
         {413, STR_INIT("Content Too Large")},
         {414, STR_INIT("URI Too Long")},
+        {415, STR_INIT("Unsupported Media Type")},
+        {416, STR_INIT("Range Not Satisfiable")},
+        {417, STR_INIT("Expectation Failed")},
         {418, STR_INIT("I'm a teapot")},
+        {421, STR_INIT("Misdirected Request")},
         {422, STR_INIT("Unprocessable Content")},
+        {425, STR_INIT("Too Early")},
+        {426, STR_INIT("Upgrade Required")},
+        {428, STR_INIT("Precondition Required")},
         {429, STR_INIT("Too Many Requests")},
         {431, STR_INIT("Request Header Fields Too Large")},
+        {451, STR_INIT("Unavailable For Legal Reasons")},
         {500, STR_INIT("Internal Server Error")},
         {501, STR_INIT("Not Implemented")},
         {502, STR_INIT("Bad Gateway")},
         {503, STR_INIT("Service Unavailable")},
         {504, STR_INIT("Gateway Timeout")},
         {505, STR_INIT("HTTP Version Not Supported")},
+        {507, STR_INIT("Insufficient Storage")},
         {508, STR_INIT("Loop Detected")},
+        {511, STR_INIT("Network Authentication Required")},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
