@@ -75,6 +75,9 @@ enum ended_by { ENDED_BY_NOBODY, ENDED_BY_CLIENT, ENDED_BY_UPSTREAM, ENDED_BY_SI
     X(SPAN_ERROR_ABUSE, "abuse", SIDECAR, 502, GRPC_UNAVAILABLE,                                  \
       "the connection was ended because of what its peer did to it", "abuse",                     \
       "sidespan_http2_abuse_total says by what; the peer must send less that costs us more")      \
+    X(SPAN_ERROR_PING, "ping_timeout", SIDECAR, 504, GRPC_UNAVAILABLE,                            \
+      "the peer did not answer a PING: its connection is taken for dead", "ping-timeout",         \
+      "see what forgets connections between the two: a NAT, a firewall, a host that is gone")     \
     X(SPAN_ERROR_IDLE, "idle_timeout", SIDECAR, 504, GRPC_DEADLINE_EXCEEDED,                      \
       "nothing was sent for the idle timeout", "idle",                                            \
       "raise the idle timeout where silence is usual")                                            \

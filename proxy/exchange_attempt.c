@@ -372,7 +372,7 @@ static const char *failure_detail(enum span_error why)
     case SPAN_ERROR_PROTOCOL:
         return "the upstream's response is not valid HTTP/1.1";
     default:
-        return "the upstream reset the connection";
+        return span_error_row(why)->what;
     }
 }
 

@@ -216,10 +216,12 @@ void http2_close(struct http2 *h)
     worker_bury(h->worker, &h->burial, free_http2);
 }
 
-void http2_terminate(struct http2 *h, uint32_t code)
+void http2_terminate(struct http2 *h, uint32_t code, enum span_error why)
 {
     if (h->ending || h->gone)
         return;
+    if (!h->ended_for)
+        h->ended_for = (uint8_t)why;
     h->ending = h->going = true;
     timer_disarm(&h->timer); /* it is closed when the turn ends */
     nghttp2_session_terminate_session(h->session, code);
@@ -267,7 +269,7 @@ void http2_drain(struct http2 *h)
 
 void http2_retire(struct http2 *h)
 {
-    http2_terminate(h, NGHTTP2_NO_ERROR);
+    http2_terminate(h, NGHTTP2_NO_ERROR, SPAN_ERROR_NONE);
 }
 
 /* ---- what the conn tells ---- */
@@ -282,6 +284,14 @@ static bool is_stranger(const struct http2 *h, const char *data, size_t n)
            data[TYPE - before] != NGHTTP2_SETTINGS;
 }
 
+static void receive_failed(struct http2 *h, bool flooded)
+{
+    if (flooded)
+        http2_terminate(h, NGHTTP2_ENHANCE_YOUR_CALM, SPAN_ERROR_ABUSE);
+    else
+        http2_terminate(h, NGHTTP2_PROTOCOL_ERROR, SPAN_ERROR_PROTOCOL);
+}
+
 static void receive(struct http2 *h, const char *data, size_t n)
 {
     bool stop = false;
@@ -294,8 +304,7 @@ static void receive(struct http2 *h, const char *data, size_t n)
 
         if (taken < 0) {
             if (taken != NGHTTP2_ERR_CALLBACK_FAILURE || !h->ending)
-                http2_terminate(h, taken == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM
-                                                                : NGHTTP2_PROTOCOL_ERROR);
+                receive_failed(h, taken == NGHTTP2_ERR_FLOODED);
             break;
         }
         data += part;

@@ -101,6 +101,7 @@ struct http2_watch {
     uint32_t skip;         /* bytes of the payload that are still to come */
     uint32_t highest;      /* stream of the client */
     int32_t credit;        /* what the peer may still spend on cheap frames */
+    uint32_t moved;        /* and on WINDOW_UPDATEs, for the bytes that it was sent */
     nsec_t credited;       /* when that was last raised */
     /* Of streams that are gone: those the client ended, and those we reset, for which frames may
      * still be on their way. The oldest is forgotten first. */
@@ -137,6 +138,7 @@ struct http2 {
     nsec_t begun;       /* when the connection was ours */
     nsec_t first_word;  /* server: when the first GOAWAY goes at the latest; 0: it is not put off */
     nsec_t last_word;   /* server: when the final GOAWAY goes; 0: it went, or is not to */
+    uint8_t ended_for;  /* enum span_error: why we end it; NONE: we do not, or all is well */
     bool server;
     bool receiving;  /* nghttp2 is on the stack */
     bool settled;    /* client: SETTINGS came */
@@ -166,8 +168,9 @@ void http2_stream_failed(struct http2_stream *s, uint32_t code);
 /* http2.c */
 /* What a peer may send on a stream before any of it is taken. */
 size_t http2_first_window(const struct http2 *h);
-/* Ends the connection, with GOAWAY and that code, when what it has been given is done with. */
-void http2_terminate(struct http2 *h, uint32_t code);
+/* Ends the connection, with GOAWAY and that code, when what it has been given is done with. What is
+ * under way fails for the same reason; NONE: by the loss of its connection. */
+void http2_terminate(struct http2 *h, uint32_t code, enum span_error why);
 
 /* http2_time.c */
 /* The earliest of what is waited for. */
@@ -222,6 +225,10 @@ size_t http2_look(struct http2 *h, const char *data, size_t n, bool *stop);
 void http2_watch_closed(struct http2 *h, uint32_t id, bool by_peer);
 /* Something that costs; ends the connection when too much of it came. */
 void http2_spend(struct http2 *h, enum http2_abuse kind, int cost);
+/* A WINDOW_UPDATE came. */
+void http2_spend_update(struct http2 *h);
+/* n bytes of a body were sent; waiting: more would have been, if the window were larger. */
+void http2_moved(struct http2 *h, size_t n, bool waiting);
 /* Something useful was done. */
 static inline void http2_earn(struct http2 *h, int n)
 {

@@ -5,7 +5,7 @@
 
 #include "proxy/http2_private.h"
 
-enum { DRIP_BYTES = 64 }; /* a window that is opened by less is hardly opened */
+enum { DRIP_BYTES = 64 }; /* what a window lets through by less, it hardly lets through */
 
 static struct http2_stream *stream_at(struct http2 *h, int32_t id)
 {
@@ -190,18 +190,17 @@ static void on_settings(struct http2 *h)
     h->keeper->on_room(h->keeper_data, h);
 }
 
-/* Hardly opens a window that something waits for. Else a small one is what gRPC sends when it has
- * read a small message. */
-static bool is_drip(const struct http2 *h, const struct http2_stream *s, const nghttp2_frame *frame)
+/* A frame of ours is worth one of the peer's: who measures the bandwidth (grpc-go) sends a PING for
+ * DATA that it got. */
+static void earn(struct http2 *h, const nghttp2_frame *frame, const struct http2_stream *s)
 {
-    return frame->window_update.window_size_increment < DRIP_BYTES &&
-           (s ? http2_unsent(s) : h->pending) > 0;
-}
+    size_t n = frame->hd.length;
+    bool waiting = s && http2_unsent(s) > 0;
 
-/* Sending what its window let through whole pays for the two windows that are opened for it. */
-static int worth(const nghttp2_frame *frame, const struct http2_stream *s)
-{
-    return frame->hd.type == NGHTTP2_DATA && s && http2_unsent(s) == 0 ? 3 : 1;
+    if (frame->hd.type == NGHTTP2_DATA)
+        http2_moved(h, n, waiting);
+    if (frame->hd.type == NGHTTP2_HEADERS || !waiting || n >= DRIP_BYTES)
+        http2_earn(h, 1);
 }
 
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
@@ -230,7 +229,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
             on_settings(h);
         break;
     case NGHTTP2_WINDOW_UPDATE:
-        http2_spend(h, ABUSE_WINDOW_UPDATE, is_drip(h, s, frame) ? 3 : 1);
+        http2_spend_update(h);
         break;
     case NGHTTP2_GOAWAY:
         h->going = true;
@@ -244,6 +243,8 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     struct http2 *h = arg;
     struct http2_stream *s;
 
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code && !h->ended_for)
+        h->ended_for = SPAN_ERROR_PROTOCOL; /* nghttp2 has found an error of the connection */
     if (frame->hd.type == NGHTTP2_RST_STREAM) {
         s = stream_at(h, frame->hd.stream_id);
         if (!h->server)
@@ -258,7 +259,7 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
     s = stream_at(h, frame->hd.stream_id);
-    http2_earn(h, worth(frame, s));
+    earn(h, frame, s);
     if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) || !s)
         return 0;
     s->ended_here = true;

@@ -170,7 +170,7 @@ static enum replay ops_replay(struct stream *stream, enum span_error why)
 
     if (why == SPAN_ERROR_REFUSED_STREAM || s->h->falls_back)
         return REPLAY_SAFE;
-    if ((why == SPAN_ERROR_CLOSED_EARLY || why == SPAN_ERROR_RESET) && s->h->messages > 1)
+    if (s->h->gone && s->h->messages > 1)
         return REPLAY_IF_IDEMPOTENT;
     return REPLAY_NEVER;
 }
@@ -193,11 +193,23 @@ const struct codec_ops http2_ops = {
     .replay = ops_replay,
 };
 
+/* What the row of an error says of a connection to an upstream, of a client's another one says. */
+static enum span_error of_ended_connection(const struct http2 *h)
+{
+    if (h->server && h->ended_for == SPAN_ERROR_PROTOCOL)
+        return SPAN_ERROR_REQUEST;
+    if (h->server && h->ended_for == SPAN_ERROR_PING)
+        return SPAN_ERROR_CANCELLED;
+    return h->ended_for;
+}
+
 /* Why a stream that its owner still has is over. */
 static enum span_error failure_of(const struct http2_stream *s, uint32_t code)
 {
     const struct http2 *h = s->h;
 
+    if (h->ended_for && !s->reset_by_peer)
+        return of_ended_connection(h);
     if (h->server) /* a reset of ours, where it is not the client's fault, is for an answer */
         return code == NGHTTP2_INTERNAL_ERROR && !s->reset_by_peer ? SPAN_ERROR_PROTOCOL
                                                                    : SPAN_ERROR_CANCELLED;

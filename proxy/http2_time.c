@@ -58,14 +58,14 @@ static void ask_whether_there(struct http2 *h, nsec_t now)
 static void header_timeout(struct http2 *h)
 {
     metrics_add(h->worker->metrics, COUNT_HEADER_TIMEOUTS, 1);
-    http2_terminate(h, NGHTTP2_ENHANCE_YOUR_CALM);
+    http2_terminate(h, NGHTTP2_ENHANCE_YOUR_CALM, SPAN_ERROR_ABUSE);
 }
 
 static void idle_timeout(struct http2 *h)
 {
     if (h->server)
         metrics_add(h->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
-    http2_terminate(h, NGHTTP2_NO_ERROR);
+    http2_terminate(h, NGHTTP2_NO_ERROR, SPAN_ERROR_NONE);
 }
 
 static void peer_is_dead(struct http2 *h)
@@ -73,6 +73,7 @@ static void peer_is_dead(struct http2 *h)
     metrics_add(h->worker->metrics, COUNT_PING_TIMEOUTS, 1);
     h->conn->broken = true;
     h->conn->error = ETIMEDOUT;
+    h->ended_for = SPAN_ERROR_PING;
     http2_close(h);
 }
 

@@ -12,6 +12,10 @@ enum {
     CREDIT_A_SECOND = 100, /* for nothing */
     CONTINUATIONS_MAX = 8,
     SETTINGS_COST = 5,
+    MESSAGE_HEAD = 5,     /* of gRPC: no message is smaller */
+    MOVED_FOR_A_BYTE = 2, /* so a message pays for the windows of its stream and its connection */
+    UPDATE_COST = 3,
+    MOVED_MOST = 32 << 20, /* more than implementations of gRPC let be under way */
 };
 
 void http2_watch_init(struct http2_watch *w, bool server, nsec_t now)
@@ -51,7 +55,7 @@ void http2_abused(struct http2 *h, enum http2_abuse kind, uint32_t code)
                   "ended the HTTP/2 connection of %s: it is abused (%s), GOAWAY %u%s", peer,
                   kinds[kind], code, held ? " (others were not written)" : "");
     }
-    http2_terminate(h, code);
+    http2_terminate(h, code, SPAN_ERROR_ABUSE);
 }
 
 static void refill(struct http2 *h)
@@ -78,6 +82,34 @@ void http2_spend(struct http2 *h, enum http2_abuse kind, int cost)
         refill(h);
     if (w->credit < 0)
         http2_abused(h, kind, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+/* Whoever reads message by message opens the windows for each (grpc-core does), however small it is
+ * and whether or not more waits: as many times as there were messages. What comes through octet by
+ * octet pays for nothing. */
+void http2_moved(struct http2 *h, size_t n, bool waiting)
+{
+    struct http2_watch *w = &h->watch;
+
+    if (waiting && n < MESSAGE_HEAD)
+        return;
+    w->moved = n < (MOVED_MOST - w->moved) / MOVED_FOR_A_BYTE
+                   ? w->moved + MOVED_FOR_A_BYTE * (uint32_t)n
+                   : MOVED_MOST;
+}
+
+/* An upstream opens windows for what we have sent to it; nothing is kept of one, nor answered, and
+ * others' requests are on that connection: it is never the reason to end it. */
+void http2_spend_update(struct http2 *h)
+{
+    struct http2_watch *w = &h->watch;
+
+    if (!h->server)
+        return;
+    if (w->moved >= UPDATE_COST)
+        w->moved -= UPDATE_COST;
+    else
+        http2_spend(h, ABUSE_WINDOW_UPDATE, 1);
 }
 
 /* ---- streams that are gone ---- */
@@ -178,8 +210,9 @@ static void count(struct http2 *h, const struct frame_head *f)
     case NGHTTP2_PRIORITY:
         http2_spend(h, ABUSE_PRIORITY, 1);
         break;
-    case NGHTTP2_RST_STREAM:
-        http2_spend(h, ABUSE_RAPID_RESET, 1);
+    case NGHTTP2_RST_STREAM: /* an upstream may end what we have begun, once */
+        if (h->server || !nghttp2_session_get_stream_user_data(h->session, (int32_t)f->id))
+            http2_spend(h, ABUSE_RAPID_RESET, 1);
         break;
     case NGHTTP2_SETTINGS:
         http2_spend(h, ABUSE_SETTINGS, ack ? 1 : SETTINGS_COST);
@@ -230,7 +263,7 @@ static bool look_at(struct http2 *h, size_t start, bool *stop)
     if (priority_invalid(w, &f))
         error = NGHTTP2_PROTOCOL_ERROR;
     if (error)
-        http2_terminate(h, error);
+        http2_terminate(h, error, SPAN_ERROR_PROTOCOL);
     else
         count(h, &f);
     if (f.type == NGHTTP2_HEADERS || f.type == NGHTTP2_CONTINUATION) {

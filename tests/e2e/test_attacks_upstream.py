@@ -67,12 +67,6 @@ def priority_flood(c):
         yield b"".join(priority(s) for s in c.streams(100))
 
 
-@an_attack("window-update")
-def window_update_flood(c):
-    while True:
-        yield window_update(0, 1) * 100
-
-
 @an_attack("rapid-reset", also=[PROTOCOL_ERROR, STREAM_CLOSED])
 def reset_flood(c):
     """Of one stream, again and again."""
@@ -96,11 +90,8 @@ def a_response_nobody_asked_for(c):
     yield headers(c.asked + 2, OK)
 
 
-@pytest.mark.parametrize("name", ATTACKS)
-def test_an_upstream_loses_its_own_requests_and_nothing_else(sidespan, port, origin, closing, name):
-    script, kinds, codes = ATTACKS[name]
-    hostile = closing(attack.HostileUpstream(script))
-    sidecar = sidespan(f"""
+def before(sidespan, port, origin, hostile):
+    return sidespan(f"""
         inbound {{
             listen 127.0.0.1:{port};
             route /hostile {{ to hostile; }}
@@ -109,6 +100,13 @@ def test_an_upstream_loses_its_own_requests_and_nothing_else(sidespan, port, ori
         cluster good {{ endpoint {origin().address}; protocol h1; }}
         cluster hostile {{ endpoint {hostile.address}; protocol h2; }}
         """)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_upstream_loses_its_own_requests_and_nothing_else(sidespan, port, origin, closing, name):
+    script, kinds, codes = ATTACKS[name]
+    hostile = closing(attack.HostileUpstream(script))
+    sidecar = before(sidespan, port, origin, hostile)
     bystanders = [attack.bystander_of_http1(port), attack.bystander_of_http2(port)]
     for b in bystanders:
         b.start()
@@ -159,3 +157,26 @@ def test_an_upstream_loses_its_own_requests_and_nothing_else(sidespan, port, ori
     if not process.sanitized():
         assert growth < GROWTH, f"it grew by {growth / (1 << 20):.1f} MiB"
     until(lambda: sidecar.metric('sidespan_requests_active{direction="inbound"}') == 0, "the end of requests")
+
+
+def test_an_upstream_may_open_windows_as_often_as_it_likes(sidespan, port, origin, closing):
+    """It opens them for what it reads of others' requests: no number of them ends the connection."""
+    def script(c):
+        for _ in range(150):
+            yield window_update(0, 1) * 100 + window_update(c.asked, 2) * 100
+        yield headers(c.asked, OK)
+
+    hostile = closing(attack.HostileUpstream(script, seconds=attack.SECONDS + DEADLINE))
+    sidecar = before(sidespan, port, origin, hostile)
+    memory = Memory(sidecar)
+    memory.start()
+    hostile.start()
+    connection = closing(http.client.HTTPConnection("127.0.0.1", port, timeout=2 * DEADLINE))
+    connection.request("GET", "/hostile")
+    assert connection.getresponse().status == 200
+    growth = memory.finish()
+    assert hostile.ends == [] and abuse(sidecar) == {}
+    if not process.sanitized():
+        assert growth < GROWTH, f"it grew by {growth / (1 << 20):.1f} MiB"
+    sidecar.stop()                            # the upstream's connection ends with it
+    hostile.finish()

@@ -4,8 +4,6 @@
  */
 #include "http2_story.h"
 
-#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
-
 static struct worker *worker;
 static struct story t;
 
@@ -321,74 +319,6 @@ START_TEST(more_streams_than_are_allowed_are_not_opened)
 }
 END_TEST
 
-/* ---- abuse ---- */
-
-START_TEST(streams_that_are_opened_and_reset_use_up_the_credit)
-{
-    uint32_t id;
-
-    for (id = 1; t.h && id < 6000; id += 2) {
-        story_say_get(&t, id);
-        story_say_u32(&t, NGHTTP2_RST_STREAM, id, NGHTTP2_CANCEL);
-        story_forget(&t);
-    }
-    ck_assert_ptr_null(t.h);
-    ck_assert_uint_gt(id, 2 * 900);
-    ck_assert_int_eq(counted(worker, COUNT_ABUSE_RAPID_RESET), 1);
-    RUN_UNTIL(worker, heard(" 11\n"));
-}
-END_TEST
-
-static const struct {
-    uint8_t type, flags;
-    const char *payload;
-    size_t n;
-    enum counter counter;
-} cheap[] = {
-    {NGHTTP2_PING, 0, "12345678", 8, COUNT_ABUSE_RAPID_RESET + 4},
-    {NGHTTP2_SETTINGS, 0, NULL, 0, COUNT_ABUSE_RAPID_RESET + 3},
-    {NGHTTP2_PRIORITY, 0, "\0\0\0\0\1", 5, COUNT_ABUSE_RAPID_RESET + 7},
-    {NGHTTP2_WINDOW_UPDATE, 0, "\0\0\0\1", 4, COUNT_ABUSE_RAPID_RESET + 8},
-    {0x77, 0, NULL, 0, COUNT_ABUSE_RAPID_RESET + 5},
-};
-
-START_TEST(frames_that_cost_the_peer_nothing_use_up_the_credit)
-{
-    uint32_t id = cheap[_i].type == NGHTTP2_PRIORITY ? 3 : 0;
-
-    for (int i = 0; t.h && i < 5000; i++) {
-        story_say(&t, cheap[_i].type, cheap[_i].flags, id, cheap[_i].payload, cheap[_i].n);
-        story_listen(&t);
-    }
-    ck_assert_ptr_null(t.h);
-    ck_assert_int_eq(counted(worker, cheap[_i].counter), 1);
-    RUN_UNTIL(worker, heard(" 11\n"));
-}
-END_TEST
-
-/* What is answered pays for what a client asks besides; what it sends does not. */
-START_TEST(answers_earn_it_back)
-{
-    char some[64] = "";
-
-    story_say_get(&t, 1);
-    IN_TURN(&t, told_head(&t.streams[0], &(struct message){.status = 200, .body = BODY_CHUNKED},
-                          false));
-    story_say_u32(&t, NGHTTP2_WINDOW_UPDATE, 0, 1 << 20);
-    story_say_u32(&t, NGHTTP2_WINDOW_UPDATE, 1, 1 << 20);
-    for (int i = 0; t.h && i < 3000; i++) {
-        struct stream *stream = t.streams[0].stream;
-
-        IN_TURN(&t, stream->codec->send_body(stream, str_of(some, sizeof some)));
-        story_say(&t, NGHTTP2_PING, 0, 0, "12345678", 8);
-        story_listen(&t);
-    }
-    ck_assert_ptr_nonnull(t.h);
-    buffer_reset(&t.heard);
-    give_up(0);
-}
-END_TEST
-
 /* ---- a peer that is something else ---- */
 
 static void begin_to_ask(void)
@@ -463,8 +393,6 @@ END_TEST
 
 /* ---- */
 
-#define LOOP(c, test, table) tcase_add_loop_test(c, test, 0, (int)COUNT(table))
-
 static TCase *tcase(Suite *s, const char *name, void (*begin)(void))
 {
     TCase *c = tcase_create(name);
@@ -491,9 +419,6 @@ int main(void)
     tcase_add_test(c, what_was_on_its_way_when_we_reset_is_ignored);
     tcase_add_test(c, a_stream_that_was_passed_by_cannot_be_opened);
     tcase_add_loop_test(c, more_streams_than_are_allowed_are_not_opened, 0, 2);
-    tcase_add_test(c, streams_that_are_opened_and_reset_use_up_the_credit);
-    LOOP(c, frames_that_cost_the_peer_nothing_use_up_the_credit, cheap);
-    tcase_add_test(c, answers_earn_it_back);
     tcase_add_test(c, a_full_socket_stops_the_streams_until_it_takes_bytes_again);
 
     c = tcase(s, "client", ask);
