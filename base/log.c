@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -9,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/writer.h"
 
 /* A pipe takes no more than PIPE_BUF bytes in one piece: a longer line could be mixed with
  * another thread's. A longer text is cut and ends in "...". */
@@ -21,6 +24,11 @@ static const struct str level_names[] = {
     [LOG_DEBUG] = STR_INIT("debug"),
 };
 
+/* What may wait to be written. */
+enum { WAITING_BYTES = 256 * 1024 };
+
+static struct writer *_Atomic writer; /* NULL: lines are written where they are logged */
+static atomic_bool ended;
 static _Atomic int level_written = LOG_INFO;
 static atomic_bool json_lines;
 
@@ -152,6 +160,84 @@ static void put_line(struct line *line, enum log_level level, struct str area, s
     put_text(line, tail);
 }
 
+/* ---- where it goes ---- */
+
+static size_t lost_notice(uint64_t lost, char *out, size_t size)
+{
+    char text[128];
+    struct line line;
+
+    snprintf(text, sizeof(text),
+             "%" PRIu64 " line%s lost: standard error is read more slowly than it is written to",
+             lost, lost == 1 ? " was" : "s were");
+    line.n = 0;
+    put_line(&line, LOG_WARN, STR("log"), str_from(text));
+    size_t n = line.n < size ? line.n : size;
+    memcpy(out, line.p, n);
+    return n;
+}
+
+bool log_start(void)
+{
+    struct writer *w = writer_new(STDERR_FILENO, WAITING_BYTES, "log", lost_notice);
+
+    atomic_store(&writer, w);
+    return w != NULL;
+}
+
+void log_flush(nsec_t wait)
+{
+    struct writer *w = atomic_load(&writer);
+
+    if (w)
+        writer_flush(w, wait);
+}
+
+void log_end(nsec_t wait)
+{
+    struct writer *w = atomic_load(&writer);
+
+    if (!w)
+        return;
+    bool flushed = writer_flush(w, wait);
+    atomic_store(&ended, true);
+    /* Where it is stuck it may not even be possible to stop it: it ends with the process. */
+    if (flushed) {
+        atomic_store(&writer, NULL);
+        writer_free(w);
+    }
+}
+
+uint64_t log_lost(void)
+{
+    struct writer *w = atomic_load(&writer);
+
+    return w ? writer_lost(w) : 0;
+}
+
+static void put_out(const char *p, size_t n)
+{
+    struct writer *w = atomic_load_explicit(&writer, memory_order_acquire);
+
+    if (atomic_load_explicit(&ended, memory_order_relaxed))
+        return;
+    if (w) {
+        writer_put(w, p, n);
+        return;
+    }
+    while (write(STDERR_FILENO, p, n) < 0 && errno == EINTR)
+        ;
+}
+
+void log_lines(struct str text)
+{
+    /* A large one in pieces: each has room beside others. */
+    for (size_t at = 0, n; at < text.n; at += n) {
+        n = text.n - at < WAITING_BYTES / 8 ? text.n - at : WAITING_BYTES / 8;
+        put_out(text.p + at, n);
+    }
+}
+
 void log_write(enum log_level level, const char *area, const char *format, ...)
 {
     if (!log_enabled(level))
@@ -168,8 +254,7 @@ void log_write(enum log_level level, const char *area, const char *format, ...)
     struct line line;
     line.n = 0;
     put_line(&line, level, str_from(area), str_of(text, length));
-    while (write(STDERR_FILENO, line.p, line.n) < 0 && errno == EINTR)
-        ;
+    put_out(line.p, line.n);
     errno = saved_errno;
 }
 

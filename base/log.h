@@ -1,6 +1,8 @@
 /*
  * The log: one line an event on standard error, "TIME LEVEL area: text". Only
- * proxy/ logs. Lines are written whole, from any thread.
+ * proxy/ logs. Lines are written whole, from any thread. Once log_start() was
+ * called nobody waits for whoever reads them: what has no room is lost and
+ * counted, and the log says how many lines that were as soon as it flows again.
  */
 #ifndef SIDESPAN_BASE_LOG_H
 #define SIDESPAN_BASE_LOG_H
@@ -19,6 +21,19 @@ void log_set_json(bool json);
 bool log_enabled(enum log_level level);
 /* False: not the name of a level ("error", "warn", "info", "debug"). */
 bool log_level_parse(struct str name, enum log_level *out);
+
+/* From here on lines go through a thread of their own (base/writer.h). Of the main thread, once.
+ * False: no memory, or no thread; lines are written where they are logged, as before. */
+bool log_start(void);
+/* Waits until all that was logged is written, for at most that long. Of the main thread. */
+void log_flush(nsec_t wait);
+/* The same for the last time: what is logged afterwards is lost. Other threads that log have ended.
+ */
+void log_end(nsec_t wait);
+/* Lines that were lost since log_start(). From any thread. */
+uint64_t log_lost(void);
+/* Text that is lines already, whatever the level: what is wrong with a configuration. */
+void log_lines(struct str text);
 
 /* Control characters in the text are written as \xNN (in JSON \u00NN): a peer cannot forge a line.
  * A line has at most PIPE_BUF bytes; a longer text is cut and ends in "...". errno is kept. */

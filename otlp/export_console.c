@@ -1,18 +1,28 @@
 /*
  * Console: a line for each span, for people. The format is nobody's standard
  * and may change; `pretty` writes each span as an object of OTLP JSON instead.
+ * A span is exported once its line is written; while nobody reads, they wait as
+ * far as there is room, then they are dropped, and the telemetry thread goes on.
  */
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "base/writer.h"
 #include "otlp/export.h"
 #include "otlp/span_json.h"
 
+/* Lines that may wait to be written; as much again as a span with all it may hold takes. */
+enum { WAITING_BYTES = 1024 * 1024 };
+/* While some wait it is looked so often whether they were written. */
+static const nsec_t look_again = MILLISECONDS(20);
+
 struct console {
-    FILE *file; /* borrowed */
+    struct writer *writer; /* owned */
     struct buffer line;
-    uint64_t unflushed; /* spans written since; they wait */
-    bool failed;        /* the last write did; that was reported */
+    uint64_t done, failed; /* of the writer's lines: those the ledger knows of */
+    uint64_t waiting;      /* spans that were put and are not written yet */
+    bool losing;           /* the last one could not be written; that was reported */
 };
 
 static bool console_open(struct exporter *e, const struct resource *resource,
@@ -25,9 +35,10 @@ static bool console_open(struct exporter *e, const struct resource *resource,
     if (!c)
         return false;
     e->own = c;
-    c->file = e->options.console ? e->options.console : stdout;
     buffer_init(&c->line, 0);
-    return true;
+    c->writer = writer_new(e->options.console ? e->options.console : STDOUT_FILENO, WAITING_BYTES,
+                           "console", NULL);
+    return c->writer != NULL;
 }
 
 static void console_free(struct exporter *e)
@@ -36,8 +47,7 @@ static void console_free(struct exporter *e)
 
     if (!c)
         return;
-    if (c->unflushed)
-        fflush(c->file);
+    writer_free(c->writer);
     buffer_release(&c->line);
     free(c);
 }
@@ -125,11 +135,37 @@ static void write_line(struct buffer *line, const struct span *s, const struct d
     add_field(line, "ended_by", attribute_text(d, STR("sidespan.ended_by")));
 }
 
-static void report_failure(struct exporter *e, struct console *c, bool failed)
+/* Said when it begins, and when it is over: the last line of the log is true. */
+static void report(struct exporter *e, struct console *c, const char *losing)
 {
-    if (failed && !c->failed && e->report)
-        e->report(e->report_arg, true, "console: spans cannot be written and are lost");
-    c->failed = failed;
+    bool was = c->losing;
+
+    c->losing = losing != NULL;
+    if (e->report && losing && !was)
+        e->report(e->report_arg, true, losing);
+    else if (e->report && was && !losing)
+        e->report(e->report_arg, false, "console: spans are written again");
+}
+
+/* What the writer has done since the last look. */
+static void settle(struct exporter *e, struct console *c)
+{
+    uint64_t done = writer_done(c->writer) - c->done;
+    uint64_t failed = writer_failed(c->writer) - c->failed;
+
+    if (failed > done) /* the two are read one after the other */
+        failed = done;
+    c->done += done;
+    c->failed += failed;
+    c->waiting -= done;
+    if (done > failed)
+        ledger_settle_exported(&e->ledger, done - failed, 0);
+    if (failed > 0)
+        ledger_settle_dropped(&e->ledger, failed, DROP_REFUSED);
+    if (failed > 0)
+        report(e, c, "console: spans cannot be written to standard output and are lost");
+    else if (done > 0)
+        report(e, c, NULL);
 }
 
 static void console_add(struct exporter *e, const struct span *s, nsec_t now)
@@ -144,42 +180,38 @@ static void console_add(struct exporter *e, const struct span *s, nsec_t now)
     else
         write_line(&c->line, s, &e->described);
     buffer_add_char(&c->line, '\n');
-    if (c->line.failed || fwrite(c->line.p, 1, c->line.n, c->file) != c->line.n) {
-        report_failure(e, c, true);
-        ledger_start_dropped(&e->ledger, 1, DROP_REFUSED);
+    if (c->line.failed || !writer_put(c->writer, c->line.p, c->line.n)) {
+        report(e, c, "console: standard output is read too slowly, spans are lost");
+        ledger_start_dropped(&e->ledger, 1, DROP_QUEUE_FULL);
         return;
     }
-    c->unflushed++;
+    c->waiting++;
     ledger_start_waiting(&e->ledger, 1);
 }
 
-/* What a turn of the telemetry thread wrote is seen at its end, and only then exported. */
 static nsec_t console_tick(struct exporter *e, nsec_t now)
 {
     struct console *c = e->own;
 
-    (void)now;
-    if (c->unflushed == 0)
-        return INT64_MAX;
-    bool flushed = fflush(c->file) == 0;
-    report_failure(e, c, !flushed);
-    if (flushed)
-        ledger_settle_exported(&e->ledger, c->unflushed, 0);
-    else
-        ledger_settle_dropped(&e->ledger, c->unflushed, DROP_REFUSED);
-    c->unflushed = 0;
-    return INT64_MAX;
+    if (c->waiting > 0)
+        settle(e, c);
+    return c->waiting > 0 ? now + look_again : INT64_MAX;
 }
 
 static bool console_idle(const struct exporter *e)
 {
     const struct console *c = e->own;
-    return c->unflushed == 0;
+    return c->waiting == 0;
 }
 
 static void console_abandon(struct exporter *e)
 {
-    console_tick(e, 0);
+    struct console *c = e->own;
+
+    settle(e, c);
+    if (c->waiting > 0)
+        ledger_settle_dropped(&e->ledger, c->waiting, DROP_SHUTDOWN);
+    c->waiting = 0;
 }
 
 const struct export_ops export_console = {

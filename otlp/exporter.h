@@ -17,8 +17,6 @@
 #ifndef SIDESPAN_OTLP_EXPORTER_H
 #define SIDESPAN_OTLP_EXPORTER_H
 
-#include <stdio.h>
-
 #include "base/buffer.h"
 #include "base/random.h"
 #include "otlp/conventions.h"
@@ -47,7 +45,7 @@ struct exporter_options {
     nsec_t retry_for;    /* a batch is retried so long, then DROP_EXPIRED; 0: without end */
     size_t memory_spans; /* 0: 1000 */
     bool pretty;         /* console: each span as an indented object of OTLP JSON */
-    FILE *console;       /* where console writes, borrowed; NULL: standard output */
+    int console;         /* the descriptor that console writes to, borrowed; 0: standard output */
     struct conventions conventions;
 };
 

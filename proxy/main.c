@@ -7,6 +7,7 @@
 
 #include "base/str.h"
 #include "proxy/commands.h"
+#include "proxy/process.h"
 #include "proxy/supervisor.h"
 
 enum { WORKERS_MAX = 1024 };
@@ -33,6 +34,7 @@ int main(int argc, char **argv)
     bool check = false;
     int c;
 
+    process_keep_standard_descriptors();
     if (argc > 1 && argv[1][0] != '-')
         return command_run(argc - 1, argv + 1);
     opterr = 0;

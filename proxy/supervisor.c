@@ -1,13 +1,15 @@
 #include "proxy/supervisor.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "proxy/process.h"
 #include "proxy/supervisor_private.h"
+
+/* How long the end of the process waits for whoever reads the log. */
+#define LAST_LINES MILLISECONDS(200)
 
 /* ---- what happens while it runs ---- */
 
@@ -53,6 +55,7 @@ static void on_signal(void *arg, int number)
     } else if (s->drain) {
         log_write(LOG_WARN, "drain", "a second signal: %u under way are cut, spans may be lost",
                   fleet_busy(s->fleet));
+        log_flush(LAST_LINES);
         _exit(1);
     } else {
         begin_drain(s, number);
@@ -112,7 +115,7 @@ static bool load(struct supervisor *s)
     } else {
         buffer_init(&text, 0);
         config_print_errors(&errors, &text);
-        fwrite(text.p, 1, text.n, stderr);
+        log_lines(buffer_str(&text));
         buffer_release(&text);
     }
     for (size_t i = 0; i < warnings.n; i++)
@@ -251,6 +254,7 @@ int supervisor_run(const struct supervisor_options *options)
 
     list_init(&s.retired);
     signals_block();
+    log_start();
     process_raise_descriptors();
     event_set_log_callback(on_libevent_log);
     if (load(&s)) {
@@ -267,5 +271,6 @@ int supervisor_run(const struct supervisor_options *options)
     release(&s);
     if (status == 0)
         log_write(LOG_INFO, "start", "ended");
+    log_end(LAST_LINES);
     return status;
 }

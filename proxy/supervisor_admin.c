@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "proxy/process.h"
 #include "proxy/prometheus.h"
 #include "proxy/supervisor_private.h"
@@ -72,6 +73,9 @@ static void print_self(struct supervisor *s, struct buffer *out)
     prometheus_family(out, "sidespan_ready", "gauge", "1 when GET /readyz answers 200");
     buffer_printf(out, "sidespan_ready %d\n", ready(s, &reasons));
     buffer_release(&reasons);
+    prometheus_family(out, "sidespan_log_lines_lost_total", "counter",
+                      "Lines of the log that were not written: who reads it is too slow");
+    buffer_printf(out, "sidespan_log_lines_lost_total %" PRIu64 "\n", log_lost());
     prometheus_family(out, "sidespan_workers", "gauge", "Threads that carry requests");
     buffer_printf(out, "sidespan_workers %u\n", fleet_size(s->fleet));
 }

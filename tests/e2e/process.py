@@ -191,19 +191,23 @@ class Sidespan:
         env.update(self.env)
         return env
 
-    def spawn(self):
-        """Starts the process without waiting for anything."""
+    def spawn(self, **other):
+        """Starts the process without waiting for anything. other: for Popen, as another stderr."""
         with open(self.log_path, "wb") as log, open(self.out_path, "wb") as out:
+            usual = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": log}
             self.process = subprocess.Popen(
                 [BINARY, "--config", str(self.path), *self.arguments], cwd=self.folder,
-                stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=self.environment())
+                env=self.environment(), **(usual | other))
+        return self
+
+    def wait_ready(self):
+        """Returns once it says so."""
+        until(self._ready, lambda: f"/readyz; the log says:\n{self.log()}")
         return self
 
     def start(self):
         """Starts it, and returns once it says that it is ready."""
-        self.spawn()
-        until(self._ready, lambda: f"/readyz; the log says:\n{self.log()}")
-        return self
+        return self.spawn().wait_ready()
 
     def _ready(self):
         assert self.process.poll() is None, \
