@@ -3,8 +3,9 @@
 #
 #     buildah bud --isolation chroot --format docker -t sidespan .
 #
-# (--format docker, for the OCI format has no health check.) It reads /etc/sidespan/routes.conf: mount
-# your own there; the one that is in the image is the commented example.
+# (--format docker, for the OCI format has no health check.) It reads /etc/sidespan/routes.conf, and has
+# none: mount the folder of yours there, for where only the file is mounted, one that takes its place,
+# as editors and deployments write it, is never seen.
 
 FROM debian:trixie-slim AS build
 RUN apt-get update && apt-get install -y --no-install-recommends \
@@ -23,7 +24,6 @@ RUN set -eu; \
         mkdir -p "/image$(dirname "$library")"; \
         cp -L "$library" "/image$library"; \
     done; \
-    cp routes.conf /image/etc/sidespan/; \
     cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/; \
     echo 'root:x:0:0:root:/:/usr/sbin/nologin' >/image/etc/passwd; \
     echo 'sidespan:x:15337:15337:sidespan:/run/sidespan:/usr/sbin/nologin' >>/image/etc/passwd; \
@@ -39,6 +39,6 @@ COPY --from=build /image /
 USER 15337:15337
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=4s --start-period=5s \
-    CMD ["/usr/bin/sidespan", "healthcheck"]
+    CMD ["/usr/bin/sidespan", "healthcheck", "--config", "/etc/sidespan/routes.conf"]
 ENTRYPOINT ["/usr/bin/sidespan"]
 CMD ["--config", "/etc/sidespan/routes.conf"]

@@ -88,6 +88,18 @@ static bool may_read(const struct source *parent, const struct stat *st, struct 
     return true;
 }
 
+/* Where packages and the image look for it, nobody may have put one yet. */
+static const char *cure(const char *name, const struct source *included_by, int error)
+{
+    bool standard = strncmp(name, "/etc/sidespan/", 14) == 0;
+
+    if (error != ENOENT || included_by)
+        return "";
+    return standard ? ": write your routes.conf there, or in a container mount the folder of it "
+                      "at /etc/sidespan"
+                    : "";
+}
+
 struct source *source_open(struct sources *s, const char *name, const struct source *included_by,
                            struct place at, struct error *err)
 {
@@ -105,7 +117,7 @@ struct source *source_open(struct sources *s, const char *name, const struct sou
     /* Not to wait for a writer of a pipe that an include names by mistake. */
     int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | (included_by ? O_NONBLOCK : 0));
     if (fd < 0) {
-        error_set(&why, "cannot be read: %s", strerror(errno));
+        error_set(&why, "cannot be read: %s%s", strerror(errno), cure(name, included_by, errno));
         goto fail;
     }
     bool ok = (fstat(fd, &st) == 0 || error_set(&why, "cannot be read: %s", strerror(errno))) &&

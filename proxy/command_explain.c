@@ -175,7 +175,6 @@ static int answer(struct question *q, const struct config *c)
 static int ask(struct question *q)
 {
     struct errors errors = {0};
-    struct buffer text;
     int status = EXIT_FAILED;
     struct config *c = config_load(q->config_path, NULL, &errors);
 
@@ -183,10 +182,7 @@ static int ask(struct question *q)
         complete(q);
         status = answer(q, c);
     } else {
-        buffer_init(&text, 0);
-        config_print_errors(&errors, &text);
-        fwrite(text.p, 1, text.n, stderr);
-        buffer_release(&text);
+        command_print_errors(&errors);
     }
     config_unref(c);
     errors_release(&errors);

@@ -9,6 +9,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "mesh/config.h"
 #include "mesh/value.h"
 #include "proxy/commands.h"
 
@@ -108,26 +109,58 @@ static int ask(const struct address *address, const char *text)
     return n < 0 ? EXIT_FAILED : judge(str_of(answer, (size_t)n));
 }
 
-int command_healthcheck(int argc, char **argv)
+/* Where the sidecar that runs with this file answers. */
+static int ask_by_config(const char *path)
 {
-    static const struct option options[] = {{"admin", required_argument, NULL, 'a'}, {0}};
-    const char *text = "127.0.0.1:15000";
+    struct errors errors = {0};
+    char text[ADDRESS_TEXT_MAX];
+    int status = EXIT_FAILED;
+    struct config *c = config_load(path, NULL, &errors);
+
+    if (!c) {
+        command_print_errors(&errors);
+    } else if (!c->admin.on) {
+        fprintf(stderr, "sidespan: %s says \"admin off\", so there is nothing to ask\n", path);
+    } else {
+        struct address address = c->admin.location.address;
+        reach_any_address(&address);
+        address_format(&address, text);
+        status = ask(&address, text);
+    }
+    config_unref(c);
+    errors_release(&errors);
+    return status;
+}
+
+static int ask_by_address(const char *text)
+{
     struct address address;
     struct arena arena;
     struct error err = {0};
-    int c;
 
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, ":a:", options, NULL)) != -1) {
-        if (c != 'a')
-            return usage_option_error(argv, options, c);
-        text = optarg;
-    }
-    if (optind != argc)
-        return usage_error("healthcheck takes only --admin ADDRESS");
     arena_init(&arena, 0, 0);
     int status = read_address(text, &arena, &address, &err) ? ask(&address, text)
                                                             : usage_error("%s", err.text);
     arena_release(&arena);
     return status;
+}
+
+int command_healthcheck(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"admin", required_argument, NULL, 'a'}, {"config", required_argument, NULL, 'c'}, {0}};
+    const char *address = NULL, *config = NULL;
+    int c;
+
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, ":a:c:", options, NULL)) != -1) {
+        if (c != 'a' && c != 'c')
+            return usage_option_error(argv, options, c);
+        *(c == 'a' ? &address : &config) = optarg;
+    }
+    if (optind < argc && !address)
+        address = argv[optind++];
+    if (optind < argc || (address && config))
+        return usage_error("healthcheck takes one ADDRESS, or --config FILE");
+    return config ? ask_by_config(config) : ask_by_address(address ? address : "127.0.0.1:15000");
 }

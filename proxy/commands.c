@@ -60,7 +60,7 @@ static size_t count_routes(const struct direction *d)
     return n;
 }
 
-static void print_errors(const struct errors *errors)
+void command_print_errors(const struct errors *errors)
 {
     struct buffer text;
 
@@ -86,7 +86,7 @@ int command_check_file(const char *path)
     struct sampler sampler;
     struct config *c = supervisor_load(path, &sampler, &errors, &warnings);
 
-    print_errors(&errors);
+    command_print_errors(&errors);
     if (c)
         config_warnings(c, &warnings);
     for (size_t i = 0; i < warnings.n; i++)
@@ -131,7 +131,7 @@ static const struct command {
      "                        [--header 'NAME: VALUE']... [--source ADDRESS] 'GET "
      "http://HOST/PATH'",
      "say which route, target and faults a request gets, and why"},
-    {"healthcheck", command_healthcheck, "[--admin ADDRESS]",
+    {"healthcheck", command_healthcheck, "[ADDRESS | --config FILE]",
      "ask a running sidecar whether it is ready"},
     {"help", command_help, "[directives]", "this text, or every directive of the configuration"},
     {"version", command_version, "", "print the version"},

@@ -7,11 +7,16 @@
 
 #include <getopt.h>
 
+#include "base/error.h"
+
 /* Exit statuses. */
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* Runs the subcommand argv[0] and returns its exit status. */
 int command_run(int argc, char **argv);
+
+/* All that is wrong, each with its place, on standard error. */
+void command_print_errors(const struct errors *errors);
 
 /* Reads the file as a start would and prints "FILE: ok (...)" or all that is wrong. */
 int command_check_file(const char *path);

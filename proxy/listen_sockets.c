@@ -110,7 +110,8 @@ static const char *cure(const struct address *a, int error)
                        : "the port is in use by another program (ss -ltnp shows which)";
     case EACCES:
         return on_path ? "no permission to write in that directory"
-                       : "a port this low needs root or CAP_NET_BIND_SERVICE";
+                       : "a port this low needs root or CAP_NET_BIND_SERVICE (under systemd: "
+                         "AmbientCapabilities=CAP_NET_BIND_SERVICE)";
     case EADDRNOTAVAIL:
         return "this machine has no such address";
     case EAFNOSUPPORT:

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "proxy/notify.h"
 #include "proxy/process.h"
 #include "proxy/supervisor_private.h"
 
@@ -28,6 +29,7 @@ static void begin_drain(struct supervisor *s, int number)
 {
     log_write(LOG_INFO, "drain", "%s: not ready any more; %u under way",
               number == SIGTERM ? "SIGTERM" : "SIGINT", fleet_busy(s->fleet));
+    notify_manager("STOPPING", "draining, %u under way", fleet_busy(s->fleet));
     s->drain = drain_start(s->base, s->fleet, &s->config->timeouts, on_drained, s);
     if (!s->drain) {
         log_write(LOG_ERROR, "drain", "no memory to drain: what is under way is cut");
@@ -216,6 +218,7 @@ static void log_ready(const struct supervisor *s)
         line = str_slice(line, 2, line.n);
     log_write(LOG_INFO, "start", "sidespan %s ready: %.*s; configuration %s", SIDESPAN_VERSION,
               STR_ARG(line), s->config->hash);
+    notify_manager("READY", "%.*s", STR_ARG(line));
     buffer_release(&text);
     if (s->admin && !address_is_loopback(admin_address(s->admin)))
         log_write(LOG_WARN, "start",
@@ -265,6 +268,7 @@ int supervisor_run(const struct supervisor_options *options)
             status = 0;
         } else {
             log_write(LOG_ERROR, "start", "%s", err.text);
+            notify_manager(NULL, "%s", err.text);
         }
     }
     signals_exit_at_once();

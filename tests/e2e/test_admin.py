@@ -27,6 +27,19 @@ def test_healthcheck_asks_a_running_sidecar(sidecar):
     assert run("healthcheck", "--admin", f"127.0.0.1:{free_port()}").returncode != 0
 
 
+def test_healthcheck_asks_where_the_configuration_says(sidecar, tmp_path):
+    assert run("healthcheck", "--config", sidecar.path).returncode == 0
+    assert run("healthcheck", f"127.0.0.1:{sidecar.admin_port}").returncode == 0
+    other = tmp_path / "other.conf"
+    other.write_text(f"inbound {{ listen 127.0.0.1:1; route / {{ respond 200; }} }} admin 0.0.0.0:{free_port()};")
+    refused = run("healthcheck", "--config", other)
+    assert refused.returncode == 1 and "127.0.0.1:" in refused.stderr and "refused" in refused.stderr
+    other.write_text("inbound { listen 127.0.0.1:1; route / { respond 200; } } admin off;")
+    off = run("healthcheck", "--config", other)
+    assert off.returncode == 1 and "admin off" in off.stderr
+    assert run("healthcheck", "--config", other, "127.0.0.1:1").returncode == 2
+
+
 def test_the_configuration_in_force_is_shown_with_its_hash(sidecar):
     text = sidecar.admin("/config")
     assert text.status == 200 and "route /" in text.text
