@@ -33,6 +33,7 @@ static void set_defaults(struct config *c)
                                 .connection_window = 1 << 20};
     c->timeouts = (struct timeouts){.header = SECONDS(10),
                                     .idle = SECONDS(300),
+                                    .half_closed = SECONDS(10),
                                     .ping = SECONDS(360),
                                     .ping_timeout = SECONDS(20),
                                     .drain_delay = SECONDS(1),

@@ -460,6 +460,7 @@ static void write_timeouts(struct writer *w, const struct timeouts *t)
     open_block(w);
     duration_line(w, "header", t->header, false);
     duration_line(w, "idle", t->idle, false);
+    duration_line(w, "half-closed", t->half_closed, false);
     duration_line(w, "exchange-idle", t->exchange_idle, true);
     duration_line(w, "tunnel-idle", t->tunnel_idle, true);
     duration_line(w, "ping", t->ping, true);

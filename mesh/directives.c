@@ -373,6 +373,13 @@ static const struct directive rows[] = {
          "idle 1m;"),
      .read = read_duration_field, .field = {FIELD(struct timeouts, idle), 1, YEARS, false},
      ARGS(1, 1)},
+    {ROW(CONTEXT_TIMEOUTS, "half-closed", "TIME",
+         "an HTTP/1.1 client that has ended its side is answered as long as something can be sent "
+         "to "
+         "it within this time; then the exchange ends as cancelled; 0s: its end is the client's",
+         "10s", "half-closed 1m;"),
+     .read = read_duration_field, .field = {FIELD(struct timeouts, half_closed), 0, YEARS, false},
+     ARGS(1, 1)},
     {ROW(CONTEXT_TIMEOUTS, "exchange-idle", "TIME | none", "between bytes of an exchange", "none",
          "exchange-idle 5m;"),
      .read = read_duration_field, .field = {FIELD(struct timeouts, exchange_idle), 1, YEARS, true},

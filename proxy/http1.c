@@ -110,7 +110,7 @@ void http1_gone(struct http1 *h)
  * A client that still sends, or may, must be able to read the answer first: to
  * close while bytes of it are unread would reset the connection.
  */
-static void server_close(struct http1 *h)
+void http1_server_close(struct http1 *h)
 {
     struct conn *c = h->conn;
     bool silent = c->eof || (h->client_closes && h->input == INPUT_OVER && !h->held && !h->rest.n);
@@ -125,7 +125,7 @@ static void server_close(struct http1 *h)
 static void close_conn(struct http1 *h)
 {
     if (h->server)
-        server_close(h);
+        http1_server_close(h);
     else
         conn_close(h->conn);
 }
@@ -151,7 +151,7 @@ void http1_close_unasked(struct http1 *h)
 {
     if (h->gone || h->stream.events || http1_has_begun(h))
         return;
-    server_close(h);
+    http1_server_close(h);
     http1_gone(h);
 }
 
@@ -173,20 +173,6 @@ static void on_read(struct conn *c, char *data, size_t n)
         return;
     }
     http1_feed(h, data, n);
-}
-
-/* The client will send no more. INPUT_OVER: a half-close; the response is still wanted. */
-void http1_server_eof(struct http1 *h)
-{
-    if (h->input == INPUT_BYTES) {
-        h->input = INPUT_OVER;
-        h->stream.events->on_end(h->stream.owner, NULL);
-    } else if (h->input == INPUT_BODY && h->stream.events) {
-        h->stream.events->on_failed(h->stream.owner, SPAN_ERROR_CANCELLED);
-    } else if (h->input == INPUT_HEAD || (h->input == INPUT_IDLE && !h->held)) {
-        server_close(h);
-        http1_gone(h);
-    }
 }
 
 static void client_eof(struct http1 *h)
@@ -270,6 +256,8 @@ static void on_timer(struct timer *t)
     if (h->server && h->input == INPUT_HEAD) {
         metrics_add(h->worker->metrics, COUNT_HEADER_TIMEOUTS, 1);
         http1_refuse(h, &refusal_head_timeout, NULL);
+    } else if (h->server && h->stream.events) {
+        http1_look_for_client(h);
     } else if (!h->stream.events) {
         if (h->server)
             metrics_add(h->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
@@ -364,6 +352,8 @@ static void ops_pause(struct stream *s, bool paused)
         return; /* what comes now is not the message's */
     h->paused = paused;
     conn_read(h->conn, !paused);
+    if (h->server && paused)
+        http1_watch_client(h); /* its end is not read either */
 }
 
 static void ops_settle(struct stream *s)

@@ -60,7 +60,8 @@ struct http1 {
     struct list link;   /* in the keeper's list of idle ones */
     struct burial burial;
     uint64_t messages;
-    uint64_t left;                         /* output: of the body, or of the chunk */
+    uint64_t left;  /* output: of the body, or of the chunk */
+    uint64_t moved; /* server: bytes of the conn, both ways, when the client was looked for */
     uint64_t sent_before, received_before; /* client: bytes of the conn before this request */
     struct logins
         *logins; /* client: a reference: whose login it is; NULL: nobody's, or it is none */
@@ -118,9 +119,17 @@ void http1_go_on(struct http1 *h);
 /* Both sides speak another protocol from here on. */
 void http1_switch_protocols(struct stream *s);
 
-/* http1.c */
+/* http1_hangup.c */
 /* Server: the client has sent FIN. */
 void http1_server_eof(struct http1 *h);
+/* Server: from now on it is looked at from time to time whether the client is there still. */
+void http1_watch_client(struct http1 *h);
+/* Server: the time for that has come. */
+void http1_look_for_client(struct http1 *h);
+
+/* http1.c */
+/* Server: closes the conn, so that the client can read what it was sent. */
+void http1_server_close(struct http1 *h);
 void http1_gone(struct http1 *h);
 /* Server: the response under way is the last on this connection, by a limit or a drain. */
 bool http1_is_last(const struct http1 *h);

@@ -1,7 +1,10 @@
 """A side may end its half, answer before it was asked whole, or break off: each is told as it is."""
+import os
+import time
+
 import pytest
 
-from wire import Response, chunked, request_bytes, response_bytes
+from wire import Response, Wire, chunked, request_bytes, response_bytes, until
 
 
 def asked(sidecar, upstream, connect, request=None):
@@ -252,3 +255,129 @@ def test_an_early_chunked_response_before_the_end_of_a_chunked_request(
     server.read_trailers()
     server.send(chunked(b"xyz"))
     assert client.read_chunk() == b"xyz" and client.read_chunk() == b""
+
+
+# -- a client that hangs up
+
+HUNG_UP = "timeouts { half-closed 300ms; }"
+
+
+def descriptors(sidecar):
+    return len(os.listdir(f"/proc/{sidecar.process.pid}/fd"))
+
+
+def gone(sidecar, n):
+    """Each of the n exchanges has ended by its client's will, and nothing is under way."""
+    for span in sidecar.wait_spans(n):
+        assert span["error.type"] == "client_closed", span
+    until(lambda: sidecar.metric('sidespan_requests_active{direction="inbound"}') == 0, "their end")
+
+
+def test_clients_that_leave_a_silent_stream_leave_nothing_behind(inbound, raw_origin, closing):
+    """As curl does with -m: a FIN, which may be a half-close, and then nothing."""
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address, rest=HUNG_UP)
+    before, servers = descriptors(sidecar), []
+    for _ in range(100):
+        client = closing(Wire.connect(sidecar.port))
+        client.send(request_bytes())
+        servers.append(upstream.accept())
+        servers[-1].read_request()
+        servers[-1].send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        client.read_head()
+        client.close()
+    for server in servers:
+        server.expect_end()                   # what a handler is cancelled by
+    gone(sidecar, 100)
+    until(lambda: descriptors(sidecar) <= before, "their descriptors")
+
+
+@pytest.mark.parametrize("what", ["delay", "queue", "connecting", "answer"])
+def test_a_client_that_leaves_before_its_answer_is_not_waited_for(inbound, raw_origin, connect, what):
+    """Wherever its request waits."""
+    upstream = raw_origin(backlog=1 if what == "connecting" else 128)
+    if what == "connecting":                  # the queue of its listener is full: nobody answers
+        fill = [Wire.connect(upstream.port) for _ in range(2)]
+    sidecar = inbound("app", extra="fault delay 1h;" if what == "delay" else "", rest=HUNG_UP + f"""
+        cluster app {{ endpoint {upstream.address}; connect-timeout 1h; {"pool max 1;" if what == "queue" else ""} }}
+        """)
+    if what == "queue":
+        busy = connect(sidecar.port)
+        busy.send(request_bytes(target="/busy"))
+        server = upstream.accept()
+        server.read_request()
+    client = connect(sidecar.port)
+    client.send(request_bytes(target="/left"))
+    if what == "answer":
+        upstream.accept().read_request()
+    until(lambda: sidecar.metric('sidespan_requests_active{direction="inbound"}') == 1 + (what == "queue"), "it")
+    client.close()
+    span = sidecar.wait_span(lambda s: s["url.path"] == "/left")
+    assert span["error.type"] == "client_closed"
+    if what == "queue":
+        server.send(response_bytes())
+        assert busy.read_response().status == 200
+        busy.send(request_bytes(target="/next"))
+        assert server.read_request().target == "/next"  # and not the other's
+    if what == "connecting":
+        for wire in fill:
+            wire.close()
+
+
+def test_a_client_that_leaves_amid_a_body_that_is_not_taken(inbound, raw_origin, connect):
+    """The sidecar does not read it, since the origin does not: its end is noticed all the same."""
+    upstream = raw_origin(receive_buffer=4096)
+    sidecar = inbound(upstream.address, rest=HUNG_UP)
+    client = connect(sidecar.port)
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
+    server = upstream.accept()
+    client.sock.settimeout(0.5)
+    try:
+        while True:
+            client.sock.send(b"x" * 65536)
+    except TimeoutError:
+        pass
+    client.reset()                            # a FIN would stand behind what is not taken
+    gone(sidecar, 1)
+    server.expect_broken()
+
+
+def test_a_half_closed_client_is_answered_as_long_as_it_takes_bytes(inbound, raw_origin, connect):
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address, rest="timeouts { half-closed 1s; }")
+    client, server = asked(sidecar, upstream, connect)
+    client.half_close()
+    server.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    client.read_head()
+    begun = time.monotonic()
+    while time.monotonic() < begun + 2.5:
+        server.send(b"1\r\na\r\n")
+        assert client.read_chunk() == b"a"
+        time.sleep(0.1)
+    server.send(b"0\r\n\r\n")
+    assert client.read_chunk() == b""
+
+
+def test_without_half_closes_a_clients_end_is_its_end(inbound, raw_origin, connect):
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address, rest="timeouts { half-closed 0s; }")
+    client, server = asked(sidecar, upstream, connect)
+    client.half_close()
+    server.expect_end()
+    gone(sidecar, 1)
+
+
+def test_a_tunnel_may_be_half_closed_for_long(inbound, raw_origin, connect):
+    """Its FIN is passed on, so the server knows what the client did: it is lawful for as long as they like."""
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address, rest="timeouts { half-closed 100ms; }")
+    client = connect(sidecar.port)
+    client.send(b"\0opaque")
+    server = upstream.accept()
+    server.read(7)
+    client.half_close()
+    server.expect_end()
+    time.sleep(0.5)
+    server.send(b"late")
+    server.close()
+    assert client.read_to_end() == b"late"

@@ -34,7 +34,8 @@ static const char everything[] =
     "  capture request header x; capture response header y z; }\n"
     "limits { body-bytes 1g; connections none; streams 7; stream-window 65535;\n"
     "  connection-window 1g; }\n"
-    "timeouts { drain-delay 0s; exchange-idle 1h; ping none; ping-timeout 1500ms; }\n"
+    "timeouts { half-closed 0s; drain-delay 0s; exchange-idle 1h; ping none; ping-timeout 1500ms; "
+    "}\n"
     "workers 4; admin off; log level warn; log format json;\n";
 
 /* The text with nothing masked. */

@@ -12,7 +12,8 @@ START_TEST(every_directive_of_a_whole_file_reaches_its_field)
         "limits { header-bytes 32k; headers 50; url-bytes 8k; body-bytes 10m; connections 100;\n"
         "  requests-per-connection 7; buffer-bytes 128k; streams 9; stream-window 512k;\n"
         "  connection-window 2m; }\n"
-        "timeouts { header 1s; idle 2s; exchange-idle 3s; tunnel-idle 4s; drain-delay 5s;\n"
+        "timeouts { header 1s; idle 2s; half-closed 11s; exchange-idle 3s; tunnel-idle 4s; "
+        "drain-delay 5s;\n"
         "  drain 6s; flush 7s; ping 8s; ping-timeout 9s; }\n"
         "workers 3; admin 127.0.0.1:9901; log level debug; log format json;\n");
 
@@ -47,6 +48,7 @@ START_TEST(every_directive_of_a_whole_file_reaches_its_field)
     ck_assert_uint_eq(c->limits.connection_window, 2 << 20);
     ck_assert_int_eq(c->timeouts.header, SECONDS(1));
     ck_assert_int_eq(c->timeouts.idle, SECONDS(2));
+    ck_assert_int_eq(c->timeouts.half_closed, SECONDS(11));
     ck_assert_int_eq(c->timeouts.exchange_idle, SECONDS(3));
     ck_assert_int_eq(c->timeouts.tunnel_idle, SECONDS(4));
     ck_assert_int_eq(c->timeouts.drain_delay, SECONDS(5));

@@ -962,6 +962,111 @@ START_TEST(a_drain_closes_an_idle_connection_but_not_a_request_that_is_there)
 }
 END_TEST
 
+/* ---- a client that hangs up ---- */
+
+static struct worker *worker_with_half_closed(const char *time)
+{
+    char conf[512];
+
+    snprintf(conf, sizeof conf, HTTP1_CONF "timeouts { half-closed %s; }\n", time);
+    return stepped_worker_of(conf);
+}
+
+static bool told(struct story *t, const char *text)
+{
+    return t->text.n >= strlen(text) &&
+           memcmp(t->text.p + t->text.n - strlen(text), text, strlen(text)) == 0;
+}
+
+#define HUNG_UP "failed client_closed\n"
+
+START_TEST(a_client_that_hung_up_is_waited_for_so_long)
+{
+    struct worker *w = worker_with_half_closed("30ms");
+    struct story t;
+    nsec_t from = clock_monotonic();
+
+    story_begin(&t, w, true);
+    story_say(&t, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    shutdown(t.peer, SHUT_WR);
+    RUN_UNTIL(w, told(&t, HUNG_UP));
+    ck_assert_int_ge(clock_monotonic() - from, MILLISECONDS(30));
+    ck_assert(t.gone);
+    story_end(&t);
+    worker_free(w);
+}
+END_TEST
+
+START_TEST(at_half_closed_0_its_end_is_the_clients)
+{
+    struct worker *w = worker_with_half_closed("0s");
+    struct story t;
+
+    story_begin(&t, w, true);
+    story_say(&t, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    shutdown(t.peer, SHUT_WR);
+    RUN_UNTIL(w, told(&t, HUNG_UP));
+    ck_assert(t.gone);
+    story_end(&t);
+    worker_free(w);
+}
+END_TEST
+
+/* Whoever is there still takes bytes: one that is gone would have reset the connection. */
+START_TEST(a_half_closed_client_is_answered_as_long_as_something_goes_to_it)
+{
+    struct worker *w = worker_with_half_closed("200ms");
+    struct message m = {.status = 200, .body = BODY_LENGTH, .length = 10, .version = 11};
+    struct story t;
+    nsec_t from = clock_monotonic();
+
+    story_begin(&t, w, true);
+    story_say(&t, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    shutdown(t.peer, SHUT_WR);
+    worker_begin_turn(w);
+    t.stream->codec->send_head(t.stream, &m, false);
+    worker_end_turn(w);
+    for (int i = 0; i < 10; i++) {
+        nsec_t until = clock_monotonic() + MILLISECONDS(50);
+
+        while (clock_monotonic() < until) {
+            usleep(1000);
+            worker_begin_turn(w); /* the load of the machine is not the client's silence */
+            worker_end_turn(w);
+        }
+        worker_begin_turn(w);
+        t.stream->codec->send_body(t.stream, STR("x"));
+        worker_end_turn(w);
+        worker_step(w);
+        ck_assert(!told(&t, HUNG_UP));
+    }
+    ck_assert_int_ge(clock_monotonic() - from, MILLISECONDS(400));
+    RUN_UNTIL(w, told(&t, HUNG_UP));
+    story_end(&t);
+    worker_free(w);
+}
+END_TEST
+
+START_TEST(a_client_that_hung_up_while_it_was_not_read_is_noticed)
+{
+    struct worker *w = worker_with_half_closed(_i == 0 ? "30ms" : "0s");
+    struct story t;
+
+    story_begin(&t, w, true);
+    story_say(&t, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc");
+    worker_begin_turn(w);
+    t.stream->codec->pause(t.stream, true);
+    worker_end_turn(w);
+    ck_assert_int_eq(send(t.peer, "def", 3, 0), 3);
+    close(t.peer);
+    RUN_UNTIL(w, told(&t, HUNG_UP));
+    ck_assert(t.gone);
+    t.peer = dup(1); /* closed by story_end() */
+    story_end(&t);
+    worker_free(w);
+}
+END_TEST
+
 START_TEST(who_still_sends_can_read_the_answer)
 {
     static char body[100000];
@@ -1065,6 +1170,10 @@ int main(void)
     tcase_add_test(t, a_request_announces_te_and_upgrade_in_connection);
     tcase_add_test(t, the_last_response_of_a_connection_says_so);
     tcase_add_test(t, a_drain_ends_a_connection_with_its_response);
+    tcase_add_test(t, a_client_that_hung_up_is_waited_for_so_long);
+    tcase_add_test(t, at_half_closed_0_its_end_is_the_clients);
+    tcase_add_test(t, a_half_closed_client_is_answered_as_long_as_something_goes_to_it);
+    tcase_add_loop_test(t, a_client_that_hung_up_while_it_was_not_read_is_noticed, 0, 2);
     tcase_add_loop_test(t, a_drain_closes_an_idle_connection_but_not_a_request_that_is_there, 0, 2);
     tcase_add_test(t, who_still_sends_can_read_the_answer);
     tcase_add_test(t, a_client_that_resets_amid_its_response_is_noticed);
