@@ -166,7 +166,9 @@ static void client_on_end(void *owner, const struct headers *trailers)
         return;
     x->upstream->codec->send_end(x->upstream, trailers);
     exchange_phase(x, PHASE_REQUEST);
-    if (x->response_ended)
+    if (x->switching)
+        exchange_upgrade(x, x->switching);
+    else if (x->response_ended)
         exchange_end(x);
 }
 
@@ -211,6 +213,7 @@ static void exchange_clear(struct exchange *x)
     x->client = x->upstream = NULL;
     x->request = NULL;
     x->request_trailers = NULL;
+    x->switching = NULL;
     x->route = NULL;
     x->aborted = NULL;
     x->cluster = NULL;

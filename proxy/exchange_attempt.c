@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proxy/exchange_private.h"
+#include "proxy/http_upgrade.h"
 #include "proxy/upstream_login.h"
 
 static void on_ready(struct upstream_ask *a, struct stream *s, bool reused);
@@ -315,8 +316,12 @@ static void on_head(void *owner, struct message *m)
     struct exchange *x = owner;
 
     if (m->status >= 200 || m->status == 101) {
-        if (m->status == 101 && !x->request->upgrade) {
-            exchange_fail(x, SPAN_ERROR_PROTOCOL, "the upstream switched protocols unasked");
+        if (m->status == 101 &&
+            (!x->request->upgrade || !upgrade_agreed(&m->fields, &x->request->fields))) {
+            exchange_fail(x, SPAN_ERROR_PROTOCOL,
+                          x->request->upgrade
+                              ? "the upstream switched to a protocol that was not asked for"
+                              : "the upstream switched protocols unasked");
             return;
         }
         on_final_head(x, m);
@@ -350,6 +355,8 @@ static void on_end(void *owner, const struct headers *trailers)
 {
     struct exchange *x = owner;
 
+    if (x->switching) /* the end of its head: what follows is not HTTP */
+        return;
     /* HTTP/1.0 and HEAD have no place for trailers; the codec leaves them out. */
     exchange_grpc_status(x, trailers);
     x->client->codec->send_end(x->client, trailers);

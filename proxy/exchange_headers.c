@@ -4,6 +4,7 @@
  */
 #include "mesh/template.h"
 #include "proxy/exchange_private.h"
+#include "proxy/http_upgrade.h"
 
 /* ---- hop by hop (RFC 9110 section 7.6.1) ---- */
 
@@ -48,20 +49,23 @@ static void remove_named(struct headers *f, struct str value)
     }
 }
 
-/* Protocols that are passed on; any other Upgrade is ignored, as RFC 9110 section 7.8 allows. */
-static bool upgrade_known(const struct headers *f)
+/* Whether the request still asks for another protocol. Through HTTP/2 only a WebSocket can be had
+ * (RFC 8441), and with a body only where both connections are this exchange's alone. False: no
+ * memory. */
+static bool keep_upgrade(struct exchange *x, struct message *m)
 {
-    static const struct str known[] = {STR_INIT("websocket"), STR_INIT("spdy/3.1"),
-                                       STR_INIT("tcp")};
-    const struct header *h = headers_find(f, HEADER_UPGRADE);
+    bool alone = x->client && x->client->codec->detach && x->upstream->codec->detach;
+    struct str only = x->upstream->codec->detach ? (struct str){0} : STR("websocket");
+    enum upgrade_kept kept = UPGRADE_NONE;
 
-    for (size_t i = 0; h && i < sizeof known / sizeof known[0]; i++)
-        if (str_eq_nocase(h->value, known[i]))
-            return true;
-    return false;
+    m->upgrade = m->upgrade && m->version >= 11 && (alone || m->body == BODY_NONE);
+    if (m->upgrade)
+        kept = upgrade_keep(&m->fields, &x->arena, only);
+    m->upgrade = kept == UPGRADE_SOME;
+    return kept != UPGRADE_NO_MEMORY;
 }
 
-static void end_hop(struct headers *f, bool keep_upgrade)
+static void end_hop(struct headers *f, bool upgrades)
 {
     bool any = false;
 
@@ -82,7 +86,7 @@ static void end_hop(struct headers *f, bool keep_upgrade)
     }
     headers_remove(f, HEADER_KEEP_ALIVE);
     headers_remove(f, HEADER_PROXY_CONNECTION);
-    if (!keep_upgrade)
+    if (!upgrades)
         headers_remove(f, HEADER_UPGRADE);
 }
 
@@ -94,7 +98,7 @@ static void end_hop(struct headers *f, bool keep_upgrade)
  */
 static void end_proxy_auth(const struct exchange *x, struct headers *f, bool response)
 {
-    if (x->front->mode != LISTEN_FORWARD_PROXY)
+    if (!front_is_proxy(x->front))
         return;
     if (!response) {
         headers_remove(f, HEADER_PROXY_AUTHORIZATION);
@@ -204,7 +208,8 @@ bool exchange_edit_request(struct exchange *x)
     bool trailers = headers_find(f, HEADER_TE) && te_trailers(f);
     struct str host = m->authority;
 
-    m->upgrade = m->upgrade && upgrade_known(f) && m->body == BODY_NONE;
+    if (!keep_upgrade(x, m))
+        return false;
     end_hop(f, m->upgrade);
     end_proxy_auth(x, f, false);
     if (m->version <

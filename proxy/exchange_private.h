@@ -60,8 +60,9 @@ struct exchange {
     struct asking *asking;         /* in the arena; NULL once it rested */
     struct message *request;       /* in the arena; NULL before it came, and once it rested */
     const struct headers *request_trailers; /* likewise */
-    const struct route *route;              /* NULL: none took it */
-    const struct fault *aborted;            /* strikes when the delay is over; NULL: none */
+    struct message *switching; /* in the arena: a 101 that came before the request's end; or NULL */
+    const struct route *route; /* NULL: none took it */
+    const struct fault *aborted;   /* strikes when the delay is over; NULL: none */
     struct cluster_state *cluster; /* borrowed of the generation; NULL: an original destination */
     struct upstream *endpoint;     /* a reference; NULL: none chosen */
     struct series *series;

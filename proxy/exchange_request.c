@@ -146,8 +146,7 @@ static bool refuse_method(struct exchange *x, struct message *m)
 
     if (str_eq(m->method, STR("TRACE")))
         why = &trace;
-    else if (str_eq(m->method, STR("CONNECT")) &&
-             (x->front->mode != LISTEN_FORWARD_PROXY || x->front->authority.n))
+    else if (str_eq(m->method, STR("CONNECT")) && !front_is_proxy(x->front))
         why = &connect;
     if (why)
         exchange_refuse(x, why);

@@ -65,6 +65,12 @@ void exchange_go_on_as_bytes(struct exchange *x, bool held)
 
 void exchange_upgrade(struct exchange *x, struct message *m)
 {
+    /* What the client is sending is its message, to the end (RFC 9110 section 7.8). */
+    if (x->request->body != BODY_NONE && !x->request_ended) {
+        x->switching = m;
+        return;
+    }
+    x->switching = NULL;
     x->span.upgraded = true;
     exchange_capture(x, m, true);
     if (!exchange_edit_response(x, m)) {

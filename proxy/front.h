@@ -48,6 +48,11 @@ static inline bool front_leaves(const struct front *f)
 {
     return f->worker->leaving[f->direction] != LEAVING_NOT;
 }
+/* The client knows the sidecar as its proxy. What is inside a CONNECT does not. */
+static inline bool front_is_proxy(const struct front *f)
+{
+    return f->mode == LISTEN_FORWARD_PROXY && !f->authority.n;
+}
 /* A client connection more (n = 1) or less (-1) is open. */
 void front_count(struct worker *w, unsigned direction, int n);
 /* Accepts again, where limits.connections stopped it and allows it now. */

@@ -87,9 +87,11 @@ def test_a_refused_upgrade_stays_http(inbound, raw_origin, connect):
     ["Upgrade: TLS/1.2", "Connection: Upgrade"],
     ["Upgrade: TLS/1.0, HTTP/1.1", "Connection: Upgrade"],
     ["Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAAQAAP__"],
-    ["Upgrade: something-else/9", "Connection: upgrade"],
+    ["Upgrade: HTTP/2.0", "Connection: upgrade"],
+    ["Upgrade: h2c", "Upgrade: TLS/1.3", "Connection: upgrade"],
+    ["Upgrade: a protocol", "Connection: upgrade"],
     ["Upgrade: websocket"],                   # without Connection: upgrade it asks for nothing
-], ids=["tls", "tls-list", "h2c", "unknown", "no-connection"])
+], ids=["tls", "tls-list", "h2c", "http", "two-fields", "no-token", "no-connection"])
 def test_other_upgrades_are_ignored_and_the_request_is_served(inbound, origin, connect, fields):
     upstream = origin()
     sidecar = inbound(upstream.address)
@@ -111,6 +113,91 @@ def test_an_upgrade_with_a_body_is_served_as_http(inbound, origin, connect):
     assert client.ask("POST", fields=["Upgrade: h2c", "Connection: Upgrade"],
                       body=b"body").body == b"body"
     assert client.get().status == 200
+
+
+# What programs ask for: the request's fields and body, the Upgrade fields that the origin gets, and
+# what it switches to.
+ASKED = {
+    "docker exec": (["Upgrade: tcp", "Connection: Upgrade", "Content-Type: application/json"],
+                    b'{"Detach":false,"Tty":true}', ["tcp"], "tcp"),
+    "tailscale": (["Upgrade: tailscale-control-protocol", "Connection: upgrade",
+                   "X-Tailscale-Handshake: AAAA"], b"", ["tailscale-control-protocol"],
+                  "tailscale-control-protocol"),
+    "kubectl": (["Upgrade: SPDY/3.1", "Connection: Upgrade"], None, ["SPDY/3.1"], "SPDY/3.1"),
+    "any": (["Upgrade: something-else/9", "Connection: upgrade"], None, ["something-else/9"],
+            "something-else/9"),
+    "several": (["Upgrade: foo/1, websocket", "Connection: upgrade"], None, ["foo/1, websocket"],
+                "websocket"),
+    "several fields": (["Upgrade: foo", "Upgrade: Bar/2", "Connection: upgrade"], None,
+                       ["foo", "Bar/2"], "bar/2"),
+    "ours left out": (["Upgrade: h2c, foo, TLS/1.2", "Upgrade: bar", "Connection: upgrade"], None,
+                      ["foo, bar"], "foo"),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_any_protocol_may_be_asked_for(inbound, raw_origin, connect, name):
+    fields, body, passed, chosen = ASKED[name]
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address)
+    client = connect(sidecar.port)
+    client.send(request_bytes("GET" if body is None else "POST", "/exec", fields, body) + b"early")
+    server = upstream.accept()
+    request = server.read_request()
+    assert request.all("upgrade") == passed and request.body == (body or b"")
+    assert request.get("connection") == "upgrade"
+    server.send(f"HTTP/1.1 101 UPGRADED\r\nUpgrade: {chosen}\r\nConnection: Upgrade\r\n\r\n")
+    response = client.read_response()
+    assert response.status == 101 and response.get("upgrade") == chosen
+    server.send(b"\x00\x01raw")
+    assert client.read(5) == b"\x00\x01raw"
+    client.send(b"stdin")
+    assert server.read(10) == b"earlystdin"
+    client.close()
+    server.expect_end()
+    server.close()
+    assert sidecar.wait_span()["http.response.status_code"] == 101
+
+
+@pytest.mark.parametrize("chunks", [False, True], ids=["length", "chunked"])
+def test_a_switch_that_comes_early_waits_for_the_end_of_the_request(inbound, raw_origin, connect,
+                                                                   chunks):
+    upstream = raw_origin()
+    client = connect(inbound(upstream.address).port)
+    framing = "Transfer-Encoding: chunked" if chunks else "Content-Length: 10"
+    client.send(request_bytes("POST", "/exec", ["Upgrade: tcp", "Connection: Upgrade", framing]))
+    client.send(b"5\r\nfirst\r\n" if chunks else b"first")
+    server = upstream.accept()
+    server.read_head()
+    server.send(b"HTTP/1.1 101 UPGRADED\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\nprompt")
+    server.read_until(b"first\r\n" if chunks else b"first")
+    assert client.quiet()
+    client.send((b"4\r\nlast\r\n0\r\n\r\n" if chunks else b" last") + b"stdin")
+    assert client.read_response().status == 101
+    assert client.read(6) == b"prompt"
+    assert server.read_until(b"stdin").endswith(b"0\r\n\r\nstdin" if chunks else b"laststdin")
+    server.close()
+    client.expect_end()
+
+
+def test_a_switch_to_what_was_not_asked_for_is_not_believed(inbound, raw_origin, connect):
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address)
+    client = connect(sidecar.port)
+    client.send(request_bytes(fields=["Upgrade: foo, h2c", "Connection: upgrade"]))
+    server = upstream.accept()
+    server.read_request()
+    server.send(b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n")
+    assert client.read_response().status == 502
+    assert sidecar.wait_span()["error.type"] == "protocol_error"
+
+
+def test_http_1_0_is_not_upgraded(inbound, origin, connect):
+    upstream = origin()
+    client = connect(inbound(upstream.address).port)
+    client.send(b"GET / HTTP/1.0\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n")
+    assert client.read_response().status == 200
+    assert upstream.requests[0].get("upgrade") is None
 
 
 def test_an_origin_that_switches_unasked_is_not_believed(inbound, raw_origin, connect):

@@ -9,6 +9,15 @@ static struct front front;
 static struct conn client; /* only its peer is looked at */
 static struct message *request, *response;
 
+static struct conn *detach(struct stream *s, struct str *leftover)
+{
+    return NULL;
+}
+
+/* Of a connection that is one stream's alone, and of one that others share. */
+static const struct codec_ops own_codec = {.detach = detach}, shared_codec = {0};
+static struct stream client_side, upstream_side;
+
 static void begin(enum direction_kind direction)
 {
     worker = stepped_worker_new();
@@ -17,6 +26,9 @@ static void begin(enum direction_kind direction)
     client.peer = (struct address){.family = AF_INET, .ip = {10, 1, 2, 3}, .port = 999};
     x->worker = worker;
     x->front = &front;
+    client_side = upstream_side = (struct stream){.codec = &own_codec};
+    x->client = &client_side;
+    x->upstream = &upstream_side;
     x->generation = worker->generation;
     arena_init(&x->arena, 0, EXCHANGE_ARENA_LIMIT);
     x->asking = arena_zalloc(&x->arena, sizeof *x->asking);
@@ -170,13 +182,44 @@ START_TEST(an_origin_is_asked_in_origin_form)
 }
 END_TEST
 
-START_TEST(a_request_with_a_body_is_not_upgraded)
+START_TEST(a_request_with_a_body_is_upgraded_where_both_connections_are_its_own)
+{
+    for (int i = 0; i < 4; i++) {
+        begin(DIRECTION_OUTBOUND);
+        client_side.codec = i & 1 ? &shared_codec : &own_codec;
+        upstream_side.codec = i & 2 ? &shared_codec : &own_codec;
+        put(&request->fields, "Host: a\nConnection: upgrade\nUpgrade: tcp\nContent-Length: 1");
+        request->upgrade = true;
+        request->body = BODY_LENGTH;
+        request->length = 1;
+        ck_assert(exchange_edit_request(x));
+        ck_assert_int_eq(request->upgrade, i == 0);
+        ck_assert_str_eq(got(&request->fields), i ? "Host: a\nContent-Length: 1"
+                                                  : "Host: a\nUpgrade: tcp\nContent-Length: 1");
+        end();
+    }
+}
+END_TEST
+
+START_TEST(only_a_websocket_is_asked_for_through_http2)
 {
     begin(DIRECTION_OUTBOUND);
+    upstream_side.codec = &shared_codec;
+    put(&request->fields, "Host: a\nConnection: upgrade\nUpgrade: foo, websocket");
+    request->upgrade = true;
+    ck_assert(exchange_edit_request(x));
+    ck_assert(request->upgrade);
+    ck_assert_str_eq(got(&request->fields), "Host: a\nUpgrade: websocket");
+    end();
+}
+END_TEST
+
+START_TEST(http_1_0_asks_for_no_upgrade)
+{
+    begin(DIRECTION_OUTBOUND);
+    request->version = 10;
     put(&request->fields, "Host: a\nConnection: upgrade\nUpgrade: websocket\nContent-Length: 1");
     request->upgrade = true;
-    request->body = BODY_LENGTH;
-    request->length = 1;
     ck_assert(exchange_edit_request(x));
     ck_assert(!request->upgrade);
     ck_assert_str_eq(got(&request->fields), "Host: a\nContent-Length: 1");
@@ -433,7 +476,9 @@ int main(void)
     tcase_add_loop_test(t, a_request_is_sent_on_with_what_is_the_next_hops_business, 0,
                         (int)(sizeof requests / sizeof requests[0]));
     tcase_add_test(t, an_origin_is_asked_in_origin_form);
-    tcase_add_test(t, a_request_with_a_body_is_not_upgraded);
+    tcase_add_test(t, a_request_with_a_body_is_upgraded_where_both_connections_are_its_own);
+    tcase_add_test(t, only_a_websocket_is_asked_for_through_http2);
+    tcase_add_test(t, http_1_0_asks_for_no_upgrade);
     tcase_add_test(t, a_full_arena_is_an_answer_not_a_crash);
     tcase_add_test(t, a_response_loses_what_was_for_us_alone);
     tcase_add_test(t, the_end_of_a_body_is_told_in_the_clients_version);
