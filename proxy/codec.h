@@ -133,7 +133,9 @@ struct stream {
     struct arena *arena; /* the owner's: heads of received messages are put there */
     nsec_t began;        /* when the first byte of the message came */
     uint32_t code;       /* in on_failed(): the peer's code; 0: none */
-    bool replayable;     /* client: it may be worth keeping what is sent, see replay() */
+    /* Client, in on_failed(): by which rule of ours what came is not taken; NULL: by none. */
+    const struct refusal *rule;
+    bool replayable; /* client: it may be worth keeping what is sent, see replay() */
 };
 
 #endif

@@ -383,13 +383,28 @@ static const char *failure_detail(enum span_error why)
     }
 }
 
+/* What came, or what was to be sent, is against a rule that is known. */
+static void fail_by_rule(struct exchange *x, enum span_error why, const struct refusal *rule)
+{
+    if (why == SPAN_ERROR_REQUEST)
+        exchange_refuse(x, rule);
+    else
+        exchange_fail_by(x, &(struct failure){.why = why,
+                                              .detail = span_error_row(why)->what,
+                                              .rule = rule->rule,
+                                              .cure = rule->cure});
+}
+
 static void on_failed(void *owner, enum span_error why)
 {
     struct exchange *x = owner;
+    const struct refusal *rule = x->upstream->rule;
 
     x->upstream_code = x->upstream->code;
     if (x->response_ended) /* all that was wanted of it is here */
         exchange_end(x);
+    else if (rule)
+        fail_by_rule(x, why, rule);
     else if (!retry(x, why))
         exchange_fail(x, why, failure_detail(why));
 }

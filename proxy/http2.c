@@ -176,6 +176,7 @@ static void free_http2(struct burial *b)
     struct http2 *h = container_of(b, struct http2, burial);
 
     nghttp2_session_del(h->session);
+    http2_block_free(h);
     free(h);
 }
 
@@ -292,25 +293,13 @@ static void receive_failed(struct http2 *h, bool flooded)
         http2_terminate(h, NGHTTP2_PROTOCOL_ERROR, SPAN_ERROR_PROTOCOL);
 }
 
-static void receive(struct http2 *h, const char *data, size_t n)
+bool http2_give(struct http2 *h, const char *data, size_t n)
 {
-    bool stop = false;
+    ssize_t taken = n ? nghttp2_session_mem_recv(h->session, (const uint8_t *)data, n) : 0;
 
-    h->receiving = true;
-    while (n && !stop && !h->gone) {
-        size_t part = http2_look(h, data, n, &stop);
-        ssize_t taken =
-            part ? nghttp2_session_mem_recv(h->session, (const uint8_t *)data, part) : 0;
-
-        if (taken < 0) {
-            if (taken != NGHTTP2_ERR_CALLBACK_FAILURE || !h->ending)
-                receive_failed(h, taken == NGHTTP2_ERR_FLOODED);
-            break;
-        }
-        data += part;
-        n -= part;
-    }
-    h->receiving = false;
+    if (taken < 0 && (taken != NGHTTP2_ERR_CALLBACK_FAILURE || !h->ending))
+        receive_failed(h, taken == NGHTTP2_ERR_FLOODED);
+    return taken >= 0 && !h->ending && !h->gone;
 }
 
 void http2_feed(struct http2 *h, char *data, size_t n)
@@ -325,7 +314,9 @@ void http2_feed(struct http2 *h, char *data, size_t n)
         http2_close(h);
         return;
     }
-    receive(h, data, n);
+    h->receiving = true;
+    http2_look(h, data, n);
+    h->receiving = false;
     h->conn->expects = h->n_streams > 0;
     http2_touch(h);
 }

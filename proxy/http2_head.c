@@ -10,7 +10,6 @@
 
 enum {
     FIELD_OVERHEAD = 32, /* of each in the size of a list: RFC 9113 section 6.5.2 */
-    BOMB_FACTOR = 4,     /* so many times over the limit the connection ends */
     REQUEST_FIELDS = 16, /* room at first */
     RESPONSE_FIELDS = 8,
 };
@@ -18,6 +17,11 @@ enum {
 static const struct limits *limits_of(const struct http2_stream *s)
 {
     return &worker_config(s->h->worker)->limits;
+}
+
+size_t http2_head_limit(const struct http2 *h)
+{
+    return worker_config(h->worker)->limits.header_bytes;
 }
 
 /* ---- fields that come ---- */
@@ -118,16 +122,19 @@ static size_t fields_so_far(const struct http2_stream *s)
 bool http2_field(struct http2_stream *s, struct str name, struct str value)
 {
     const struct limits *l = limits_of(s);
-    bool kept;
+    size_t limit = http2_head_limit(s->h);
+    bool whole = http2_block_value(s->h, &value), kept;
 
+    if (!whole)
+        s->rule = &refusal_head_bytes;
     s->head_bytes += (uint32_t)(name.n + value.n + FIELD_OVERHEAD);
-    if (s->head_bytes > BOMB_FACTOR * l->header_bytes) {
+    if (s->head_bytes > HTTP2_BOMB_FACTOR * limit) {
         http2_abused(s->h, ABUSE_HEADER_LIST, NGHTTP2_ENHANCE_YOUR_CALM);
         return false;
     }
     if (s->rule)
         return true;
-    if ((s->input != H2_TRAILERS && !head_of(s)) || s->head_bytes > l->header_bytes) {
+    if ((s->input != H2_TRAILERS && !head_of(s)) || s->head_bytes > limit) {
         s->rule = &refusal_head_bytes;
         return true;
     }

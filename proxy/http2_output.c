@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "proxy/http2_private.h"
+#include "proxy/http_rules.h"
 
 enum {
     COPY_MAX = 1024,     /* longer payloads are described to the kernel, not copied */
@@ -202,6 +203,22 @@ static void cannot_send(struct http2_stream *s, const struct message *m)
     http2_touch(s->h);
 }
 
+/* What the peer has said that it does not take (RFC 9113 section 6.5.2) it may answer by ending the
+ * connection, and others' requests with it. */
+static bool too_large_for_peer(const struct http2_stream *s, const nghttp2_nv *nv, size_t n)
+{
+    enum { FIELD_OVERHEAD = 32 };
+    size_t most =
+        nghttp2_session_get_remote_settings(s->h->session, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE);
+    size_t bytes = 0;
+
+    if (s->h->server || most == UINT32_MAX)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        bytes += nv[i].namelen + nv[i].valuelen + FIELD_OVERHEAD;
+    return bytes > most;
+}
+
 static void send_now(struct http2_stream *s, const struct message *m, bool end)
 {
     bool interim = m->status && m->status < 200 && m->status != 101;
@@ -217,7 +234,9 @@ static void send_now(struct http2_stream *s, const struct message *m, bool end)
         return;
     if (s->h->server)
         s->upgrade = m->upgrade; /* else it is answered like any other request */
-    if (!nv || !submit(s, m, nv, n, end)) {
+    if (nv && too_large_for_peer(s, nv, n))
+        s->stream.rule = &refusal_upstream_head;
+    if (!nv || s->stream.rule || !submit(s, m, nv, n, end)) {
         if (s->h->server)
             give_up(s);
         else
@@ -251,6 +270,13 @@ void http2_send_head(struct stream *stream, const struct message *m, bool end)
     send_now(s, m, end);
 }
 
+static enum span_error why_not_sent(const struct http2_stream *s)
+{
+    if (s->stream.rule)
+        return SPAN_ERROR_REQUEST;
+    return s->upgrade ? SPAN_ERROR_PROTOCOL : SPAN_ERROR_REFUSED_STREAM;
+}
+
 void http2_send_waiting_heads(struct http2 *h)
 {
     LIST_FOR_EACH_SAFE (at, next, &h->streams) {
@@ -266,8 +292,7 @@ void http2_send_waiting_heads(struct http2 *h)
         if (s->upgrade && s->output == H2_OUT_HEAD && takes_upgrade(h, m))
             send_now(s, m, false);
         else
-            s->stream.events->on_failed(s->stream.owner, s->upgrade ? SPAN_ERROR_PROTOCOL
-                                                                    : SPAN_ERROR_REFUSED_STREAM);
+            s->stream.events->on_failed(s->stream.owner, why_not_sent(s));
     }
 }
 

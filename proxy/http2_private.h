@@ -17,6 +17,8 @@ enum {
     HTTP2_PACK_BYTES = 64 * 1024,
     HTTP2_LATE_MAX = 64,
     HTTP2_CREDIT_MOST = 4000,
+    HTTP2_FRAME_BYTES = 16384, /* of a payload, since we say nothing else */
+    HTTP2_BOMB_FACTOR = 4,     /* a head so many times over the limit ends the connection */
 };
 
 /* One worker's. */
@@ -94,15 +96,16 @@ enum http2_abuse {
 /* http2_watch.c: the look at frame heads. */
 struct http2_watch {
     unsigned char head[HTTP2_FRAME_HEAD + HTTP2_DEPENDENCY];
-    uint8_t n_head;        /* of these are there */
-    uint8_t continuations; /* of the block that is coming */
-    bool block;            /* a block of fields is coming: */
-    bool block_ends;       /* with this frame it is whole */
-    uint32_t skip;         /* bytes of the payload that are still to come */
-    uint32_t highest;      /* stream of the client */
-    int32_t credit;        /* what the peer may still spend on cheap frames */
-    uint32_t moved;        /* and on WINDOW_UPDATEs, for the bytes that it was sent */
-    nsec_t credited;       /* when that was last raised */
+    uint8_t n_head;         /* of these are there */
+    uint16_t continuations; /* of the block that is coming */
+    bool block;             /* a block of fields is coming: */
+    bool block_ends;        /* with this frame it is whole */
+    bool in_parts;          /* this frame goes by http2_block.c */
+    uint32_t skip;          /* bytes of the payload that are still to come */
+    uint32_t highest;       /* stream of the client */
+    int32_t credit;         /* what the peer may still spend on cheap frames */
+    uint32_t moved;         /* and on WINDOW_UPDATEs, for the bytes that it was sent */
+    nsec_t credited;        /* when that was last raised */
     /* Of streams that are gone: those the client ended, and those we reset, for which frames may
      * still be on their way. The oldest is forgotten first. */
     uint32_t ended[HTTP2_LATE_MAX], reset[HTTP2_LATE_MAX];
@@ -123,6 +126,7 @@ struct http2 {
     struct burial burial;
     struct timer timer;
     struct http2_stream *coming; /* whose fields are coming; NULL: nobody wants them */
+    struct http2_block *block;   /* owned: a block in several frames is coming; NULL: none */
     unsigned n_streams;
     unsigned n_asked;      /* streams that wait so */
     unsigned peer_streams; /* client: that the peer takes at once */
@@ -181,6 +185,8 @@ void http2_on_timer(struct timer *t);
 struct http2_common *http2_common(struct worker *w);
 
 /* http2_head.c */
+/* How large a head that comes may be, in bytes. */
+size_t http2_head_limit(const struct http2 *h);
 /* A field of a head or of trailers that comes. False: the connection is to end. */
 bool http2_field(struct http2_stream *s, struct str name, struct str value);
 /* The head is whole: what it says, checked. NULL: fine. */
@@ -216,11 +222,26 @@ static inline size_t http2_unsent(const struct http2_stream *s)
     return s->now.n + (s->out ? s->out->n - s->out_start : 0);
 }
 
+/* Gives bytes to nghttp2. False: the connection is being ended, give no more. */
+bool http2_give(struct http2 *h, const char *data, size_t n);
+
+/* http2_block.c: a block of fields in several frames. False: the connection is being ended. */
+bool http2_block_begin(struct http2 *h, uint32_t id, uint8_t flags, uint32_t length);
+void http2_block_goes_on(struct http2 *h, uint32_t length);
+/* The next bytes of a payload. */
+bool http2_block_take(struct http2 *h, const char *data, size_t n);
+bool http2_block_end(struct http2 *h);
+/* The stream whose block is coming in several frames; 0: none is. */
+uint32_t http2_block_id(const struct http2 *h);
+/* In on_header(): the true value, where nghttp2 could not have it. False: the block is over the
+ * limit. */
+bool http2_block_value(const struct http2 *h, struct str *value);
+void http2_block_free(struct http2 *h);
+
 /* http2_watch.c */
 void http2_watch_init(struct http2_watch *w, bool server, nsec_t now);
-/* How many of the bytes may be given to nghttp2 before the next look; *stop: none of the rest, the
- * connection is being ended. */
-size_t http2_look(struct http2 *h, const char *data, size_t n, bool *stop);
+/* Looks at what came, and gives it to nghttp2, until the connection is being ended. */
+void http2_look(struct http2 *h, const char *data, size_t n);
 /* A stream is gone; by_peer: the peer had ended its side. */
 void http2_watch_closed(struct http2 *h, uint32_t id, bool by_peer);
 /* Something that costs; ends the connection when too much of it came. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "proxy/http2_private.h"
+#include "proxy/http_rules.h"
 
 enum { DRIP_BYTES = 64 }; /* what a window lets through by less, it hardly lets through */
 
@@ -85,6 +86,8 @@ static void request_head(struct http2_stream *s, bool end)
     s->head = NULL; /* it is the owner's */
     s->input = end ? H2_OVER : H2_BODY;
     if (why) {
+        if (m && !m->path.n && m->target.n)
+            message_split_path(m, m->target);
         s->stream.events->on_refused(s->stream.owner, why, m ? m : &nothing);
         return;
     }
@@ -93,15 +96,29 @@ static void request_head(struct http2_stream *s, bool end)
         tell_end(s);
 }
 
+/* A response, or its trailers, against a rule or over a limit. */
+static void not_taken(struct http2_stream *s, const struct refusal *why)
+{
+    bool limit = why == &refusal_head_bytes || why == &refusal_headers;
+
+    s->stream.rule = why;
+    nghttp2_submit_rst_stream(s->h->session, NGHTTP2_FLAG_NONE, s->id,
+                              limit ? NGHTTP2_CANCEL : NGHTTP2_PROTOCOL_ERROR);
+    s->stream.events->on_failed(s->stream.owner,
+                                limit ? SPAN_ERROR_RESPONSE_LIMIT : SPAN_ERROR_PROTOCOL);
+}
+
 static void response_head(struct http2_stream *s, bool end)
 {
     const struct refusal *why = http2_response_complete(s, end);
     struct message *m = s->head;
     bool interim = m && m->status < 200 && m->status != 101;
 
+    static const struct refusal interim_ends = {
+        "interim-ends", 502, "an interim response (1xx) has no body and does not end the stream"};
+
     if (why || (interim && end)) {
-        nghttp2_submit_rst_stream(s->h->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_PROTOCOL_ERROR);
-        s->stream.events->on_failed(s->stream.owner, SPAN_ERROR_PROTOCOL);
+        not_taken(s, why ? why : &interim_ends);
         return;
     }
     s->head = NULL;
@@ -121,8 +138,7 @@ static void trailers(struct http2_stream *s)
         s->input = H2_OVER;
         s->stream.events->on_refused(s->stream.owner, s->rule, &nothing); /* the head was told */
     } else {
-        nghttp2_submit_rst_stream(s->h->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_PROTOCOL_ERROR);
-        s->stream.events->on_failed(s->stream.owner, SPAN_ERROR_PROTOCOL);
+        not_taken(s, s->rule);
     }
 }
 

@@ -10,7 +10,7 @@ enum {
     PREFACE_BYTES = 24,
     CREDIT = 1000,         /* at first */
     CREDIT_A_SECOND = 100, /* for nothing */
-    CONTINUATIONS_MAX = 8,
+    CONTINUATIONS_MORE = 8,
     SETTINGS_COST = 5,
     MESSAGE_HEAD = 5,     /* of gRPC: no message is smaller */
     MOVED_FOR_A_BYTE = 2, /* so a message pays for the windows of its stream and its connection */
@@ -189,6 +189,13 @@ static size_t wanted(const struct http2_watch *w)
     return HTTP2_FRAME_HEAD + HTTP2_DEPENDENCY;
 }
 
+/* As many as a head has that may be told to be too large, and some that are smaller than need be.
+ */
+static size_t continuations_max(const struct http2 *h)
+{
+    return CONTINUATIONS_MORE + 2 * HTTP2_BOMB_FACTOR * http2_head_limit(h) / HTTP2_FRAME_BYTES;
+}
+
 static void count(struct http2 *h, const struct frame_head *f)
 {
     bool ack = (f->flags & NGHTTP2_FLAG_ACK) != 0;
@@ -202,7 +209,7 @@ static void count(struct http2 *h, const struct frame_head *f)
         h->watch.continuations = 0;
         break;
     case NGHTTP2_CONTINUATION:
-        if (++h->watch.continuations > CONTINUATIONS_MAX)
+        if (++h->watch.continuations > continuations_max(h))
             http2_abused(h, ABUSE_CONTINUATION, NGHTTP2_ENHANCE_YOUR_CALM);
         else if (f->length == 0)
             http2_spend(h, ABUSE_EMPTY_FRAMES, 1);
@@ -236,25 +243,42 @@ static bool needs_stream(const struct http2 *h, const struct frame_head *f)
            (f->type == NGHTTP2_DATA || f->type == NGHTTP2_HEADERS);
 }
 
+/* Part of a block that comes in several frames, which goes another way: http2_block.c. What is an
+ * error of its frames is left to nghttp2. */
+static bool in_parts(const struct http2 *h, const struct frame_head *f)
+{
+    uint32_t id = http2_block_id(h);
+
+    if (f->length > HTTP2_FRAME_BYTES || f->id == 0)
+        return false;
+    return id ? f->type == NGHTTP2_CONTINUATION && f->id == id
+              : f->type == NGHTTP2_HEADERS && !(f->flags & NGHTTP2_FLAG_END_HEADERS);
+}
+
 /* This frame may be the one that the connection is ended for. */
 static bool may_end(const struct http2 *h, const struct frame_head *f)
 {
     const struct http2_watch *w = &h->watch;
 
-    return w->credit <= SETTINGS_COST || w->continuations >= CONTINUATIONS_MAX ||
+    return w->credit <= SETTINGS_COST || w->continuations >= continuations_max(h) ||
            priority_invalid(w, f);
 }
 
-/* Looks at the frame whose head is there; start: where it begins in what was given. False: it may
- * not be read before what stands before it. */
-static bool look_at(struct http2 *h, size_t start, bool *stop)
+/* What stands before it must have been read before this frame is looked at. */
+static bool waits_for_others(const struct http2 *h)
+{
+    struct frame_head f = unpack(h->watch.head);
+
+    return needs_stream(h, &f) || may_end(h, &f) || in_parts(h, &f);
+}
+
+/* Looks at the frame whose head is there. False: the connection is being ended. */
+static bool look_at(struct http2 *h)
 {
     struct http2_watch *w = &h->watch;
     struct frame_head f = unpack(w->head);
     uint32_t error = 0;
 
-    if (start > 0 && (needs_stream(h, &f) || may_end(h, &f)))
-        return false;
     if (needs_stream(h, &f)) {
         error = gone_stream_error(h, f.type, f.id);
     } else if (f.type == NGHTTP2_HEADERS && f.id > w->highest) {
@@ -271,19 +295,25 @@ static bool look_at(struct http2 *h, size_t start, bool *stop)
         w->block_ends = f.flags & NGHTTP2_FLAG_END_HEADERS;
     }
     w->skip = f.length - (w->n_head - HTTP2_FRAME_HEAD);
-    *stop = h->ending;
+    w->in_parts = in_parts(h, &f);
+    if (h->ending || !w->in_parts)
+        return !h->ending;
+    if (f.type == NGHTTP2_HEADERS)
+        return http2_block_begin(h, f.id, f.flags, f.length);
+    http2_block_goes_on(h, f.length);
     return true;
 }
 
-/* A frame is all there. */
-static void frame_over(struct http2 *h)
+/* A frame is all there. False: the connection is being ended. */
+static bool frame_over(struct http2 *h)
 {
     struct http2_watch *w = &h->watch;
 
     if (!w->block || !w->block_ends)
-        return;
+        return true;
     w->block = w->block_ends = false;
     h->block_since = 0;
+    return !w->in_parts || http2_block_end(h);
 }
 
 /* A block that has not come at once has its time, whatever nghttp2 makes of it. */
@@ -295,37 +325,76 @@ static void watch_block(struct http2 *h)
     http2_rearm(h);
 }
 
-size_t http2_look(struct http2 *h, const char *data, size_t n, bool *stop)
+/* Bytes that came: those before `given` were given to nghttp2. */
+struct came {
+    const char *p;
+    size_t n, at, given;
+    size_t start; /* of the frame whose head is being read; 0: or before */
+    bool held;    /* its first bytes came before, and were not given */
+};
+
+static bool give_up_to(struct http2 *h, struct came *in, size_t end)
+{
+    size_t from = in->given;
+
+    in->given = end;
+    return end == from || http2_give(h, in->p + from, end - from);
+}
+
+/* The next bytes of a payload. */
+static bool pass_payload(struct http2 *h, struct came *in, size_t step)
 {
     struct http2_watch *w = &h->watch;
-    size_t at = 0, start = 0;
+    const char *p = in->p + in->at;
 
-    while (at < n && !*stop) {
-        size_t left = w->skip ? w->skip : wanted(w) - w->n_head;
-        size_t step = n - at < left ? n - at : left;
-
-        if (w->skip) {
-            w->skip -= (uint32_t)step;
-            at += step;
-            if (!w->skip)
-                frame_over(h);
-            continue;
-        }
-        if (w->n_head == 0)
-            start = at;
-        memcpy(w->head + w->n_head, data + at, step);
-        w->n_head = (uint8_t)(w->n_head + step);
-        at += step;
-        if (w->n_head < wanted(w))
-            continue;
-        if (!look_at(h, start, stop)) { /* what stands before it first; then it is seen again */
-            w->n_head = 0;
-            return start;
-        }
-        w->n_head = 0;
-        if (!w->skip)
-            frame_over(h);
+    w->skip -= (uint32_t)step;
+    in->at += step;
+    if (w->in_parts) {
+        in->given = in->at;
+        if (!http2_block_take(h, p, step))
+            return false;
     }
-    watch_block(h);
-    return *stop ? 0 : n;
+    return w->skip || frame_over(h);
+}
+
+/* The next bytes of a frame's head. */
+static bool pass_head(struct http2 *h, struct came *in, size_t step)
+{
+    struct http2_watch *w = &h->watch;
+
+    if (w->n_head == 0)
+        in->start = in->at;
+    memcpy(w->head + w->n_head, in->p + in->at, step);
+    w->n_head = (uint8_t)(w->n_head + step);
+    in->at += step;
+    if (w->n_head < wanted(w))
+        return true;
+    if (waits_for_others(h) && !give_up_to(h, in, in->start))
+        return false;
+    if (!look_at(h))
+        return false;
+    if (w->in_parts || in->held) {
+        in->given = in->at;
+        if (!w->in_parts && !http2_give(h, (const char *)w->head, w->n_head))
+            return false;
+    }
+    in->held = false;
+    w->n_head = 0;
+    return w->skip || frame_over(h);
+}
+
+void http2_look(struct http2 *h, const char *data, size_t n)
+{
+    struct http2_watch *w = &h->watch;
+    struct came in = {.p = data, .n = n, .held = w->n_head > 0};
+
+    while (in.at < n) {
+        size_t left = w->skip ? w->skip : wanted(w) - w->n_head;
+        size_t step = n - in.at < left ? n - in.at : left;
+
+        if (!(w->skip ? pass_payload(h, &in, step) : pass_head(h, &in, step)))
+            return;
+    }
+    if (give_up_to(h, &in, w->n_head ? in.start : n))
+        watch_block(h);
 }

@@ -7,6 +7,10 @@ const struct refusal refusal_head_bytes = {
     "head-too-large", 431, "send smaller headers, or raise limits { header-bytes }"};
 const struct refusal refusal_headers = {"too-many-headers", 431,
                                         "send fewer headers, or raise limits { headers }"};
+const struct refusal refusal_upstream_head = {
+    "head-too-large-for-upstream", 431,
+    "send smaller headers, or let the upstream's server take larger ones: it has said how large "
+    "(SETTINGS_MAX_HEADER_LIST_SIZE of HTTP/2)"};
 const struct refusal refusal_url = {"target-too-long", 414,
                                     "send a shorter URL, or raise limits { url-bytes }"};
 

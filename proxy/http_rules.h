@@ -8,6 +8,8 @@
 
 /* Over a limit, whatever the version. */
 extern const struct refusal refusal_head_bytes, refusal_headers, refusal_url;
+/* Over a limit that an upstream has told. */
+extern const struct refusal refusal_upstream_head;
 
 /* uri-host [":" port], section 7.2; no userinfo, and no port above 65535. */
 bool host_valid(struct str host);

@@ -11,6 +11,8 @@ import struct
 import time
 
 import hpack
+from hpack.huffman import HuffmanEncoder
+from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 
 from wire import DEADLINE
 
@@ -91,6 +93,12 @@ def integer(value, bits, first=0):
 def text(value):
     value = value.encode("latin-1") if isinstance(value, str) else value
     return integer(len(value), 7) + value
+
+
+def huffman(value):
+    """In the Huffman code, shorter or not."""
+    coded = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode(value.encode("latin-1"))
+    return integer(len(coded), 7, 0x80) + coded
 
 
 def literal(name, value, indexed=False):
