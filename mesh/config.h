@@ -172,7 +172,8 @@ struct host {
     size_t n_names;
     struct route **routes; /* in file order */
     size_t n_routes;
-    struct route_index *index; /* of its routes, built by the loader; NULL: tried in turn */
+    struct route_index *index;    /* of its routes, built by the loader; NULL: tried in turn */
+    const struct route *refusing; /* the first that opaque bytes may not go past */
     struct place at;
 };
 
@@ -180,10 +181,18 @@ struct host {
 
 enum listen_mode { LISTEN_PLAIN, LISTEN_TRANSPARENT, LISTEN_FORWARD_PROXY };
 
+/* What a listener carries. */
+enum listen_carries {
+    CARRIES_HTTP, /* and refuses all else */
+    CARRIES_AUTO, /* HTTP, and as opaque bytes what cannot be HTTP */
+    CARRIES_TCP,  /* opaque bytes, which are never looked at */
+};
+
 struct listen_config {
     struct location location; /* never a name; ":port" is the IPv6 any-address, both families */
     bool any_address;         /* ":port" */
     enum listen_mode mode;
+    enum listen_carries carries;
     struct place at;
 };
 
@@ -204,8 +213,14 @@ struct direction {
     size_t n_routes;
     struct route_index *index; /* of routes, built by the loader; NULL: tried in turn */
     struct host_table *table;  /* built by the loader */
-    nsec_t timeout;            /* default of its routes; 0: none */
-    bool forwarded_headers;    /* add x-forwarded-for and -proto; inbound only, on unless said */
+    /* Where opaque bytes of a plain listener go: the last route, if it takes every request and has
+     * one target; NULL: nowhere. */
+    const struct route *opaque;
+    /* The first route that opaque bytes may not go past, see route_bars_opaque(): of all, and of
+     * those that are not of some hosts alone. NULL: none. */
+    const struct route *refusing, *refusing_all;
+    nsec_t timeout;         /* default of its routes; 0: none */
+    bool forwarded_headers; /* add x-forwarded-for and -proto; inbound only, on unless said */
     /* Any rule that needs a request to choose the target. Without one, a transparent connection
      * is dialled on accept, so that either side may speak first. */
     bool needs_request;

@@ -241,6 +241,8 @@ static void write_direction(struct writer *w, const struct direction *d)
 {
     static const char *const modes[] = {
         [LISTEN_TRANSPARENT] = "transparent", [LISTEN_FORWARD_PROXY] = "forward-proxy"};
+    static const char *const carries[] = {
+        [CARRIES_HTTP] = "http", [CARRIES_AUTO] = "auto", [CARRIES_TCP] = "tcp"};
 
     if (!d->present)
         return;
@@ -251,6 +253,7 @@ static void write_direction(struct writer *w, const struct direction *d)
         word(w, d->listens[i].location.text);
         if (d->listens[i].mode != LISTEN_PLAIN)
             raw(w, modes[d->listens[i].mode]);
+        raw(w, carries[d->listens[i].carries]);
         end(w);
     }
     line(w, "unmatched", d->unmatched == UNMATCHED_PASS ? STR("pass") : STR("reject"));

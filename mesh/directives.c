@@ -73,12 +73,15 @@ static const struct directive rows[] = {
      .read = read_attribute_of_service, ARGS(2, 2), .repeats = true, .free_words = true},
 
     /* ---- inbound, outbound ---- */
-    {ROW(CONTEXT_DIRECTION, "listen", "ADDRESS [transparent | forward-proxy]",
+    {ROW(CONTEXT_DIRECTION, "listen", "ADDRESS [transparent | forward-proxy] [http | tcp | auto]",
          "where connections arrive; transparent: redirected by the kernel, their original "
          "destination is the target; forward-proxy: from clients that were told of a proxy, "
-         "CONNECT too",
-         NULL, "listen 127.0.0.1:15002 forward-proxy;"),
-     .read = read_listen, ARGS(1, 2), .repeats = true},
+         "CONNECT too; http: what is not HTTP is refused; auto: it passes as opaque bytes, unless "
+         "a "
+         "rule could refuse it; tcp: all bytes pass, and none is looked at",
+         "auto where transparent or forward-proxy, else http",
+         "listen 127.0.0.1:15002 forward-proxy;"),
+     .read = read_listen, ARGS(1, 3), .repeats = true},
     {ROW(CONTEXT_DIRECTION, "unmatched", "pass | reject",
          "what no route takes goes to the destination the client asked for, or is refused with 404",
          "pass where a listen knows that destination, else reject", "unmatched reject;"),

@@ -15,38 +15,6 @@ static bool knows_original(const struct direction *d)
 
 /* ---- directives ---- */
 
-void read_listen(struct loader *ld, const struct directive *row, const struct statement *s,
-                 struct block *in)
-{
-    static const char *const choices[] = {"transparent", "forward-proxy", NULL};
-    struct words w = words_of(row, s);
-    const struct word *address = words_next(&w), *mode = words_next(&w);
-    struct direction *d = in->target;
-    struct listen_config listen = {.at = address->at};
-    struct error err = {0};
-    size_t index;
-
-    if (!value_location(address->text, ADDRESS_TO_LISTEN, ld->arena, &listen.location, &err)) {
-        ld->listen_lost = true;
-        wrong(ld, address, &err);
-        return;
-    }
-    listen.any_address = address->text.p[0] == ':';
-    if (mode) {
-        if (!word_choice(ld, &w, mode, choices, &index)) {
-            ld->listen_lost = true;
-            return;
-        }
-        listen.mode = index == 0 ? LISTEN_TRANSPARENT : LISTEN_FORWARD_PROXY;
-        if (listen.mode == LISTEN_TRANSPARENT && listen.location.address.family == AF_UNIX) {
-            wrongf(ld, mode, "nothing is redirected to a Unix socket: it cannot be transparent");
-            return;
-        }
-    }
-    d->listens = array_room(ld->arena, d->listens, d->n_listens, sizeof(*d->listens));
-    d->listens[d->n_listens++] = listen;
-}
-
 void read_unmatched(struct loader *ld, const struct directive *row, const struct statement *s,
                     struct block *in)
 {
@@ -148,12 +116,42 @@ static bool chooses(const struct route *r)
     return r->action != ACTION_FORWARD;
 }
 
-static void finish_routes(struct direction *d, struct route *const *routes, size_t n)
+/* Returns the first of them that may answer by itself; NULL: none. */
+static const struct route *finish_routes(struct direction *d, struct route *const *routes, size_t n)
 {
+    const struct route *refusing = NULL;
+
     for (size_t i = 0; i < n; i++) {
         inherit_timeout(d, routes[i]);
         d->needs_request |= chooses(routes[i]);
+        if (!refusing && route_bars_opaque(routes[i]))
+            refusing = routes[i];
     }
+    return refusing;
+}
+
+static bool is_for_all(const struct host *h)
+{
+    for (size_t i = 0; i < h->n_names; i++)
+        if (str_eq(str_slice(h->names[i], 0, str_index(h->names[i], ':', 0)), STR("*")))
+            return true;
+    return false;
+}
+
+static void finish_all_routes(struct direction *d)
+{
+    d->refusing = d->refusing_all = finish_routes(d, d->routes, d->n_routes);
+    for (size_t i = 0; i < d->n_hosts; i++) {
+        struct host *h = d->hosts[i];
+
+        h->refusing = finish_routes(d, h->routes, h->n_routes);
+        if (!d->refusing)
+            d->refusing = h->refusing;
+        if (!d->refusing_all && is_for_all(h))
+            d->refusing_all = h->refusing;
+    }
+    if (d->n_routes && route_takes_all(d->routes[d->n_routes - 1]))
+        d->opaque = d->routes[d->n_routes - 1];
 }
 
 static void check_original(struct loader *ld, const struct direction *d, const struct block *b)
@@ -169,8 +167,9 @@ static void check_original(struct loader *ld, const struct direction *d, const s
                       "listen ADDRESS transparent, or forward-proxy");
 }
 
+/* mistakes: those that stood before the direction. */
 static void finish_direction(struct loader *ld, struct direction *d, const struct block *b,
-                             const struct statement *s)
+                             const struct statement *s, size_t mistakes)
 {
     if (!block_has(b, "listen")) {
         report_at(ld->report, s->name.at, "%s has no listen: nothing arrives", b->name);
@@ -181,10 +180,10 @@ static void finish_direction(struct loader *ld, struct direction *d, const struc
             check_original(ld, d, b);
     }
     d->needs_request |= d->unmatched == UNMATCHED_REJECT;
-    finish_routes(d, d->routes, d->n_routes);
-    for (size_t i = 0; i < d->n_hosts; i++)
-        finish_routes(d, d->hosts[i]->routes, d->hosts[i]->n_routes);
+    finish_all_routes(d);
     check_unreachable(ld, d->routes, d->n_routes);
+    if (ld->report->n == mistakes) /* else what is missing may have been lost */
+        check_opaque(ld, d);
 }
 
 void read_direction(struct loader *ld, const struct directive *row, const struct statement *s,
@@ -192,6 +191,7 @@ void read_direction(struct loader *ld, const struct directive *row, const struct
 {
     bool inbound = str_eq(s->name.text, STR("inbound"));
     struct direction *d = inbound ? &ld->config->inbound : &ld->config->outbound;
+    size_t mistakes = ld->report->n;
     struct block b;
 
     d->present = true;
@@ -202,7 +202,7 @@ void read_direction(struct loader *ld, const struct directive *row, const struct
     block_init(&b, inbound ? "inbound" : "outbound",
                IN(CONTEXT_DIRECTION) | (inbound ? IN(CONTEXT_INBOUND) : 0), d);
     load_block(ld, &b, s->block);
-    finish_direction(ld, d, &b, s);
+    finish_direction(ld, d, &b, s, mistakes);
     map_release(&ld->hosts);
 }
 

@@ -1,6 +1,6 @@
 /*
  * What concerns the process as a whole: service, limits, timeouts, workers,
- * admin, log; and which of its addresses stand in each other's way.
+ * admin, log.
  */
 #include "mesh/loader.h"
 
@@ -137,64 +137,4 @@ void read_log_format(struct loader *ld, const struct directive *row, const struc
 
     if (word_choice(ld, &w, words_next(&w), choices, &index))
         ld->config->log_json = index == 1;
-}
-
-/* ---- addresses in each other's way ---- */
-
-static bool is_any(const struct address *a)
-{
-    static const uint8_t zero[16];
-
-    return memcmp(a->ip, zero, a->family == AF_INET ? 4 : 16) == 0;
-}
-
-/* ":80" is any address of both families. Port 0 is a free one, which nobody else has. */
-static bool clash(const struct location *a, const struct location *b)
-{
-    const struct address *x = &a->address, *y = &b->address;
-
-    if (x->family == AF_UNIX || y->family == AF_UNIX)
-        return x->family == y->family && strcmp(x->path, y->path) == 0;
-    if (x->port != y->port || x->port == 0)
-        return false;
-    if (a->text.p[0] == ':' || b->text.p[0] == ':')
-        return true;
-    return x->family == y->family && (is_any(x) || is_any(y) || address_eq(x, y));
-}
-
-/* The first n listens of a direction stand before it. True: one of them is in its way. */
-static bool is_taken(struct loader *ld, const struct listen_config *listen,
-                     const struct direction *d, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (clash(&listen->location, &d->listens[i].location)) {
-            report_at(ld->report, listen->at, "%.*s is listened to already in %s",
-                      STR_ARG(listen->location.text),
-                      place_shown(ld, listen->at, d->listens[i].at));
-            return true;
-        }
-    return false;
-}
-
-static void check_admin(struct loader *ld, const struct listen_config *listen)
-{
-    const struct admin_config *admin = &ld->config->admin;
-
-    if (admin->on && clash(&listen->location, &admin->location))
-        report_at(ld->report, listen->at, "%.*s is the admin address%s",
-                  STR_ARG(listen->location.text),
-                  admin->at.line ? "" : " (127.0.0.1:15000 unless admin says another)");
-}
-
-void check_listens(struct loader *ld)
-{
-    const struct direction *in = &ld->config->inbound, *out = &ld->config->outbound;
-
-    for (size_t i = 0; i < in->n_listens; i++)
-        if (!is_taken(ld, &in->listens[i], in, i))
-            check_admin(ld, &in->listens[i]);
-    for (size_t i = 0; i < out->n_listens; i++)
-        if (!is_taken(ld, &out->listens[i], in, in->n_listens) &&
-            !is_taken(ld, &out->listens[i], out, i))
-            check_admin(ld, &out->listens[i]);
 }

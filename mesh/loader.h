@@ -113,6 +113,8 @@ void read_path(struct loader *ld, const struct directive *row, const struct stat
                struct route *r);
 struct template *read_template(struct loader *ld, const struct word *word);
 void check_unreachable(struct loader *ld, struct route *const *routes, size_t n);
+/* Listeners that carry what is not HTTP. */
+void check_opaque(struct loader *ld, const struct direction *d);
 
 /* After all is read: what only the whole file shows. */
 void resolve_references(struct loader *ld);

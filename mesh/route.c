@@ -44,3 +44,30 @@ bool route_covers(const struct route *earlier, const struct route *later)
     }
     return true;
 }
+
+static bool strikes_all(const struct fault *f)
+{
+    return f->share == SHARE_ALWAYS && f->first == 0 && !f->when;
+}
+
+bool route_bars_opaque(const struct route *r)
+{
+    for (size_t i = 0; i < r->n_faults; i++)
+        if (r->faults[i].kind != FAULT_DELAY && strikes_all(&r->faults[i]))
+            return true;
+    return r->action != ACTION_FORWARD;
+}
+
+bool route_strikes_some(const struct route *r)
+{
+    for (size_t i = 0; i < r->n_faults; i++)
+        if (r->faults[i].kind != FAULT_DELAY && !strikes_all(&r->faults[i]))
+            return true;
+    return false;
+}
+
+bool route_takes_all(const struct route *r)
+{
+    return r->action == ACTION_FORWARD && r->n_matches == 0 && r->n_targets == 1 &&
+           r->targets[0].kind == TARGET_CLUSTER && str_eq(r->text, STR("/"));
+}

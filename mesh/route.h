@@ -32,6 +32,14 @@ enum route_found route_find(const struct direction *d, const struct request *r,
  */
 bool route_covers(const struct route *earlier, const struct route *later);
 
+/* Bytes that are not HTTP do not go past it, for it answers requests by itself or resets them:
+ * respond, redirect, fault abort, fault reset. A fault of some of the requests is no bar. */
+bool route_bars_opaque(const struct route *r);
+/* It has a fault of that kind. */
+bool route_strikes_some(const struct route *r);
+/* Every request takes it that no route before it took, and there is one place they all go to. */
+bool route_takes_all(const struct route *r);
+
 /* ---- the order of routes (route_index.c) ---- */
 
 /*

@@ -1,8 +1,8 @@
 /*
  * What is no mistake, but will be one for some request.
  */
+#include "mesh/warnings.h"
 #include "base/buffer.h"
-#include "mesh/config.h"
 #include "mesh/value.h"
 
 static void warn_of(struct errors *warnings, struct place at, const struct regex *r,
@@ -87,6 +87,8 @@ static void warn_of_direction(struct errors *warnings, const struct direction *d
 
 void config_warnings(const struct config *c, struct errors *warnings)
 {
+    warn_of_listens(warnings, &c->inbound);
+    warn_of_listens(warnings, &c->outbound);
     warn_of_direction(warnings, &c->inbound);
     warn_of_direction(warnings, &c->outbound);
 }

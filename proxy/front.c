@@ -151,6 +151,18 @@ void front_http(struct front *f, char *data, size_t n)
     http1_feed(h, data, n);
 }
 
+void front_refuse(struct front *f, const struct refusal *why)
+{
+    struct http1 *h = http1_server(f->conn, &front_keeper, f);
+
+    if (!h) {
+        front_end(f);
+        return;
+    }
+    f->http = h;
+    http1_server_refuse(h, why);
+}
+
 /* ---- HTTP/2 ---- */
 
 static bool keeper2_open(void *keeper, struct stream *s)
@@ -227,6 +239,7 @@ void front_accepted(struct worker *w, const struct listener *l, int fd, const st
     f->worker = w;
     f->direction = (uint8_t)l->direction;
     f->mode = (uint8_t)l->config->mode;
+    f->carries = (uint8_t)l->config->carries;
     f->port = l->port;
     f->original = original;
     f->accepted = worker_now(w);
@@ -237,7 +250,7 @@ void front_accepted(struct worker *w, const struct listener *l, int fd, const st
     }
     front_count(w, f->direction, 1);
     pause_when_full(w);
-    conn_read_now(f->conn); /* a client that speaks first has often spoken already */
+    front_sniff_begin(f);
 }
 
 /* ---- the end ---- */

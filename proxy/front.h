@@ -25,6 +25,7 @@ struct front {
     uint16_t port;             /* of the listener */
     uint8_t direction;         /* enum direction_kind */
     uint8_t mode;              /* enum listen_mode */
+    uint8_t carries;           /* enum listen_carries */
     bool ended;
     struct burial burial;
 };

@@ -10,6 +10,7 @@
 #include "proxy/connect_error.h"
 #include "proxy/front_inside.h"
 #include "proxy/front_private.h"
+#include "proxy/http1.h"
 #include "proxy/sniff.h"
 #include "proxy/tunnel.h"
 #include "proxy/upstream.h"
@@ -19,6 +20,9 @@
 #define SILENCE MILLISECONDS(20)
 /* How long it may stay silent when that failed: a request may still get an answer that says why. */
 #define LAST_WORD MILLISECONDS(200)
+/* How long is waited for the rest of a first line which may be a word of another protocol that ends
+ * with none. */
+#define GRACE MILLISECONDS(200)
 
 static const struct conn_owner client_owner, upstream_owner;
 
@@ -32,6 +36,8 @@ static void rearm(struct sniffing *s)
         at = s->dial_at;
     if (s->dial_until && s->dial_until < at)
         at = s->dial_until;
+    if (s->pass_at && s->pass_at < at)
+        at = s->pass_at;
     if (at == TIMER_NEVER)
         timer_disarm(&s->timer);
     else
@@ -72,12 +78,13 @@ void sniffing_end(struct sniffing *s)
     worker_bury(s->front->worker, &s->burial, free_sniffing);
 }
 
-static void close_upstream(struct sniffing *s)
+void sniffing_close_upstream(struct sniffing *s)
 {
     if (!s->upstream)
         return;
     conn_close(s->upstream);
     s->upstream = NULL;
+    s->connected = false;
     metrics_add(s->front->worker->metrics, COUNT_UPSTREAM_OPEN, -1);
 }
 
@@ -87,7 +94,7 @@ void sniffing_close(struct sniffing *s, bool reset)
 
     if (s->inside && !s->inside->told)
         inside_tell(s, SPAN_ERROR_CANCELLED);
-    close_upstream(s);
+    sniffing_close_upstream(s);
     if (reset)
         conn_reset(f->conn);
     else
@@ -120,28 +127,43 @@ static void to_http(struct sniffing *s, char *data, size_t n, bool http2)
         front_http(f, data, n);
 }
 
+/* They do not tell yet. A first line that trickles is a head that trickles. */
+static void keep(struct sniffing *s, char *data, size_t n, bool waits)
+{
+    if (!s->n) {
+        s->bytes = malloc(n);
+        if (!s->bytes) {
+            sniffing_close(s, true);
+            return;
+        }
+        memcpy(s->bytes, data, n);
+        s->n = n;
+        s->give_up = in(s, worker_config(s->front->worker)->timeouts.header);
+    }
+    s->pass_at = waits || !sniffing_may_pass(s) ? 0 : in(s, GRACE);
+    rearm(s);
+}
+
+static void not_http(struct sniffing *s, struct str first, enum sniffed what)
+{
+    heard(s, SPEAKS_CLIENT_FIRST);
+    if (sniffing_may_pass(s) || s->inside) /* the CONNECT says why not */
+        sniffing_to_tunnel(s, first, (struct str){0});
+    else
+        sniffing_refuse(s, what);
+}
+
 static void decide(struct sniffing *s, char *data, size_t n)
 {
-    enum sniffed what = sniff(str_of(data, n));
+    struct str first = str_of(data, n);
+    enum sniffed what = sniff(first);
 
     /* A CONNECT inside a CONNECT is for another proxy. */
-    if (s->inside && str_starts(str_of(data, n), STR("CONNECT ")))
+    if (s->inside && str_starts(first, STR("CONNECT ")))
         what = SNIFF_OTHER;
     switch (what) {
     case SNIFF_MORE:
-        if (data != s->bytes) {
-            free(s->bytes);
-            s->bytes = malloc(n);
-            if (!s->bytes) {
-                sniffing_close(s, true);
-                return;
-            }
-            memcpy(s->bytes, data, n);
-            s->n = n;
-            /* A first word that trickles is a head that trickles. */
-            s->give_up = in(s, worker_config(s->front->worker)->timeouts.header);
-            rearm(s);
-        }
+        keep(s, data, n, sniff_begins_http(first));
         return;
     case SNIFF_HTTP1:
         to_http(s, data, n, false);
@@ -150,9 +172,13 @@ static void decide(struct sniffing *s, char *data, size_t n)
         to_http(s, data, n, true);
         return;
     case SNIFF_TLS:
+        if (sniffing_needs_name(s, first))
+            keep(s, data, n, true);
+        else
+            not_http(s, first, what);
+        return;
     case SNIFF_OTHER:
-        heard(s, SPEAKS_CLIENT_FIRST);
-        sniffing_to_tunnel(s, str_of(data, n), (struct str){0});
+        not_http(s, first, what);
         return;
     }
 }
@@ -181,9 +207,9 @@ static void client_on_eof(struct conn *c)
 {
     struct sniffing *s = c->owner_data;
 
-    /* Silent, or a word nobody knows: the destination may know what to make of it. */
-    if (s->inside || (sniffing_has_destination(s) && s->n))
-        sniffing_to_tunnel(s, str_of(s->bytes, s->n), (struct str){0});
+    /* A word nobody knows: the destination may know what to make of it. */
+    if (s->n || s->inside)
+        not_http(s, str_of(s->bytes, s->n), SNIFF_OTHER);
     else
         sniffing_close(s, false);
 }
@@ -245,19 +271,24 @@ static void upstream_on_read(struct conn *c, char *data, size_t n)
 
     if (sniff_http2_server(str_of(data, n))) { /* not a word that a client waits for */
         heard(s, SPEAKS_CLIENT_FIRST);
-        close_upstream(s);
-        s->connected = false;
+        sniffing_close_upstream(s);
         return;
     }
     heard(s, SPEAKS_SERVER_FIRST);
-    sniffing_to_tunnel(s, str_of(s->bytes, s->n), str_of(data, n));
+    if (sniffing_may_pass(s))
+        sniffing_to_tunnel(s, str_of(s->bytes, s->n), str_of(data, n));
+    else
+        sniffing_refuse(s, SNIFF_OTHER);
 }
 
 static void upstream_on_eof(struct conn *c)
 {
     struct sniffing *s = c->owner_data;
 
-    sniffing_to_tunnel(s, str_of(s->bytes, s->n), (struct str){0});
+    if (sniffing_may_pass(s))
+        sniffing_to_tunnel(s, str_of(s->bytes, s->n), (struct str){0});
+    else
+        sniffing_close_upstream(s); /* a request will find out by itself */
 }
 
 static void upstream_on_connected(struct conn *c)
@@ -275,8 +306,7 @@ static void upstream_on_error(struct conn *c, int error)
 {
     struct sniffing *s = c->owner_data;
 
-    close_upstream(s);
-    s->connected = false;
+    sniffing_close_upstream(s);
     if (s->inside)
         sniffing_fail(s, SPAN_ERROR_RESET);
     else
@@ -291,23 +321,29 @@ static const struct conn_owner upstream_owner = {upstream_on_read, upstream_on_e
 /* Nothing came that tells, for as long as is waited for it. */
 static void give_up(struct sniffing *s)
 {
-    bool partial = s->n > 0;
+    struct front *f = s->front;
 
-    if (s->inside && partial) {
+    if (s->inside && s->n) {
         sniffing_to_tunnel(s, str_of(s->bytes, s->n), (struct str){0});
         return;
     }
     if (s->inside) {
-        metrics_add(s->front->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
+        metrics_add(f->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
         sniffing_fail(s, SPAN_ERROR_IDLE);
         return;
     }
-    if (s->dial_error && !partial) {
+    if (s->n) {
+        metrics_add(f->worker->metrics, COUNT_HEADER_TIMEOUTS, 1);
+        sniffing_close_upstream(s);
+        sniffing_end(s);
+        front_refuse(f, &refusal_head_timeout);
+        return;
+    }
+    if (s->dial_error) {
         sniffing_fail(s, connect_error(s->dial_error));
         return;
     }
-    metrics_add(s->front->worker->metrics, partial ? COUNT_HEADER_TIMEOUTS : COUNT_IDLE_TIMEOUTS,
-                1);
+    metrics_add(f->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
     sniffing_close(s, false);
 }
 
@@ -318,8 +354,10 @@ static void on_timer(struct timer *t)
 
     if (now >= s->give_up) {
         give_up(s);
+    } else if (s->pass_at && now >= s->pass_at) {
+        not_http(s, str_of(s->bytes, s->n), SNIFF_OTHER);
     } else if (s->dial_until && now >= s->dial_until) {
-        close_upstream(s);
+        sniffing_close_upstream(s);
         dial_failed(s, ETIMEDOUT);
     } else if (s->dial_at && now >= s->dial_at) {
         s->dial_at = 0;
@@ -373,11 +411,22 @@ void front_sniff(struct front *f, int fd, const struct address *peer)
     }
     f->conn->owner_data = s;
     sniffing_find_destination(s);
+    s->give_up = in(s, idle ? idle : SECONDS(3600));
+}
+
+void front_sniff_begin(struct front *f)
+{
+    struct sniffing *s = f->sniffing;
+
+    if (f->carries == CARRIES_TCP) {
+        sniffing_to_tunnel(s, (struct str){0}, (struct str){0});
+        return;
+    }
     conn_read(f->conn, true);
     if (sniffing_has_destination(s))
         s->dial_at = in(s, silence(s));
-    s->give_up = in(s, idle ? idle : SECONDS(3600));
     rearm(s);
+    conn_read_now(f->conn); /* a client that speaks first has often spoken already */
 }
 
 /* ---- inside a CONNECT ---- */

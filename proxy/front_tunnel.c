@@ -2,30 +2,80 @@
  * Where a connection goes whose first request is not waited for, and how it
  * becomes a tunnel there.
  */
+#include <stdio.h>
+
+#include "mesh/route.h"
 #include "proxy/front_private.h"
 #include "proxy/tunnel.h"
 #include "proxy/upstream.h"
 
+enum { HOST_TEXT_MAX = 300 };
+
 /* ---- the destination that needs no request ---- */
+
+/* The rule for that host which opaque bytes would step over. */
+static const struct route *rule_of_host(const struct direction *d, struct str host, uint16_t port)
+{
+    char text[HOST_TEXT_MAX];
+    int n = snprintf(text, sizeof text, "%.*s:%u", STR_ARG(host), port);
+    const struct host *h = n > 0 && (size_t)n < sizeof text
+                               ? host_table_find(d->table, str_of(text, (size_t)n))
+                               : NULL;
+
+    return h ? h->refusing : NULL;
+}
+
+/* The same for all that goes where this connection goes. A route of a host concerns whoever may be
+ * asked for under that name: inbound that is the service itself, outbound the destination, as far
+ * as its address is written as the host's name. */
+static const struct route *rule_over(const struct front *f, const struct direction *d)
+{
+    char ip[ADDRESS_TEXT_MAX], text[HOST_TEXT_MAX];
+
+    if (!f->original.family || d->kind == DIRECTION_INBOUND)
+        return d->refusing;
+    if (d->refusing_all || !d->refusing)
+        return d->refusing_all;
+    address_format_ip(&f->original, ip);
+    snprintf(text, sizeof text, f->original.family == AF_INET6 ? "[%s]" : "%s", ip);
+    return rule_of_host(d, str_from(text), f->original.port);
+}
 
 void sniffing_find_destination(struct sniffing *s)
 {
     struct front *f = s->front;
     const struct direction *d = front_rules(f, s->generation->config);
 
+    if (f->carries == CARRIES_HTTP || f->mode == LISTEN_FORWARD_PROXY)
+        return;
     if (f->original.family) {
-        if (d->unmatched == UNMATCHED_PASS || d->n_routes == 0)
+        if (d->unmatched == UNMATCHED_PASS)
             s->endpoint = upstream_original(f->worker->upstreams, &f->original);
-        return;
+    } else if (d->opaque) {
+        s->cluster = s->generation->clusters[d->opaque->targets[0].cluster->index];
     }
-    if (f->mode == LISTEN_FORWARD_PROXY || d->n_routes == 0)
-        return;
-    /* A listener with a port of its own: the last route, if it takes everything. */
-    const struct route *r = d->routes[d->n_routes - 1];
+    if (f->carries == CARRIES_AUTO)
+        s->under = rule_over(f, d);
+}
 
-    if (r->action == ACTION_FORWARD && r->n_matches == 0 && r->n_targets == 1 &&
-        r->targets[0].kind == TARGET_CLUSTER && str_eq(r->text, STR("/")))
-        s->cluster = s->generation->clusters[r->targets[0].cluster->index];
+bool sniffing_may_pass(const struct sniffing *s)
+{
+    return sniffing_has_destination(s) && !s->under;
+}
+
+bool sniffing_needs_name(struct sniffing *s, struct str first)
+{
+    const struct direction *d = front_rules(s->front, s->generation->config);
+    struct str name;
+    bool more;
+
+    /* Only there is a rule for some hosts one for some destinations. */
+    if (s->under || !s->front->original.family || d->kind != DIRECTION_OUTBOUND || !d->refusing)
+        return false;
+    name = sniff_sni(first, &more);
+    if (name.n)
+        s->under = rule_of_host(d, name, s->front->original.port);
+    return more;
 }
 
 bool sniffing_has_destination(const struct sniffing *s)
@@ -97,6 +147,54 @@ void sniffing_fail(struct sniffing *s, enum span_error why)
         span_feed_push(w->spans, &span);
     }
     sniffing_close(s, true);
+}
+
+/* A server that speaks first, where a rule forbids what is not HTTP: nothing has been asked, so
+ * nothing can be answered. */
+static void refuse_silent(struct sniffing *s, const struct refusal *why)
+{
+    struct worker *w = s->front->worker;
+    char peer[ADDRESS_TEXT_MAX], others[LOG_HELD_TEXT];
+    unsigned held;
+    struct span span;
+
+    metrics_ended(w->metrics, s->front->direction, SPAN_ERROR_REQUEST);
+    metrics_refused(w->metrics, why->rule);
+    if (log_limit_allow(&w->refused_log, 10, worker_now(w), &held)) {
+        address_format(&s->front->conn->peer, peer);
+        log_write(LOG_WARN, "front", "refused a connection of %s: rule %s: %s%s", peer, why->rule,
+                  why->cure, log_held_text(held, others));
+    }
+    if (begin_span(s, &span)) {
+        span.error = SPAN_ERROR_REQUEST;
+        span.text[SPAN_RULE] = str_from(why->rule);
+        span_feed_push(w->spans, &span);
+    }
+    sniffing_close(s, true);
+}
+
+void sniffing_refuse(struct sniffing *s, enum sniffed what)
+{
+    static const struct refusal not_http = {
+        "not-http", 400,
+        "this listener carries HTTP alone: listen ADDRESS tcp, or auto, carries more"};
+    static const struct refusal tls = {
+        "tls", 400,
+        "this listener carries HTTP without TLS: listen ADDRESS tcp, or auto, passes TLS on"};
+    static const struct refusal under_rule = {
+        "not-http-under-a-rule", 400,
+        "a route could refuse it if it were HTTP, so nothing else passes: sidespan check names "
+        "the route; listen ADDRESS tcp passes everything"};
+    const struct refusal *why = s->under ? &under_rule : what == SNIFF_TLS ? &tls : &not_http;
+    struct front *f = s->front;
+
+    if (!s->n && f->conn->received_bytes == 0) {
+        refuse_silent(s, why);
+        return;
+    }
+    sniffing_close_upstream(s);
+    sniffing_end(s);
+    front_refuse(f, why);
 }
 
 static struct series *series_of(struct sniffing *s)

@@ -70,6 +70,12 @@ struct http1 *http1_client(struct conn *c, const struct http1_keeper *keeper, vo
     return h;
 }
 
+void http1_server_refuse(struct http1 *h, const struct refusal *why)
+{
+    h->stream.began = worker_now(h->worker);
+    http1_refuse(h, why, NULL);
+}
+
 /* ---- the end ---- */
 
 static void free_http1(struct burial *b)

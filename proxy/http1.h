@@ -29,6 +29,10 @@ struct http1_keeper {
 struct http1 *http1_server(struct conn *c, const struct http1_keeper *keeper, void *data);
 struct http1 *http1_client(struct conn *c, const struct http1_keeper *keeper, void *data);
 
+extern const struct refusal refusal_head_timeout;
+/* Server, before any byte: refuses what comes without reading it. */
+void http1_server_refuse(struct http1 *h, const struct refusal *why);
+
 /* Bytes that were read before the codec had the conn. */
 void http1_feed(struct http1 *h, char *data, size_t n);
 

@@ -101,8 +101,7 @@ const struct refusal *http1_check_request(struct message *m, const struct limits
 const struct refusal *http1_check_response(struct message *m);
 /* What an error of llhttp is called. */
 const struct refusal *http1_refusal_of(llhttp_errno_t e, const char *reason);
-extern const struct refusal refusal_extension, refusal_head_timeout, refusal_trailer,
-    refusal_request_line;
+extern const struct refusal refusal_extension, refusal_trailer, refusal_request_line;
 
 /* http1_input.c */
 /* How many bytes are held, and which. */

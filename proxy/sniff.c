@@ -54,24 +54,28 @@ static enum sniffed sniff_tls(struct str s)
 
 /* ---- HTTP/1 ---- */
 
-/* Methods that no other protocol begins with. Not among them: OPTIONS and CONNECT, which SIP, RTSP
- * and NATS have too; like unknown ones they need the end of the line. */
-static const struct str unmistakable[] = {
-    STR_INIT("GET"),       STR_INIT("HEAD"),  STR_INIT("POST"),       STR_INIT("PUT"),
-    STR_INIT("DELETE"),    STR_INIT("PATCH"), STR_INIT("TRACE"),      STR_INIT("PROPFIND"),
-    STR_INIT("PROPPATCH"), STR_INIT("MKCOL"), STR_INIT("MKCALENDAR"),
+/* An empty line before the request is skipped (RFC 9112 section 2.2), and more of them, but not
+ * without end. */
+enum { EMPTY_LINES_MAX = 8 };
+
+/* Methods that are known before their line is whole, when a path follows them. Not the lower-case
+ * ones: memcached says "get /a". */
+static const struct str methods[] = {
+    STR_INIT("GET"),     STR_INIT("HEAD"),     STR_INIT("POST"),       STR_INIT("PUT"),
+    STR_INIT("DELETE"),  STR_INIT("PATCH"),    STR_INIT("OPTIONS"),    STR_INIT("TRACE"),
+    STR_INIT("CONNECT"), STR_INIT("PROPFIND"), STR_INIT("PROPPATCH"),  STR_INIT("MKCOL"),
+    STR_INIT("COPY"),    STR_INIT("MOVE"),     STR_INIT("LOCK"),       STR_INIT("UNLOCK"),
+    STR_INIT("REPORT"),  STR_INIT("SEARCH"),   STR_INIT("MKCALENDAR"),
 };
+enum { METHODS = sizeof(methods) / sizeof(methods[0]) };
 
-enum { METHOD_MAX_BYTES = 32 };
+/* What follows a method where it is meant as one. */
+static const struct str targets[] = {STR_INIT("/"), STR_INIT("http://"), STR_INIT("https://")};
+enum { TARGETS = sizeof(targets) / sizeof(targets[0]) };
 
-static bool is_letter(char c)
+static bool is_digit(char c)
 {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-}
-
-static bool is_method_char(char c)
-{
-    return is_letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    return c >= '0' && c <= '9';
 }
 
 /* What a lenient origin may take for a space (RFC 9112 section 3): such a request is to be refused,
@@ -81,87 +85,132 @@ static bool is_gap(char c)
     return c == ' ' || c == '\t' || c == '\v' || c == '\f' || c == '\r';
 }
 
-static bool is_unmistakable(struct str method)
+static bool is_control(char c)
 {
-    for (size_t i = 0; i < sizeof(unmistakable) / sizeof(unmistakable[0]); i++) {
-        if (str_eq(method, unmistakable[i]))
-            return true;
+    return (uint8_t)c < 0x20 || c == 0x7f;
+}
+
+/* Whether one is the beginning of the other; case does not matter. */
+static bool begin_alike(struct str a, struct str b)
+{
+    size_t n = a.n < b.n ? a.n : b.n;
+
+    return str_eq_nocase(str_slice(a, 0, n), str_slice(b, 0, n));
+}
+
+/* What follows a method and a gap. */
+static enum sniffed sniff_target(struct str s)
+{
+    size_t i = 0;
+
+    while (i < s.n && is_gap(s.p[i]))
+        i++;
+    for (size_t k = 0; k < TARGETS; k++)
+        if (begin_alike(str_slice(s, i, s.n), targets[k]))
+            return s.n - i >= targets[k].n ? SNIFF_HTTP1 : SNIFF_MORE;
+    return SNIFF_OTHER;
+}
+
+/* A method before a path, or what may become one. */
+static enum sniffed sniff_method(struct str s)
+{
+    for (size_t i = 0; i < METHODS; i++) {
+        if (s.n <= methods[i].n ? str_starts(methods[i], s)
+                                : str_starts(s, methods[i]) && is_gap(s.p[methods[i].n]))
+            return s.n <= methods[i].n ? SNIFF_MORE
+                                       : sniff_target(str_slice(s, methods[i].n + 1, s.n));
     }
-    return false;
+    return SNIFF_OTHER;
 }
 
-/* The line without its end: does it end in a gap and "HTTP/1.", a digit? */
-static bool ends_in_version(struct str line)
+/* "HTTP/", digits and dots from there on. What stands in quotes is quoted: a line of a log. */
+static enum sniffed sniff_version_at(struct str s)
 {
-    static const struct str version = STR_INIT("HTTP/1.");
-    size_t n = version.n + 1;
+    static const struct str name = STR_INIT("HTTP/");
+    size_t i = name.n;
 
-    while (line.n > 0 && is_gap(line.p[line.n - 1]))
-        line.n--;
-    if (line.n <= n || line.p[line.n - 1] < '0' || line.p[line.n - 1] > '9')
-        return false;
-    return is_gap(line.p[line.n - n - 1]) &&
-           str_eq(str_slice(line, line.n - n, line.n - 1), version);
-}
-
-/* The rest of a first line after its method and a gap. */
-static enum sniffed sniff_request_line(struct str rest)
-{
-    for (size_t i = 0; i < rest.n; i++) {
-        char c = rest.p[i];
-        if (c == '\n')
-            return ends_in_version(str_slice(rest, 0, i)) ? SNIFF_HTTP1 : SNIFF_OTHER;
-        if (((uint8_t)c < 0x20 && !is_gap(c)) || c == 0x7f)
-            return SNIFF_OTHER;
-    }
-    return SNIFF_MORE;
-}
-
-static enum sniffed sniff_http1(struct str s)
-{
-    size_t n = 0;
-
-    while (n < s.n && n <= METHOD_MAX_BYTES && is_method_char(s.p[n]))
-        n++;
-    if (n > METHOD_MAX_BYTES || (s.n > 0 && !is_letter(s.p[0])))
+    if (!begin_alike(s, name))
         return SNIFF_OTHER;
-    if (n == s.n)
+    if (s.n <= i)
         return SNIFF_MORE;
-    if (!is_gap(s.p[n]))
+    if (!is_digit(s.p[i]))
         return SNIFF_OTHER;
-    if (is_unmistakable(str_slice(s, 0, n)))
-        return SNIFF_HTTP1;
-    return sniff_request_line(str_slice(s, n, s.n));
+    while (i < s.n && (is_digit(s.p[i]) || s.p[i] == '.'))
+        i++;
+    if (i == s.n)
+        return SNIFF_MORE;
+    return s.p[i] == '"' || s.p[i] == '\\' ? SNIFF_OTHER : SNIFF_HTTP1;
+}
+
+/* Looks for a gap and a version in a first line, as far as it came. */
+static enum sniffed sniff_line(struct str s)
+{
+    bool text = (s.p[0] & 0x80) == 0;
+
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] == '\n')
+            return SNIFF_OTHER;
+        text &= !is_control(s.p[i]) || is_gap(s.p[i]);
+        if ((is_gap(s.p[i]) || is_control(s.p[i])) &&
+            sniff_version_at(str_slice(s, i + 1, s.n)) == SNIFF_HTTP1)
+            return SNIFF_HTTP1;
+    }
+    return text ? SNIFF_MORE : SNIFF_OTHER; /* who sends no text is not made to wait */
 }
 
 /* ---- all ---- */
 
+/* True: what is left, which may be nothing, or a lone CR. */
+static bool skip_empty_lines(struct str *s)
+{
+    for (size_t lines = 0; s->n; lines++) {
+        size_t end = s->p[0] == '\r' && s->n > 1 ? 1 : 0;
+
+        if (s->p[end] != '\n')
+            return true;
+        if (lines == EMPTY_LINES_MAX)
+            return false;
+        *s = str_slice(*s, end + 1, s->n);
+    }
+    return true;
+}
+
+static const struct str preface = STR_INIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+
 static enum sniffed sniff_text(struct str s)
 {
-    static const struct str preface = STR_INIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    static const struct str empty_line = STR_INIT("\r\n");
+    enum sniffed found;
 
     if (str_starts(s, preface))
         return SNIFF_HTTP2;
     if (str_starts(preface, s))
         return SNIFF_MORE;
-    /* An empty line before the request is to be skipped (RFC 9112 section 2.2). */
-    if (str_starts(empty_line, s))
+    if (!skip_empty_lines(&s))
+        return SNIFF_OTHER;
+    if (s.n == 0)
         return SNIFF_MORE;
-    if (str_starts(s, empty_line))
-        s = str_slice(s, empty_line.n, s.n);
-    return sniff_http1(s);
+    found = sniff_method(s);
+    return found == SNIFF_HTTP1 ? SNIFF_HTTP1 : sniff_line(s);
 }
 
 enum sniffed sniff(struct str first)
 {
     enum sniffed found = SNIFF_MORE;
 
-    if (first.n > 0)
-        found = byte_at(first, 0) == TLS_HANDSHAKE ? sniff_tls(first) : sniff_text(first);
+    if (first.n > 0 && byte_at(first, 0) == TLS_HANDSHAKE)
+        found = sniff_tls(first);
+    if (first.n > 0 && (byte_at(first, 0) != TLS_HANDSHAKE || found == SNIFF_OTHER))
+        found = sniff_text(first);
     if (found == SNIFF_MORE && first.n > SNIFF_BYTES_MAX)
         return SNIFF_OTHER;
     return found;
+}
+
+bool sniff_begins_http(struct str first)
+{
+    if (first.n && str_starts(preface, first))
+        return true;
+    return skip_empty_lines(&first) && first.n > 0 && sniff_method(first) == SNIFF_MORE;
 }
 
 bool sniff_http2_server(struct str first)
@@ -245,7 +294,10 @@ static void hello_skip_vector(struct hello *h, unsigned bytes)
 static bool is_host_name(struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
-        if (!is_method_char(s.p[i]) && s.p[i] != '.')
+        char c = s.p[i];
+        bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+
+        if (!letter && !is_digit(c) && c != '-' && c != '_' && c != '.')
             return false;
     }
     return s.n > 0 && s.n <= HOST_NAME_MAX_BYTES;

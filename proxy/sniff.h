@@ -8,18 +8,26 @@
 
 enum sniffed {
     SNIFF_MORE,  /* cannot be told yet */
-    SNIFF_HTTP1, /* a method and a space: a token of known shape, then an HTTP/1 request line */
+    SNIFF_HTTP1, /* a first line that means to be a request, however malformed */
     SNIFF_HTTP2, /* the preface of RFC 9113 section 3.4 */
     SNIFF_TLS,   /* a TLS ClientHello */
     SNIFF_OTHER,
 };
 enum { SNIFF_BYTES_MAX = 16384 };
 
-/* first: all that came so far. HTTP/1 is recognised from the method alone where that is
- * unmistakable, so that a bad request is refused as HTTP and not passed through: "GET " is HTTP
- * whatever follows; an unknown token needs " HTTP/1." at the end of the first line. Past
- * SNIFF_BYTES_MAX never SNIFF_MORE. */
+/*
+ * first: all that came so far. After a few empty lines, HTTP/1 is what has " HTTP/" and a digit in
+ * its first line (not in quotes), and a known method before a path, so that a bad request is
+ * refused as HTTP and not passed through. Text is waited for until its line ends; bytes that are
+ * none are SNIFF_OTHER at once, so that no client waits that speaks a binary protocol, and more of
+ * their line may still show SNIFF_HTTP1. Any other answer holds, whatever follows. Past
+ * SNIFF_BYTES_MAX never SNIFF_MORE.
+ */
 enum sniffed sniff(struct str first);
+
+/* What is SNIFF_MORE so far: the beginning of a request or of the preface of HTTP/2, and no word of
+ * another protocol. */
+bool sniff_begins_http(struct str first);
 
 /* What a server said first is a SETTINGS frame: it speaks HTTP/2, and waits for its client. */
 bool sniff_http2_server(struct str first);

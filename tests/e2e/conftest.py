@@ -113,11 +113,11 @@ def port():
 @pytest.fixture
 def inbound(sidespan, port):
     """inbound(target, extra) is a sidecar before one origin, listening on .port; extra is put into
-    its `route /`, rest at the end of the file."""
-    def start(target, extra="", rest="", env=None, arguments=()):
+    its `route /`, rest at the end of the file; carries is what the listener does: http, auto, tcp."""
+    def start(target, extra="", rest="", env=None, arguments=(), carries=""):
         sidecar = sidespan(f"""
             inbound {{
-                listen 127.0.0.1:{port};
+                listen 127.0.0.1:{port} {carries};
                 route / {{ to {target}; {extra} }}
             }}
             {rest}
@@ -131,10 +131,10 @@ def inbound(sidespan, port):
 @pytest.fixture
 def outbound(sidespan, port):
     """outbound(routes, rest) is a sidecar for calls of a service, listening on .port."""
-    def start(routes, rest="", env=None, arguments=()):
+    def start(routes, rest="", env=None, arguments=(), carries=""):
         sidecar = sidespan(f"""
             outbound {{
-                listen 127.0.0.1:{port};
+                listen 127.0.0.1:{port} {carries};
                 {routes}
             }}
             {rest}

@@ -10,10 +10,10 @@ from process import free_port
 from wire import Wire, request_bytes, response_bytes, until
 
 
-def drained(inbound, address, delay="0s", drain="5s", flush="1s", trace=""):
+def drained(inbound, address, delay="0s", drain="5s", flush="1s", trace="", carries=""):
     return inbound(address, rest=f"""
         timeouts {{ drain-delay {delay}; drain {drain}; flush {flush}; }} {trace}
-        """)
+        """, carries=carries)
 
 
 def test_an_idle_sidecar_ends_at_once(inbound, origin, connect):
@@ -112,7 +112,7 @@ def test_pipelined_requests_that_were_read_are_answered_or_not_begun(inbound, ra
 
 def test_the_drain_has_a_bound(inbound, raw_origin, connect):
     upstream = raw_origin()
-    sidecar = drained(inbound, upstream.address, drain="200ms")
+    sidecar = drained(inbound, upstream.address, drain="200ms", carries="auto")
     client = connect(sidecar.port)
     client.send(request_bytes())
     server = upstream.accept()
@@ -130,7 +130,7 @@ def test_the_drain_has_a_bound(inbound, raw_origin, connect):
 
 def test_a_tunnel_may_end_in_its_own_time(inbound, raw_origin, connect):
     upstream = raw_origin()
-    sidecar = drained(inbound, upstream.address)
+    sidecar = drained(inbound, upstream.address, carries="auto")
     client = connect(sidecar.port)
     client.send(b"\x00hello")
     server = upstream.accept()

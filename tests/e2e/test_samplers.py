@@ -86,7 +86,7 @@ def test_a_ratio_of_new_traces_is_near_its_share(inbound, origin, connect):
 
 def test_an_unsampled_tunnel_has_no_span(inbound, raw_origin, connect):
     upstream = raw_origin()
-    sidecar = inbound(upstream.address, rest="trace { sample never; }")
+    sidecar = inbound(upstream.address, rest="trace { sample never; }", carries="tcp")
     client = connect(sidecar.port)
     client.send(b"\x00x")
     server = upstream.accept()

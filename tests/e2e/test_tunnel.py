@@ -1,4 +1,5 @@
 """What is not HTTP passes through untouched, both ways, with a span for the connection."""
+import functools
 import pathlib
 import shutil
 import ssl
@@ -10,6 +11,16 @@ from process import CLIENT, SERVER, free_port
 from programs import needs
 from test_bodies import MIB, Flood, bounded, stalled
 from wire import Wire, request_bytes, response_bytes, until
+
+
+@pytest.fixture
+def inbound(inbound):
+    return functools.partial(inbound, carries="auto")
+
+
+@pytest.fixture
+def outbound(outbound):
+    return functools.partial(outbound, carries="auto")
 
 
 def test_opaque_bytes_pass_both_ways(inbound, raw_origin, connect):
