@@ -113,6 +113,7 @@ static void load_all(struct loader *ld, const struct source *source, const struc
     finish_clusters(ld);
     finish_trace(ld);
     check_listens(ld);
+    check_loops(ld);
     if (!c->inbound.present && !c->outbound.present && ld->report->n == 0)
         report_at(ld->report, (struct place){.file = source->name},
                   "neither inbound nor outbound: there is nothing to do");

@@ -1,6 +1,6 @@
 /*
  * listen: where connections arrive and what they carry; and which addresses
- * stand in each other's way.
+ * stand in each other's way, or lead back to where they came from.
  */
 #include "mesh/loader.h"
 #include "mesh/route.h"
@@ -156,4 +156,65 @@ void check_listens(struct loader *ld)
         if (!is_taken(ld, &out->listens[i], in, in->n_listens) &&
             !is_taken(ld, &out->listens[i], out, i))
             check_admin(ld, &out->listens[i]);
+}
+
+/* ---- addresses that lead back ---- */
+
+/* By its name alone; what others resolve to is only known at run time. */
+static bool is_localhost(const struct location *l)
+{
+    return l->name.n && str_eq_nocase(l->name, STR("localhost"));
+}
+
+/* Whether a connection to that endpoint arrives at that listener, as far as the file shows. */
+static bool arrives_at(const struct location *to, const struct listen_config *l)
+{
+    const struct address *a = &to->address, *b = &l->location.address;
+
+    if (a->family == AF_UNIX || b->family == AF_UNIX)
+        return a->family == b->family && strcmp(a->path, b->path) == 0;
+    if (a->port != b->port || a->port == 0)
+        return false;
+    if (is_localhost(to))
+        return l->any_address || is_any(b) || address_is_loopback(b);
+    if (a->family == 0)
+        return false;
+    bool here = address_is_loopback(a) || is_any(a); /* a connection to 0.0.0.0 stays here too */
+    if (l->any_address)
+        return here;
+    if (a->family != b->family)
+        return false;
+    return address_eq(a, b) || (is_any(b) && here) || (is_any(a) && address_is_loopback(b));
+}
+
+static void check_way_back(struct loader *ld, const struct reference *ref,
+                           const struct endpoint_config *e)
+{
+    const struct direction *d = ref->direction;
+    const struct cluster *c = ref->route->targets[ref->target].cluster;
+
+    for (size_t i = 0; i < d->n_listens; i++) {
+        const struct listen_config *l = &d->listens[i];
+
+        if (!arrives_at(&e->location, l))
+            continue;
+        report_at(ld->report, ref->at,
+                  "%.*s%s%.*s is where %s itself listens (%s): every request would come back here; "
+                  "name the port of the service",
+                  STR_ARG(e->location.text), c->implicit ? "" : " of cluster ",
+                  STR_ARG(c->implicit ? STR("") : c->name),
+                  d->kind == DIRECTION_INBOUND ? "inbound" : "outbound",
+                  place_shown(ld, ref->at, l->at));
+        return;
+    }
+}
+
+void check_loops(struct loader *ld)
+{
+    for (const struct reference *ref = ld->references; ref; ref = ref->next) {
+        const struct cluster *c = ref->route->targets[ref->target].cluster;
+
+        for (size_t i = 0; c && i < c->n_endpoints; i++)
+            check_way_back(ld, ref, &c->endpoints[i]);
+    }
 }

@@ -121,6 +121,8 @@ void resolve_references(struct loader *ld);
 void finish_clusters(struct loader *ld);
 void finish_trace(struct loader *ld);
 void check_listens(struct loader *ld);
+/* Targets that are this direction's own listeners. */
+void check_loops(struct loader *ld);
 /* Hosts hashed, paths indexed. Only for a config without mistakes. */
 bool build_tables(struct loader *ld, struct direction *d, struct error *err);
 
