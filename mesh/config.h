@@ -41,7 +41,7 @@ struct location {
 
 /* ---- clusters ---- */
 
-enum balance_kind { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUEST };
+enum balance_kind { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUEST, BALANCE_RANDOM };
 /* What is spoken to endpoints. auto: what the client spoke; HTTP/1.1 to one that turned out not to
  * know HTTP/2. */
 enum cluster_protocol { PROTOCOL_AUTO, PROTOCOL_H1, PROTOCOL_H2 };
@@ -61,6 +61,7 @@ struct cluster {
     enum balance_kind balance;
     enum cluster_protocol protocol;
     nsec_t connect_timeout;
+    nsec_t pool_queue;      /* how long a request waits for a place where pool_max is met */
     unsigned pool_max;      /* connections to one endpoint a worker may have open; 0: no bound */
     unsigned pool_idle_max; /* idle ones a worker keeps for each endpoint */
     nsec_t pool_idle;       /* how long an idle one is kept */

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "mesh/balance.h"
 #include "mesh/lexer.h"
 #include "mesh/value.h"
 
@@ -291,8 +292,7 @@ static void write_cluster(struct writer *w, const struct cluster *c)
         number(w, c->endpoints[i].weight);
         end(w);
     }
-    line(w, "balance",
-         c->balance == BALANCE_ROUND_ROBIN ? STR("round-robin") : STR("least-request"));
+    line(w, "balance", str_from(balance_name(c->balance)));
     line(w, "protocol", str_from(protocols[c->protocol]));
     duration_line(w, "connect-timeout", c->connect_timeout, false);
     begin(w, "pool max");
@@ -300,6 +300,8 @@ static void write_cluster(struct writer *w, const struct cluster *c)
         number(w, c->pool_max);
     else
         raw(w, "none");
+    raw(w, "queue");
+    duration(w, c->pool_queue);
     raw(w, "idle");
     duration(w, c->pool_idle);
     raw(w, "idle-max");

@@ -38,7 +38,6 @@ static const struct later rows[] = {
     {IN(CONTEXT_CLUSTER), "endpoint", "zone", NULL},
     {IN(CONTEXT_CLUSTER), "balance", "ring-hash",
      "by header NAME in a route keeps a key's cluster"},
-    {IN(CONTEXT_CLUSTER), "balance", "random", "least-request draws at random too"},
 
     {IN(CONTEXT_TRACE), "drop", NULL, NULL},
     {IN(CONTEXT_TRACE), "name", NULL, "name in a route says it"},

@@ -204,7 +204,9 @@ static const struct directive rows[] = {
          "a server; a name is resolved again as its TTL runs out, and each of its addresses counts",
          "weight 1", "endpoint users.shop:8080 weight 2;"),
      .read = read_endpoint, ARGS(1, 3), .repeats = true},
-    {ROW(CONTEXT_CLUSTER, "balance", "round-robin | least-request", "which endpoint gets a request",
+    {ROW(CONTEXT_CLUSTER, "balance", "round-robin | least-request | random",
+         "which endpoint gets a request: the next, the idler of two drawn at random, or one drawn "
+         "from the trace id, so that every sidecar draws alike and a trace stays with one",
          "round-robin", "balance least-request;"),
      .read = read_balance, ARGS(1, 1)},
     {ROW(CONTEXT_CLUSTER, "protocol", "auto | h1 | h2",
@@ -216,11 +218,15 @@ static const struct directive rows[] = {
          "connect-timeout 1s;"),
      .read = read_duration_field,
      .field = {FIELD(struct cluster, connect_timeout), 1, YEARS, false}, ARGS(1, 1)},
-    {ROW(CONTEXT_CLUSTER, "pool", "[max N | none] [idle TIME] [idle-max N] [requests N | none]",
-         "connections of a worker to one endpoint: how many at most, how long an idle one is kept, "
-         "how many idle ones, requests on one",
-         "max none idle 30s idle-max 256 requests none", "pool max 100 idle 10s requests 1000;"),
-     .read = read_pool, ARGS(2, 8)},
+    {ROW(CONTEXT_CLUSTER, "pool",
+         "[max N | none] [queue TIME] [idle TIME] [idle-max N] [requests N | none]",
+         "connections of a worker to one endpoint: how many at most, how long a request waits for "
+         "a "
+         "place where there are as many, how long an idle one is kept, how many idle ones, "
+         "requests on one",
+         "max none queue 5s idle 30s idle-max 256 requests none",
+         "pool max 100 queue 1s idle 10s requests 1000;"),
+     .read = read_pool, ARGS(2, 10)},
 
     /* ---- trace ---- */
     {ROW(CONTEXT_TRACE, "export", "otlp URL { ... }",

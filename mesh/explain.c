@@ -1,6 +1,7 @@
 #include "mesh/explain.h"
 
 #include "base/grpc_status.h"
+#include "mesh/balance.h"
 #include "mesh/explain_text.h"
 #include "mesh/fault.h"
 #include "mesh/route.h"
@@ -236,8 +237,8 @@ static void explain_endpoints(const struct cluster *c, struct buffer *out)
     buffer_printf(out, "%.*s", STR_ARG(c->name));
     text_place(out, c->at);
     if (c->n_endpoints > 1)
-        buffer_printf(out, ", %s",
-                      c->balance == BALANCE_ROUND_ROBIN ? "round-robin" : "least-request");
+        buffer_printf(out, ", %s%s", balance_name(c->balance),
+                      c->balance == BALANCE_RANDOM ? " by the trace id" : "");
     buffer_printf(out, c->n_endpoints == 0 ? " without endpoints" : ":");
     for (size_t i = 0; i < c->n_endpoints; i++) {
         buffer_printf(out, "%s %.*s", i ? "," : "", STR_ARG(c->endpoints[i].location.text));

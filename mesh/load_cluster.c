@@ -14,6 +14,7 @@ struct cluster *cluster_new(struct loader *ld, struct str name, struct place at)
     c->balance = BALANCE_ROUND_ROBIN;
     c->protocol = PROTOCOL_AUTO;
     c->connect_timeout = SECONDS(5);
+    c->pool_queue = SECONDS(5);
     c->pool_idle = SECONDS(30);
     c->pool_idle_max = 256;
     return c;
@@ -111,13 +112,15 @@ void read_endpoint(struct loader *ld, const struct directive *row, const struct 
 void read_balance(struct loader *ld, const struct directive *row, const struct statement *s,
                   struct block *in)
 {
-    static const char *const choices[] = {"round-robin", "least-request", NULL};
+    static const char *const choices[] = {[BALANCE_ROUND_ROBIN] = "round-robin",
+                                          [BALANCE_LEAST_REQUEST] = "least-request",
+                                          [BALANCE_RANDOM] = "random",
+                                          NULL};
     struct words w = words_of(row, s);
     size_t index;
 
     if (word_choice(ld, &w, words_next(&w), choices, &index))
-        ((struct cluster *)in->target)->balance =
-            index == 0 ? BALANCE_ROUND_ROBIN : BALANCE_LEAST_REQUEST;
+        ((struct cluster *)in->target)->balance = (enum balance_kind)index;
 }
 
 void read_protocol(struct loader *ld, const struct directive *row, const struct statement *s,
@@ -142,11 +145,14 @@ static bool take_count(struct loader *ld, struct words *w, bool none, uint64_t m
 void read_pool(struct loader *ld, const struct directive *row, const struct statement *s,
                struct block *in)
 {
-    static const char *const choices[] = {"max", "idle", "idle-max", "requests", NULL};
+    enum { MAX, QUEUE, IDLE, IDLE_MAX, REQUESTS, OPTIONS };
+    static const char *const choices[] = {
+        [MAX] = "max",           [QUEUE] = "queue",       [IDLE] = "idle",
+        [IDLE_MAX] = "idle-max", [REQUESTS] = "requests", NULL};
     struct words w = words_of(row, s);
     struct cluster *c = in->target;
     const struct word *option;
-    bool said[4] = {false};
+    bool said[OPTIONS] = {false};
     uint64_t n = 0;
     size_t index;
 
@@ -158,16 +164,17 @@ void read_pool(struct loader *ld, const struct directive *row, const struct stat
             return;
         }
         said[index] = true;
-        if (index == 1) {
-            if (!take_duration(ld, &w, &c->pool_idle))
+        if (index == QUEUE || index == IDLE) {
+            if (!take_duration(ld, &w, index == QUEUE ? &c->pool_queue : &c->pool_idle))
                 return;
             continue;
         }
-        if (!take_count(ld, &w, index != 2, index == 3 ? REQUESTS_MAX : CONNECTIONS_MAX, &n))
+        if (!take_count(ld, &w, index != IDLE_MAX,
+                        index == REQUESTS ? REQUESTS_MAX : CONNECTIONS_MAX, &n))
             return;
-        if (index == 0)
+        if (index == MAX)
             c->pool_max = (unsigned)n;
-        else if (index == 2)
+        else if (index == IDLE_MAX)
             c->pool_idle_max = (unsigned)n;
         else
             c->pool_requests = n;

@@ -55,6 +55,9 @@ enum ended_by { ENDED_BY_NOBODY, ENDED_BY_CLIENT, ENDED_BY_UPSTREAM, ENDED_BY_SI
     X(SPAN_ERROR_OVERLOAD, "overload", SIDECAR, 503, GRPC_UNAVAILABLE,                            \
       "a limit of the sidecar was reached", "limits",                                             \
       "raise the limit, or give the sidecar less to do")                                          \
+    X(SPAN_ERROR_QUEUE, "pool_queue_timeout", SIDECAR, 503, GRPC_UNAVAILABLE,                     \
+      "no connection to the upstream became free in time", "pool-queue",                          \
+      "raise pool max, or pool queue where waiting longer helps, in the cluster")                 \
     X(SPAN_ERROR_NO_ROUTE, "no_route", SIDECAR, 404, GRPC_UNIMPLEMENTED,                          \
       "no route takes the request", "route", "add a route")                                       \
     X(SPAN_ERROR_NO_ENDPOINT, "no_endpoint", SIDECAR, 503, GRPC_UNAVAILABLE,                      \

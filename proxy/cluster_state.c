@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mesh/split.h"
 #include "proxy/upstream.h"
 #include "proxy/upstream_private.h"
 
@@ -168,6 +169,7 @@ static void configure(struct cluster_state *c, const struct cluster *config)
     c->balance = config->balance;
     c->pool = (struct pool_rules){
         .connect_timeout = config->connect_timeout,
+        .queue = config->pool_queue,
         .idle = config->pool_idle,
         .max = config->pool_max,
         .idle_max = config->pool_idle_max,
@@ -187,6 +189,7 @@ static struct cluster_state *adopt(struct upstreams *u, const struct cluster *co
     } else {
         c = must(calloc(1, sizeof *c));
         c->name = copy_text(config->name);
+        c->salt = split_salt(config->name);
         list_push_back(&u->clusters, &c->link);
         c->series[0] = metrics_series(u->worker->metrics, 0, config->name);
         c->series[1] = metrics_series(u->worker->metrics, 1, config->name);
@@ -223,20 +226,47 @@ void upstreams_set_endpoints(struct upstreams *u, struct endpoint_set *set)
         endpoint_set_unref(set);
 }
 
-struct upstream *cluster_choose(struct cluster_state *c, const uint64_t *skip, size_t *index)
+bool was_tried(const struct tried *tried, const struct address *a)
 {
+    for (; tried; tried = tried->next)
+        if (address_eq(&tried->address, a))
+            return true;
+    return false;
+}
+
+bool cluster_has_another(const struct cluster_state *c, const struct tried *tried, bool answering)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (!was_tried(tried, &c->upstreams[i]->address) &&
+            !(answering && c->upstreams[i]->shunned))
+            return true;
+    return false;
+}
+
+static enum balance_skip skip_of(struct upstream *u, const struct tried *tried)
+{
+    if (was_tried(tried, &u->address))
+        return BALANCE_TRIED;
+    return upstream_is_shunned(u) ? BALANCE_SHUN : BALANCE_USE;
+}
+
+struct upstream *cluster_choose(struct cluster_state *c, const struct tried *tried,
+                                const struct trace_id *key)
+{
+    uint64_t hash = 0;
     size_t i;
 
     if (c->n == 0)
         return NULL;
-    if (c->n == 1) {
-        *index = 0;
+    if (c->n == 1)
         return c->upstreams[0];
-    }
-    for (i = 0; i < c->n; i++)
+    for (i = 0; i < c->n; i++) {
         c->entries[i].in_flight = c->upstreams[i]->in_flight;
-    i = balance_choose(c->balance, c->entries, c->n, skip, &c->upstreams[0]->worker->random);
-    *index = i;
+        c->entries[i].skip = (uint8_t)skip_of(c->upstreams[i], tried);
+    }
+    if (c->balance == BALANCE_RANDOM)
+        hash = siphash(&c->salt, key->bytes, sizeof key->bytes);
+    i = balance_choose(c->balance, c->entries, c->n, &c->upstreams[0]->worker->random, hash);
     return i < c->n ? c->upstreams[i] : NULL;
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "proxy/conn_private.h"
+#include "proxy/connect_error.h"
 #include "proxy/worker.h"
 
 static void on_connect(evutil_socket_t fd, short what, void *arg)
@@ -39,7 +40,7 @@ struct conn *conn_connect(struct worker *w, const struct address *to,
     socklen_t len;
     int fd, one = 1;
 
-    *error = EADDRNOTAVAIL;
+    *error = EAFNOSUPPORT;
     if (!address_to_sockaddr(to, &sa, &len))
         return NULL;
     fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -52,6 +53,7 @@ struct conn *conn_connect(struct worker *w, const struct address *to,
     if (connect(fd, (struct sockaddr *)&sa, len) != 0 && errno != EINPROGRESS) {
         *error = errno;
         close(fd);
+        *error = connect_error_known(*error, (struct sockaddr *)&sa, len);
         return NULL;
     }
     c = conn_accepted(w, fd, to, owner, data);

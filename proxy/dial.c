@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "proxy/connect_error.h"
 #include "proxy/timeval.h"
 
 struct dial {
@@ -62,17 +63,7 @@ static void finish(struct dial *d)
 
 static const char *reason(int error)
 {
-    switch (error) {
-    case ECONNREFUSED:
-        return "refused";
-    case ENOENT:
-        return "there is no such socket";
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-        return "no route to it";
-    default:
-        return strerror(error);
-    }
+    return error == ECONNREFUSED ? "refused" : connect_error_text(error);
 }
 
 static void note_failure(struct dial *d, const char *why)
@@ -94,7 +85,7 @@ static int open_socket(const struct address *to)
     int one = 1;
 
     if (!address_to_sockaddr(to, &sa, &len)) {
-        errno = EADDRNOTAVAIL;
+        errno = EAFNOSUPPORT;
         return -1;
     }
     int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -107,7 +98,7 @@ static int open_socket(const struct address *to)
     if (connect(fd, (struct sockaddr *)&sa, len) != 0 && errno != EINPROGRESS) {
         int error = errno;
         close(fd);
-        errno = error;
+        errno = connect_error_known(error, (struct sockaddr *)&sa, len);
         return -1;
     }
     return fd;

@@ -61,8 +61,10 @@ void exchange_rearm(struct exchange *x)
     earliest(&at, x->deadline);
     if (x->state == EXCHANGE_FAULT)
         earliest(&at, x->asking->fault_until);
-    if (x->state == EXCHANGE_CONNECTING)
+    if (x->state == EXCHANGE_CONNECTING) {
         earliest(&at, x->asking->queue_until);
+        earliest(&at, x->asking->ask_another);
+    }
     if (x->idle_limit)
         earliest(&at, x->last_activity + x->idle_limit);
     if (at == TIMER_NEVER)
@@ -73,11 +75,6 @@ void exchange_rearm(struct exchange *x)
 
 void exchange_on_timer(struct timer *t)
 {
-    static const struct failure no_place = {
-        .why = SPAN_ERROR_OVERLOAD,
-        .detail = "no connection to the upstream became free in time",
-        .rule = "pool-max",
-        .cure = "raise the max of pool, or connect-timeout to wait longer for a place"};
     struct exchange *x = container_of(t, struct exchange, timer);
     nsec_t now = worker_now(x->worker);
 
@@ -86,9 +83,8 @@ void exchange_on_timer(struct timer *t)
         exchange_fail_timeout(x);
     } else if (x->state == EXCHANGE_FAULT && now >= x->asking->fault_until) {
         exchange_go_on(x);
-    } else if (x->state == EXCHANGE_CONNECTING && x->asking->queue_until &&
-               now >= x->asking->queue_until) {
-        exchange_fail_by(x, &no_place);
+    } else if (x->state == EXCHANGE_CONNECTING && exchange_connect_is_due(x)) {
+        exchange_connect_timer(x);
     } else if (x->idle_limit && now >= x->last_activity + x->idle_limit) {
         metrics_add(x->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
         exchange_fail(x, SPAN_ERROR_IDLE, "no byte came for the idle timeout");
@@ -224,7 +220,7 @@ static void exchange_clear(struct exchange *x)
     x->state = EXCHANGE_NEW;
     x->request_ended = x->response_begun = x->response_ended = false;
     x->has_parent = x->sampled = x->recording = x->span_open = false;
-    x->local = x->reused = x->retried = x->refused = x->tunnelled = false;
+    x->local = x->reused = x->counted = x->retried = x->refused = x->tunnelled = false;
     x->edited = x->interim = x->end_with_request = x->upstream_closes = false;
     x->callers_deadline = x->connects = x->rested = false;
     x->client_code = x->upstream_code = STREAM_NO_ERROR;
@@ -242,7 +238,6 @@ bool exchange_open(struct front *f, struct stream *client)
         exchange_give(x);
         return false;
     }
-    x->asking->exchange = x;
     exchange_clear(x);
     x->front = f;
     x->generation = generation_ref(w->generation);

@@ -8,14 +8,6 @@
 #include "proxy/http_upgrade.h"
 #include "proxy/upstream_login.h"
 
-static void on_ready(struct upstream_ask *a, struct stream *s, bool reused);
-static void on_ask_failed(struct upstream_ask *a, enum span_error why, int error);
-
-static struct exchange *exchange_of(struct upstream_ask *a)
-{
-    return container_of(a, struct asking, ask)->exchange;
-}
-
 /* Gives up the attempt's connection. */
 static void drop_stream(struct exchange *x)
 {
@@ -24,139 +16,6 @@ static void drop_stream(struct exchange *x)
     x->upstream = NULL;
     if (s)
         s->codec->abort(s, STREAM_NO_ERROR);
-}
-
-/* ---- asking for a connection ---- */
-
-static void choose_endpoint(struct exchange *x)
-{
-    size_t index = 0;
-    struct logins *logins = x->front->logins;
-    bool noted = x->cluster->n <= SKIP_WORDS * 64; /* else those that refused are not left out */
-    struct upstream *u = logins && !x->tries ? logins_endpoint(logins, x->cluster->name) : NULL;
-
-    if (u) {
-        x->endpoint = upstream_ref(u);
-        return;
-    }
-    u = cluster_choose(x->cluster, noted ? x->asking->skip : NULL, &index);
-    if (!u)
-        return;
-    if (index < SKIP_WORDS * 64)
-        x->asking->skip[index / 64] |= 1ull << (index % 64);
-    x->endpoint = upstream_ref(u);
-}
-
-static const char *no_endpoint_text(const struct cluster_state *c)
-{
-    if (c->set && c->set->error)
-        return c->set->error;
-    if (c->set && c->set->pending)
-        return "the cluster's name is still being resolved";
-    return "the cluster has no endpoint";
-}
-
-static const char *connect_detail(struct exchange *x, enum span_error why, int error)
-{
-    char where[ADDRESS_TEXT_MAX];
-    struct str text;
-
-    if (why == SPAN_ERROR_OVERLOAD && !error)
-        return "too many requests wait for a connection to the upstream";
-    address_format(&x->endpoint->address, where);
-    text = arena_printf(&x->arena, "connecting to %s: %s", where,
-                        why == SPAN_ERROR_CONNECT_TIMEOUT ? "no answer within connect-timeout"
-                                                          : strerror(error));
-    return text.p ? text.p : "connecting to the upstream failed";
-}
-
-/* The cluster has an endpoint that was not tried. */
-static bool has_another(const struct exchange *x)
-{
-    size_t tried = 0;
-
-    if (!x->cluster)
-        return false;
-    for (size_t i = 0; i < SKIP_WORDS; i++)
-        tried += (size_t)__builtin_popcountll(x->asking->skip[i]);
-    return tried < x->cluster->n;
-}
-
-static void forget_endpoint(struct exchange *x)
-{
-    if (!x->endpoint)
-        return;
-    x->endpoint->in_flight--;
-    upstream_unref(x->endpoint);
-    x->endpoint = NULL;
-}
-
-/* No connection was had, so nothing was sent: true when there is another place to go to. Else it
- * has been answered. */
-static bool go_elsewhere(struct exchange *x, enum span_error why, int error)
-{
-    const char *detail = connect_detail(x, why, error);
-    bool ours = why == SPAN_ERROR_OVERLOAD && error; /* it would be no better elsewhere */
-    bool another = x->asking->next_address < x->asking->n_addresses || has_another(x);
-
-    if (x->front->direction == DIRECTION_OUTBOUND)
-        x->span.peer = x->endpoint->address;
-    if (ours || !another || x->tries >= TRIES_MAX) {
-        exchange_fail(x, why, detail);
-        return false;
-    }
-    x->span.error = (uint8_t)why;
-    exchange_span_again(x);
-    forget_endpoint(x);
-    return !x->asking->n_addresses || exchange_next_address(x);
-}
-
-static bool have_endpoint(struct exchange *x)
-{
-    if (!x->endpoint)
-        choose_endpoint(x);
-    if (!x->endpoint)
-        exchange_fail(x, x->cluster->set->error ? SPAN_ERROR_DNS : SPAN_ERROR_NO_ENDPOINT,
-                      no_endpoint_text(x->cluster));
-    return x->endpoint != NULL;
-}
-
-void exchange_connect(struct exchange *x)
-{
-    struct asking *a = x->asking;
-    enum span_error why;
-    int error;
-
-    do {
-        if (!have_endpoint(x))
-            return;
-        x->endpoint->in_flight++;
-        x->tries++;
-        a->queue_until = 0;
-        exchange_enter(x, EXCHANGE_CONNECTING);
-        a->ask.ready = on_ready;
-        a->ask.failed = on_ask_failed;
-        a->ask.method = x->request->method;
-        a->ask.logins = x->front->logins;
-        a->ask.version = x->request->version;
-        a->ask.alone = x->connects; /* bytes need a connection of their own */
-        a->ask.fresh = x->retried || x->connects;
-        a->ask.queued = false;
-        why = upstream_ask(x->endpoint, &a->ask, &error);
-    } while (why && go_elsewhere(x, why, error));
-    if (x->state == EXCHANGE_CONNECTING && a->ask.upstream && x->endpoint->pool.connect_timeout) {
-        /* Dialling has its own time; this one is for a place in the queue. */
-        a->queue_until = worker_now(x->worker) + x->endpoint->pool.connect_timeout + SECONDS(1);
-        exchange_rearm(x);
-    }
-}
-
-static void on_ask_failed(struct upstream_ask *a, enum span_error why, int error)
-{
-    struct exchange *x = exchange_of(a);
-
-    if (go_elsewhere(x, why, error))
-        exchange_connect(x);
 }
 
 /* ---- the request goes out ---- */
@@ -204,17 +63,17 @@ static void send_again(struct exchange *x, enum span_error why)
     exchange_span_again(x);
     x->upstream_code = STREAM_NO_ERROR;
     drop_stream(x);
-    if (why == SPAN_ERROR_REFUSED_STREAM && has_another(x))
-        forget_endpoint(x); /* the one that refused is busy */
-    else
+    if (why == SPAN_ERROR_REFUSED_STREAM && exchange_has_another(x)) {
+        exchange_leave_endpoint(x, true); /* the one that refused is busy */
+    } else {
         x->endpoint->in_flight--;
+        x->counted = false;
+    }
     exchange_connect(x);
 }
 
-static void on_ready(struct upstream_ask *a, struct stream *s, bool reused)
+void exchange_attempt(struct exchange *x, struct stream *s, bool reused, bool queued)
 {
-    struct exchange *x = exchange_of(a);
-
     x->upstream = s;
     x->reused = reused;
     s->events = &exchange_upstream_events;
@@ -224,7 +83,7 @@ static void on_ready(struct upstream_ask *a, struct stream *s, bool reused)
     if (x->span.kind == SPAN_CLIENT)
         x->span.http_version = s->codec->version;
     x->span.peer = x->front->direction == DIRECTION_OUTBOUND ? x->endpoint->address : x->span.peer;
-    if (a->queued)
+    if (queued)
         exchange_phase(x, PHASE_QUEUE);
     exchange_enter(x, EXCHANGE_ASKED);
     if (x->connects) {
@@ -428,12 +287,11 @@ void exchange_release_upstream(struct exchange *x, bool whole)
 {
     struct stream *s = x->upstream;
 
-    if (x->asking)
-        upstream_cancel(&x->asking->ask);
+    exchange_stop_asking(x);
     x->upstream = NULL;
     if (s && whole)
         s->codec->finish(s);
     else if (s)
         s->codec->abort(s, x->client_code ? x->client_code : STREAM_NO_ERROR);
-    forget_endpoint(x);
+    exchange_leave_endpoint(x, false);
 }

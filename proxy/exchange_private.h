@@ -26,27 +26,36 @@ enum exchange_state {
 enum {
     EXCHANGE_ARENA_LIMIT = 1024 * 1024,
     REPLAY_BYTES_MAX = 64 * 1024,
-    SKIP_WORDS = 4,
     TRIES_MAX = 16,
+    ASKS_MAX = 4, /* that are waited for at once */
     EXCHANGE_POOL_MAX = 256,
 };
 /* How long nothing happens in an exchange that rests. */
 #define EXCHANGE_REST_AFTER SECONDS(1)
+
+/* A stream that an endpoint was asked for. */
+struct asked {
+    struct upstream_ask ask;
+    struct upstream *endpoint; /* a reference, and one of its in_flight; NULL: nobody is asked */
+    struct exchange *exchange;
+};
 
 /* What is needed until the response begins. */
 struct asking {
     struct request facts;             /* what the decisions see */
     const struct path_params *params; /* in the arena: what {names} of the path stood for */
     struct trace_context context;     /* that is sent on */
-    uint64_t skip[SKIP_WORDS];        /* endpoints that refused, by index */
-    struct address *addresses;        /* in the arena: what the name was resolved to */
+    const struct tried *tried;        /* in the arena: where it could not be connected to */
+    struct address *addresses;        /* in the arena: where no cluster says it */
     size_t n_addresses, next_address;
     uint16_t resolve_port;     /* of the name that is being resolved */
     struct resolve *resolving; /* NULL: no question is under way */
-    nsec_t fault_until, queue_until;
-    bool elsewhere; /* CONNECT: what is inside may find a way though it finds none */
-    struct upstream_ask ask;
-    struct exchange *exchange;
+    nsec_t fault_until;
+    bool elsewhere;     /* CONNECT: what is inside may find a way though it finds none */
+    nsec_t queue_until; /* a connection, or a place, must be had by then; 0: no wait */
+    nsec_t ask_another; /* beside those that are waited for; 0: not */
+    struct asked first;
+    struct asked *more; /* in the arena: ASKS_MAX - 1 of them; NULL: not needed yet */
 };
 
 struct exchange {
@@ -64,7 +73,7 @@ struct exchange {
     const struct route *route; /* NULL: none took it */
     const struct fault *aborted;   /* strikes when the delay is over; NULL: none */
     struct cluster_state *cluster; /* borrowed of the generation; NULL: an original destination */
-    struct upstream *endpoint;     /* a reference; NULL: none chosen */
+    struct upstream *endpoint; /* a reference: chosen, or, with counted, in use; NULL: neither */
     struct series *series;
     struct timer timer;
     nsec_t began; /* of the present attempt's span */
@@ -73,8 +82,9 @@ struct exchange {
     uint8_t state;
     bool request_ended, response_begun, response_ended;
     bool has_parent, sampled, recording, span_open;
-    bool local;  /* answered by us: what else the client sends is thrown away */
-    bool reused; /* the attempt is on a kept connection */
+    bool local;   /* answered by us: what else the client sends is thrown away */
+    bool reused;  /* the attempt is on a kept connection */
+    bool counted; /* one of endpoint's in_flight is its own */
     bool retried;
     uint8_t tries;        /* at connecting */
     bool replayable;      /* held has all of the body so far */
@@ -161,9 +171,8 @@ void exchange_go_on(struct exchange *x);
 /* To where the client wanted: the redirected connection's destination, or the name it gave a
  * forward proxy. */
 void exchange_to_original(struct exchange *x);
-/* Chooses the next address of the name that was resolved; there must be one. False: the exchange
- * does not connect to it; it has been dealt with. */
-bool exchange_next_address(struct exchange *x);
+/* Chooses the next address; there must be one. */
+void exchange_next_address(struct exchange *x);
 
 /* ---- exchange_headers.c ---- */
 /* Makes the request's fields those that are sent on. False: the arena is full. */
@@ -172,8 +181,29 @@ bool exchange_edit_response(struct exchange *x, struct message *m);
 /* Puts the span's context into the request: anew for each attempt. */
 bool exchange_inject(struct exchange *x);
 
-/* ---- exchange_attempt.c ---- */
+/* ---- exchange_connect.c ---- */
+/* Asks for a stream: of the endpoint that is chosen, or, without one, of one that is chosen here.
+ */
 void exchange_connect(struct exchange *x);
+static inline bool exchange_connect_is_due(const struct exchange *x)
+{
+    const struct asking *a = x->asking;
+    nsec_t now = worker_now(x->worker);
+
+    return (a->queue_until && now >= a->queue_until) || (a->ask_another && now >= a->ask_another);
+}
+/* It is: asks another one too, or gives up. */
+void exchange_connect_timer(struct exchange *x);
+/* Nobody is asked any more. */
+void exchange_stop_asking(struct exchange *x);
+/* The cluster, or the name, has an address that was not tried. */
+bool exchange_has_another(const struct exchange *x);
+/* Gives the endpoint up; tried: it is not to be chosen again. */
+void exchange_leave_endpoint(struct exchange *x, bool tried);
+
+/* ---- exchange_attempt.c ---- */
+/* A stream is there. */
+void exchange_attempt(struct exchange *x, struct stream *s, bool reused, bool queued);
 /* The upstream side is over, whole or not. */
 void exchange_release_upstream(struct exchange *x, bool whole);
 extern const struct stream_events exchange_upstream_events;

@@ -5,6 +5,7 @@
 
 #include "mesh/split.h"
 #include "proxy/exchange_private.h"
+#include "proxy/race.h"
 #include "proxy/upstream_login.h"
 
 /* ---- the trace ---- */
@@ -241,54 +242,64 @@ static void no_route(struct exchange *x, const char *cure)
                                           .cure = cure});
 }
 
-/* False: it is not connected to for this request. */
-static bool choose_address(struct exchange *x, const struct address *to)
+/* One that leads back here is none. */
+static void drop_loops(struct exchange *x)
 {
-    if (front_is_loop(x->front, exchange_config(x), to)) {
+    struct asking *a = x->asking;
+    size_t n = 0;
+
+    for (size_t i = 0; i < a->n_addresses; i++)
+        if (!front_is_loop(x->front, exchange_config(x), &a->addresses[i]))
+            a->addresses[n++] = a->addresses[i];
+    a->n_addresses = n;
+}
+
+static void to_addresses(struct exchange *x)
+{
+    drop_loops(x);
+    if (x->asking->n_addresses == 0) {
         metrics_add(x->worker->metrics, COUNT_LOOPS, 1);
         exchange_fail(x, SPAN_ERROR_LOOP, "the destination is this sidecar itself");
-        return false;
+    } else {
+        exchange_connect(x);
     }
-    x->endpoint = upstream_original(x->worker->upstreams, to);
-    return true;
 }
 
-bool exchange_next_address(struct exchange *x)
+void exchange_next_address(struct exchange *x)
 {
     struct asking *a = x->asking;
 
-    return choose_address(x, &a->addresses[a->next_address++]);
+    x->endpoint = upstream_original(x->worker->upstreams, &a->addresses[a->next_address++]);
 }
 
-/* A random one, but for a client that has logged in at one of them. */
-static size_t first_address(struct exchange *x, const struct resolved *result)
+/* A client that has logged in at one of them goes there first. */
+static void login_first(const struct logins *logins, struct address *v, size_t n)
 {
-    const struct logins *logins = x->front->logins;
-    struct address at;
+    for (size_t i = 0; logins && i < n; i++)
+        if (logins_have(logins, &v[i])) {
+            struct address first = v[i];
 
-    for (size_t i = 0; logins && i < result->n; i++) {
-        at = result->v[i];
-        at.port = x->asking->resolve_port;
-        if (logins_have(logins, &at))
-            return i;
-    }
-    return random_below(&x->worker->random, result->n);
+            memmove(&v[1], &v[0], i * sizeof *v);
+            v[0] = first;
+            return;
+        }
 }
 
-/* All of them, from one on: the next is tried where one refuses. */
-static bool keep_addresses(struct exchange *x, const struct resolved *result)
+/* All of them: the next is tried where one refuses, or does not answer. */
+static bool keep_addresses(struct exchange *x, const struct address *v, size_t n, uint16_t port)
 {
-    size_t first = first_address(x, result);
     struct asking *a = x->asking;
 
-    a->addresses = arena_array(&x->arena, result->n, sizeof *a->addresses);
+    a->addresses = arena_array(&x->arena, n, sizeof *a->addresses);
     if (!a->addresses)
         return false;
-    for (size_t i = 0; i < result->n; i++) {
-        a->addresses[i] = result->v[(first + i) % result->n];
-        a->addresses[i].port = a->resolve_port;
+    for (size_t i = 0; i < n; i++) {
+        a->addresses[i] = v[i];
+        a->addresses[i].port = port;
     }
-    a->n_addresses = result->n;
+    a->n_addresses = n;
+    race_order(x->worker, a->addresses, n);
+    login_first(x->front->logins, a->addresses, n);
     return true;
 }
 
@@ -301,10 +312,10 @@ static void on_resolved(void *arg, const struct resolved *result)
     x->asking->resolving = NULL;
     if (result->error)
         exchange_fail(x, SPAN_ERROR_DNS, result->error);
-    else if (!keep_addresses(x, result))
+    else if (!keep_addresses(x, result->v, result->n, x->asking->resolve_port))
         exchange_fail(x, SPAN_ERROR_OVERLOAD, "no memory for the addresses of the name");
-    else if (exchange_next_address(x))
-        exchange_connect(x);
+    else
+        to_addresses(x);
     worker_end_turn(w);
 }
 
@@ -337,8 +348,10 @@ void exchange_to_original(struct exchange *x)
     x->series = metrics_series(x->worker->metrics, x->front->direction, STR("original"));
     x->span.text[SPAN_CLUSTER] = STR("original");
     if (x->front->original.family) {
-        if (choose_address(x, &x->front->original))
-            exchange_connect(x);
+        if (keep_addresses(x, &x->front->original, 1, x->front->original.port))
+            to_addresses(x);
+        else
+            exchange_fail(x, SPAN_ERROR_OVERLOAD, "no memory for the destination");
         return;
     }
     if (x->front->mode != LISTEN_FORWARD_PROXY) {

@@ -44,6 +44,7 @@ struct sniffing {
     /* Where the connection goes without a request: both NULL: nowhere. */
     struct cluster_state *cluster; /* borrowed of the generation */
     struct upstream *endpoint;     /* a reference; of a cluster it is chosen when it is needed */
+    struct trace_id trace_id;      /* of the trace that a tunnel begins */
     bool connected;
     int dial_error;    /* errno; 0: none */
     nsec_t dial_at;    /* the destination is dialled then; 0: not, or done */

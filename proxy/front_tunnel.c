@@ -83,13 +83,23 @@ bool sniffing_has_destination(const struct sniffing *s)
     return s->endpoint || (s->cluster && s->cluster->n);
 }
 
+/* Of the trace that a tunnel begins: known before its span is, since it may choose the endpoint. */
+static const struct trace_id *trace_of(struct sniffing *s)
+{
+    struct trace_context context;
+
+    if (trace_id_is_zero(&s->trace_id)) {
+        trace_context_start(&context, &s->front->worker->random);
+        s->trace_id = context.trace_id;
+    }
+    return &s->trace_id;
+}
+
 /* Not before it is needed: each choice counts when a cluster's endpoints take turns. */
 bool sniffing_choose(struct sniffing *s)
 {
-    size_t index;
-
     if (!s->endpoint && s->cluster) {
-        struct upstream *u = cluster_choose(s->cluster, NULL, &index);
+        struct upstream *u = cluster_choose(s->cluster, NULL, trace_of(s));
 
         s->endpoint = u ? upstream_ref(u) : NULL;
     }
@@ -118,6 +128,7 @@ static bool begin_span(struct sniffing *s, struct span *span)
     }
     span_init(span, inbound ? SPAN_SERVER : SPAN_CLIENT, SPAN_TCP);
     trace_context_start(&context, &w->random);
+    context.trace_id = *trace_of(s);
     sampled = w->generation->recording &&
               sampler_decide(&w->generation->sampler, NULL, &context.trace_id);
     span->trace_id = context.trace_id;
@@ -237,8 +248,11 @@ void sniffing_to_tunnel(struct sniffing *s, struct str from_client, struct str f
     if (s->upstream && !s->connected) /* the tunnel counts it when it is there */
         metrics_add(w->metrics, COUNT_UPSTREAM_OPEN, -1);
     setup.upstream = s->upstream;
-    setup.to = s->endpoint->address;
-    setup.connect_timeout = s->endpoint->pool.connect_timeout;
+    setup.from = (struct race_from){.cluster = s->cluster,
+                                    .first = s->endpoint,
+                                    .key = *trace_of(s),
+                                    .timeout = s->endpoint->pool.connect_timeout};
+    setup.generation = s->generation;
     setup.sampled = begin_span(s, &span);
     setup.span = &span;
     setup.series = series_of(s);

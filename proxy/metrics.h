@@ -41,6 +41,8 @@
       "Connections to upstreams that are open, idle ones included")                                \
     X(COUNT_UPSTREAM_REUSED, "sidespan_upstream_reuses_total", "", "counter",                      \
       "Requests sent on a kept connection")                                                        \
+    X(COUNT_UPSTREAM_QUEUED, "sidespan_upstream_queued_total", "", "counter",                      \
+      "Requests that waited for a place in a pool, since pool max was met")                        \
     X(COUNT_STALE_RETRIES, "sidespan_stale_retries_total", "", "counter",                          \
       "Requests sent again because a kept connection had been closed")                             \
     X(COUNT_FAULT_DELAYS, "sidespan_faults_total", "kind=\"delay\"", "counter", "Faults injected") \
@@ -59,6 +61,8 @@
     X(COUNT_IDLE_TIMEOUTS, "sidespan_timeouts_total", "timeout=\"idle\"", "counter",               \
       "Times a timeout ended something")                                                           \
     X(COUNT_ROUTE_TIMEOUTS, "sidespan_timeouts_total", "timeout=\"route\"", "counter",             \
+      "Times a timeout ended something")                                                           \
+    X(COUNT_QUEUE_TIMEOUTS, "sidespan_timeouts_total", "timeout=\"pool-queue\"", "counter",        \
       "Times a timeout ended something")                                                           \
     X(COUNT_PING_TIMEOUTS, "sidespan_timeouts_total", "timeout=\"ping\"", "counter",               \
       "Times a timeout ended something")                                                           \

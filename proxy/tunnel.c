@@ -30,7 +30,8 @@ struct tunnel {
     struct list link; /* in worker->tunnels */
     struct burial burial;
     struct worker *worker; /* borrowed */
-    struct timer timer;    /* the connect timeout, then the idle one */
+    struct timer timer;    /* the idle timeout */
+    struct race *race;     /* owned; NULL: the upstream is there, or nobody is left to try */
     struct side client, upstream;
     struct str pending;    /* owned: the client's first bytes, until there is an upstream */
     struct series *series; /* borrowed; NULL: none */
@@ -85,9 +86,10 @@ static void tunnel_end(struct tunnel *t, enum span_error why)
         conn_close(t->client.conn);
     if (t->upstream.conn) {
         conn_close(t->upstream.conn);
-        if (t->state != TUNNEL_CONNECTING)
-            metrics_add(w->metrics, COUNT_UPSTREAM_OPEN, -1);
+        metrics_add(w->metrics, COUNT_UPSTREAM_OPEN, -1);
     }
+    race_cancel(t->race);
+    t->race = NULL;
     t->state = TUNNEL_ENDED;
     front_count(w, t->direction, -1);
     worker_busy_add(w, -1);
@@ -214,7 +216,7 @@ static void log_failed(struct worker *w, const struct address *to, int error)
     if (!log_limit_allow(&w->upstream_log, 10, worker_now(w), &held))
         return;
     address_format(to, text);
-    log_write(LOG_WARN, "tunnel", "no connection to %s: %s", text, strerror(error));
+    log_write(LOG_WARN, "tunnel", "no connection to %s: %s", text, connect_error_text(error));
     if (held)
         log_write(LOG_WARN, "tunnel", "%u lines like it were left out", held);
 }
@@ -222,8 +224,10 @@ static void log_failed(struct worker *w, const struct address *to, int error)
 static void dial_failed(struct tunnel *t, const struct address *to, int error)
 {
     enum span_error why = connect_error(error);
+    struct span *span = t->record.span;
 
-    metrics_add(t->worker->metrics, COUNT_UPSTREAM_CONNECT_FAILED, 1);
+    if (span && span->kind == SPAN_CLIENT && to->family)
+        span->peer = *to;
     log_failed(t->worker, to, error);
     conn_reset(t->client.conn); /* what the client would have seen without us */
     tunnel_end(t, why);
@@ -236,8 +240,6 @@ static void on_error(struct conn *c, int error)
 
     if (t->state != TUNNEL_CONNECTING)
         side_broke(s);
-    else if (s == &t->upstream)
-        dial_failed(t, &c->peer, error);
     else
         tunnel_end(t, SPAN_ERROR_CANCELLED);
 }
@@ -262,13 +264,24 @@ static void open_both(struct tunnel *t, struct str from_client, struct str from_
     conn_flush(t->client.conn);
 }
 
+/* The conn connects no more when it is the tunnel's. */
 static void on_connected(struct conn *c)
 {
-    struct side *s = c->owner_data;
-    struct tunnel *t = s->tunnel;
+}
+
+static const struct conn_owner tunnel_owner = {on_read, on_eof, on_drained, on_connected, on_error};
+
+static void on_race_won(void *arg, struct conn *c, const struct address *at)
+{
+    struct tunnel *t = arg;
+    struct span *span = t->record.span;
     bool client_ended = t->client.conn->eof;
 
-    metrics_add(t->worker->metrics, COUNT_UPSTREAM_CONNECTS, 1);
+    t->race = NULL;
+    t->upstream.conn = c;
+    conn_give(c, &tunnel_owner, &t->upstream);
+    if (span && span->kind == SPAN_CLIENT)
+        span->peer = *at;
     metrics_add(t->worker->metrics, COUNT_UPSTREAM_OPEN, 1);
     open_both(t, t->pending, (struct str){NULL, 0});
     free((char *)(uintptr_t)t->pending.p);
@@ -277,16 +290,20 @@ static void on_connected(struct conn *c)
         on_eof(t->client.conn);
 }
 
-static const struct conn_owner tunnel_owner = {on_read, on_eof, on_drained, on_connected, on_error};
+static void on_race_lost(void *arg, const struct address *at, int error)
+{
+    struct tunnel *t = arg;
+
+    t->race = NULL;
+    dial_failed(t, at, error);
+}
+
+static const struct race_events race_events = {on_race_won, on_race_lost};
 
 static void on_timer(struct timer *timer)
 {
     struct tunnel *t = container_of(timer, struct tunnel, timer);
 
-    if (t->state == TUNNEL_CONNECTING) {
-        dial_failed(t, &t->upstream.conn->peer, ETIMEDOUT);
-        return;
-    }
     metrics_add(t->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
     tunnel_cut(t, SPAN_ERROR_IDLE);
 }
@@ -324,7 +341,7 @@ static struct tunnel *tunnel_new(const struct tunnel_setup *setup)
     t->status = setup->span->status;
     t->direction = (uint8_t)setup->direction;
     t->client = (struct side){.tunnel = t, .other = &t->upstream, .conn = setup->client};
-    t->upstream = (struct side){.tunnel = t, .other = &t->client, .conn = setup->upstream};
+    t->upstream = (struct side){.tunnel = t, .other = &t->client};
     timer_init(&t->timer, on_timer);
     /* The span may have begun before its bytes became a tunnel's. */
     nsec_t before = setup->span->start ? worker_wall(t->worker) - setup->span->start : 0;
@@ -340,22 +357,13 @@ static struct tunnel *tunnel_new(const struct tunnel_setup *setup)
 /* Dials, or waits for the dial that is under way. */
 static void dial(struct tunnel *t, const struct tunnel_setup *setup)
 {
-    struct span *span = t->record.span;
+    struct address at = {0};
     int error;
 
-    if (setup->upstream) {
-        conn_give(setup->upstream, &tunnel_owner, &t->upstream);
-    } else {
-        if (span && span->kind == SPAN_CLIENT && span->peer.family == 0)
-            span->peer = setup->to;
-        t->upstream.conn = conn_connect(t->worker, &setup->to, &tunnel_owner, &t->upstream, &error);
-        if (!t->upstream.conn) {
-            dial_failed(t, &setup->to, error);
-            return;
-        }
-    }
-    if (setup->connect_timeout)
-        timer_arm(t->worker->timers, &t->timer, worker_now(t->worker) + setup->connect_timeout);
+    t->race = race_start(t->worker, setup->generation, &setup->from, setup->upstream, &race_events,
+                         t, &at, &error);
+    if (!t->race)
+        dial_failed(t, &at, error);
 }
 
 struct tunnel *tunnel_start(const struct tunnel_setup *setup)
@@ -384,6 +392,7 @@ struct tunnel *tunnel_start(const struct tunnel_setup *setup)
         dial(t, setup);
         return t;
     }
+    t->upstream.conn = setup->upstream;
     conn_give(t->upstream.conn, &tunnel_owner, &t->upstream);
     open_both(t, setup->from_client, setup->from_upstream);
     if (t->client.conn->eof)

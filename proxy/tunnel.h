@@ -9,6 +9,7 @@
 
 #include "otlp/span.h"
 #include "proxy/conn.h"
+#include "proxy/race.h"
 #include "proxy/worker.h"
 
 struct tunnel;
@@ -16,18 +17,20 @@ struct tunnel;
 struct tunnel_setup {
     struct worker *worker;
     enum direction_kind direction;
-    struct conn *client;      /* taken, and with it its place among the open connections: in
-                                 worker->open and the direction's COUNT_OPEN_* */
-    struct conn *upstream;    /* taken likewise (COUNT_UPSTREAM_OPEN); NULL: dial `to` */
-    struct address to;        /* when upstream is NULL */
-    nsec_t connect_timeout;   /* when upstream is NULL */
-    nsec_t idle;              /* between bytes in either direction; 0: none */
-    struct str from_client;   /* bytes that came already, to be sent first; copied */
-    struct str from_upstream; /* likewise */
-    const struct span *span;  /* copied, text included; protocol SPAN_TCP, or SPAN_HTTP after an
-                                 upgrade or CONNECT. Its start is the tunnel's. */
-    bool sampled;             /* push the span at the end */
-    struct series *series;    /* to record in; NULL: none */
+    struct conn *client;           /* taken, and with it its place among the open connections: in
+                                      worker->open and the direction's COUNT_OPEN_* */
+    struct conn *upstream;         /* taken likewise (COUNT_UPSTREAM_OPEN); while it is still being
+                                      made, it is the first attempt at `from`, and not counted; NULL:
+                                      begin at once */
+    struct race_from from;         /* where to, until upstream is open */
+    struct generation *generation; /* of from.cluster; borrowed */
+    nsec_t idle;                   /* between bytes in either direction; 0: none */
+    struct str from_client;        /* bytes that came already, to be sent first; copied */
+    struct str from_upstream;      /* likewise */
+    const struct span *span; /* copied, text included; protocol SPAN_TCP, or SPAN_HTTP after an
+                                upgrade or CONNECT. Its start is the tunnel's. */
+    bool sampled;            /* push the span at the end */
+    struct series *series;   /* to record in; NULL: none */
 };
 
 /* NULL: no memory; both conns are closed then. The tunnel frees itself when it ends, which may be

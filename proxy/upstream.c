@@ -181,6 +181,7 @@ static void on_dialled(struct conn *c)
     struct upstream_ask *a;
 
     metrics_add(u->worker->metrics, COUNT_UPSTREAM_CONNECTS, 1);
+    upstream_answered(u);
     dialling_end(d);
     upstream_opened(u);
     if (d->http2) {
@@ -205,6 +206,7 @@ static void on_dial_error(struct conn *c, int error)
     struct dialling *d = c->owner_data;
     struct upstream *u = d->upstream;
 
+    upstream_did_not_answer(u, error);
     dialling_end(d);
     conn_close(c);
     if (d->http2) {
@@ -338,7 +340,7 @@ enum span_error upstream_ask(struct upstream *u, struct upstream_ask *a, int *er
         give(u, a, http1_from_link(link), true);
         return SPAN_ERROR_NONE;
     }
-    if (u->n_waiting >= WAITING_MAX)
+    if (u->n_waiting >= UPSTREAM_WAITING_MAX)
         return SPAN_ERROR_OVERLOAD;
     /* A connection that is being made and has nobody waiting for it will do. */
     if (u->n_connecting <= u->n_waiting) {
@@ -346,6 +348,7 @@ enum span_error upstream_ask(struct upstream *u, struct upstream_ask *a, int *er
             upstream_make_way(u);
         if (!upstream_may_open(u)) {
             a->queued = true;
+            metrics_add(u->worker->metrics, COUNT_UPSTREAM_QUEUED, 1);
             shared_make_way(u);
         } else if ((*error = upstream_dial(u, false))) {
             upstream_count_failed(u);

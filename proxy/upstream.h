@@ -17,6 +17,7 @@ enum speaks { SPEAKS_UNKNOWN, SPEAKS_CLIENT_FIRST, SPEAKS_SERVER_FIRST };
  * do. */
 struct pool_rules {
     nsec_t connect_timeout; /* 0: none */
+    nsec_t queue;           /* how long a request waits for a place, where max is met */
     nsec_t idle;            /* an idle connection is kept that long */
     unsigned max, idle_max; /* connections, of these idle; 0: no bound */
     uint64_t requests;      /* on one connection; 0: no bound */
@@ -47,6 +48,10 @@ struct upstream {
     nsec_t http1_until; /* it was found not to know HTTP/2; 0: not */
     unsigned in_flight;
     uint8_t speaks; /* enum speaks */
+    /* It did not answer of late: upstream_shun.c. */
+    bool shunned;
+    uint8_t silences; /* in a row */
+    nsec_t ask_again; /* when it is asked; TIMER_NEVER: it is being asked */
     struct pool_rules pool;
 };
 
@@ -61,6 +66,7 @@ struct cluster_state {
     size_t n;
     struct series *series[2];  /* by direction */
     uint8_t speaks;            /* enum speaks: its endpoints are alike */
+    struct siphash_key salt;   /* of `balance random` */
     enum balance_kind balance; /* of the newest configuration that has it, and so */
     struct pool_rules pool;
 };
@@ -74,14 +80,35 @@ void upstreams_abandon(struct upstreams *u, struct cluster_state **v, size_t n);
 /* Takes the reference. Connections to addresses that stay are kept. */
 void upstreams_set_endpoints(struct upstreams *u, struct endpoint_set *set);
 
-/* The endpoint for the next request, or NULL when there is none. skip: endpoints not to use again,
- * by index; *index: the one chosen. */
-struct upstream *cluster_choose(struct cluster_state *c, const uint64_t *skip, size_t *index);
+/* Addresses that were tried for something already; it is not the index of an endpoint that is
+ * remembered, since what a cluster has may change meanwhile. */
+struct tried {
+    struct address address;
+    const struct tried *next; /* NULL: the last */
+};
+bool was_tried(const struct tried *tried, const struct address *a);
+/* The endpoint for the next request, or NULL when there is none: what was tried, or did not answer
+ * of late, only where there is no other. key: what `balance random` draws from. */
+struct upstream *cluster_choose(struct cluster_state *c, const struct tried *tried,
+                                const struct trace_id *key);
+/* It has an endpoint that was not tried; answering: and that answered, when it was asked last. */
+bool cluster_has_another(const struct cluster_state *c, const struct tried *tried, bool answering);
 /* The one for an address that no cluster names: the original destination. Counted for the caller.
  */
 struct upstream *upstream_original(struct upstreams *u, const struct address *address);
+/* The same, where there is one, not counted; else NULL. */
+struct upstream *upstream_known(struct upstreams *u, const struct address *address);
+/* What came of an attempt to connect that the pool did not make: error is the errno. */
+void upstream_answered(struct upstream *u);
+void upstream_did_not_answer(struct upstream *u, int error);
+/* Another was tried beside it, since it took its time. */
+void upstream_is_slow(struct upstream *u);
+/* It did not answer of late. Once in a while this begins to find out whether it does again. */
+bool upstream_is_shunned(struct upstream *u);
 struct upstream *upstream_ref(struct upstream *u);
 void upstream_unref(struct upstream *u); /* NULL is fine */
+
+enum { UPSTREAM_WAITING_MAX = 1024 }; /* asks of one endpoint that wait at once */
 
 /* Asks for a stream. */
 struct upstream_ask {

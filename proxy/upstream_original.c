@@ -64,25 +64,36 @@ static void forget_one(struct originals *o)
     }
 }
 
+struct upstream *upstream_known(struct upstreams *us, const struct address *address)
+{
+    struct list *bucket;
+
+    if (!us->originals)
+        return NULL;
+    bucket = bucket_of(us->originals, address);
+    LIST_FOR_EACH (at, bucket) {
+        struct upstream *u = container_of(at, struct upstream, bucket);
+
+        if (address_eq(&u->address, address))
+            return u;
+    }
+    return NULL;
+}
+
 struct upstream *upstream_original(struct upstreams *us, const struct address *address)
 {
     static const struct pool_rules rules = {
-        .connect_timeout = SECONDS(5), .idle = SECONDS(30), .idle_max = 64};
+        .connect_timeout = SECONDS(5), .queue = SECONDS(5), .idle = SECONDS(30), .idle_max = 64};
     struct originals *o = us->originals;
-    struct list *bucket;
-    struct upstream *u;
+    struct upstream *u = upstream_known(us, address);
 
+    if (u) {
+        list_remove(&u->link);
+        list_push_front(&o->used, &u->link);
+        return upstream_ref(u);
+    }
     if (!o)
         o = us->originals = originals_new(us->worker);
-    bucket = bucket_of(o, address);
-    LIST_FOR_EACH (at, bucket) {
-        u = container_of(at, struct upstream, bucket);
-        if (address_eq(&u->address, address)) {
-            list_remove(&u->link);
-            list_push_front(&o->used, &u->link);
-            return upstream_ref(u);
-        }
-    }
     u = upstream_new(us, STR("original"), address);
     u->pool = rules;
     if (o->n >= ORIGINALS_MAX)
@@ -91,7 +102,7 @@ struct upstream *upstream_original(struct upstreams *us, const struct address *a
         u->retired = true;
         return u;
     }
-    list_push_front(bucket, &u->bucket);
+    list_push_front(bucket_of(o, address), &u->bucket);
     list_push_front(&o->used, &u->link);
     o->n++;
     return upstream_ref(u);

@@ -18,7 +18,6 @@ struct upstreams {
 };
 
 enum {
-    WAITING_MAX = 1024,
     SHARED_STREAMS = 100, /* on an HTTP/2 connection, before its peer has said how many */
 };
 

@@ -286,7 +286,7 @@ enum span_error shared_ask(struct upstream *u, struct upstream_ask *a, int *erro
         h = choose(u, true);
     if (h)
         return give(u, a, h) ? SPAN_ERROR_NONE : SPAN_ERROR_OVERLOAD;
-    if (u->n_shared_waiting >= WAITING_MAX)
+    if (u->n_shared_waiting >= UPSTREAM_WAITING_MAX)
         return SPAN_ERROR_OVERLOAD;
     if (!suffices_for(u, u->n_shared_waiting + 1) && !upstream_may_open(u))
         upstream_make_way(u);
@@ -295,6 +295,7 @@ enum span_error shared_ask(struct upstream *u, struct upstream_ask *a, int *erro
         return SPAN_ERROR_NONE;
     if (is_shut(u) || !upstream_may_open(u)) {
         a->queued = true;
+        metrics_add(u->worker->metrics, COUNT_UPSTREAM_QUEUED, 1);
     } else if ((*error = upstream_dial(u, true))) {
         upstream_count_failed(u);
         upstream_cancel(a);

@@ -184,3 +184,63 @@ class CopyingService:
     def close(self):
         self._server.shutdown()
         self._server.server_close()
+
+
+class BlackHole:
+    """An address that answers nothing: a listening socket whose queue is full drops every SYN."""
+
+    def __init__(self, host="127.0.0.1", port=0):
+        self.family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.sock = socket.socket(self.family)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.sock.bind((host, port))
+        self.sock.listen(0)
+        self.port = self.sock.getsockname()[1]
+        self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        self._waiting = []
+        while self._one_more():
+            pass
+
+    def _one_more(self):
+        """One more waits in the queue; False: it is full."""
+        waiting = socket.socket(self.family)
+        self._waiting.append(waiting)
+        waiting.settimeout(0.1)
+        try:
+            waiting.connect(self.sock.getsockname()[:2])
+            return True
+        except TimeoutError:
+            return False
+
+    def serve(self, answer, began):
+        """It answers from now on: answer(wire) for each connection; began is set with the first
+        that is not one of those which kept the queue full."""
+        ours = {waiting.getsockname() for waiting in self._waiting}
+        for waiting in self._waiting:
+            waiting.close()
+        self.sock.listen(128)
+
+        def run():
+            while True:
+                try:
+                    connection, peer = self.sock.accept()
+                except OSError:
+                    return
+                if peer not in ours:
+                    began.set()
+                try:
+                    with Wire(connection) as wire:
+                        answer(wire)
+                except (EOFError, OSError):
+                    pass
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def close(self):
+        for waiting in self._waiting:
+            waiting.close()
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.sock.close()

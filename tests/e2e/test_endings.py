@@ -68,13 +68,13 @@ def test_no_place_in_the_pool(sidespan, port, raw_origin, connect):
     upstream = raw_origin()
     sidecar = sidespan(f"""
         inbound {{ listen 127.0.0.1:{port}; route / {{ to app; }} }}
-        cluster app {{ endpoint {upstream.address}; pool max 1; connect-timeout 100ms; }}
+        cluster app {{ endpoint {upstream.address}; pool max 1 queue 100ms; connect-timeout 100ms; }}
         """)
     first = connect(port)
     first.send(request_bytes())
     upstream.accept().read_request()
     response = connect(port).get()
-    Ending(sidecar, response).check("overload", "sidecar", "pool-max", status=503)
+    Ending(sidecar, response).check("pool_queue_timeout", "sidecar", "pool-queue", status=503)
 
 
 def test_no_route(sidespan, port, connect):

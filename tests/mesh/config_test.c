@@ -25,7 +25,7 @@ static const char everything[] =
     "    route grpc shop.v1.Users { to b; } route grpc Users/Get { name g; to b; }\n"
     "    route = /{n} { redirect 302 \"/$(query a)\"; } } }\n"
     "cluster b { endpoint b.shop:80 weight 7; endpoint unix:/run/b; balance least-request;\n"
-    "  protocol h2; connect-timeout 250ms; pool max 3 idle 1s idle-max 0 requests 9; }\n"
+    "  protocol h2; connect-timeout 250ms; pool max 3 queue 70ms idle 1s idle-max 0 requests 9; }\n"
     "trace { export otlp grpcs://collector { compression gzip; header authorization \"Bearer 1\";\n"
     "  timeout 2s; ca ca.pem; certificate a.pem; key a.key; } export console pretty;\n"
     "  export memory 5; sample parent { root ratio 0.125%; remote-sampled never; "

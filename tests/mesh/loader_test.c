@@ -352,8 +352,9 @@ START_TEST(a_cluster_has_endpoints_a_balance_and_a_pool)
     struct config *c = loaded(
         "inbound { listen :80; }\n"
         "cluster a { endpoint a.shop:80 weight 3; endpoint [::1]:81; balance least-request;\n"
-        "  protocol h1; connect-timeout 1s; pool max 10 idle 20s idle-max 5 requests 100; }\n"
-        "cluster b { endpoint unix:/run/b.sock; pool requests 7; protocol h2; }\n"
+        "  protocol h1; connect-timeout 1s; pool max 10 queue 2s idle 20s idle-max 5 requests 100; "
+        "}\n"
+        "cluster b { endpoint unix:/run/b.sock; pool requests 7; protocol h2; balance random; }\n"
         "cluster d { endpoint d.shop:80; }");
     const struct cluster *a = c->clusters[0], *b = c->clusters[1], *d = c->clusters[2];
 
@@ -366,13 +367,16 @@ START_TEST(a_cluster_has_endpoints_a_balance_and_a_pool)
     ck_assert_int_eq(a->protocol, PROTOCOL_H1);
     ck_assert_int_eq(a->connect_timeout, SECONDS(1));
     ck_assert_uint_eq(a->pool_max, 10);
+    ck_assert_int_eq(a->pool_queue, SECONDS(2));
     ck_assert_int_eq(a->pool_idle, SECONDS(20));
     ck_assert_uint_eq(a->pool_idle_max, 5);
     ck_assert_uint_eq(a->pool_requests, 100);
-    ck_assert_int_eq(b->balance, BALANCE_ROUND_ROBIN);
+    ck_assert_int_eq(d->balance, BALANCE_ROUND_ROBIN);
     ck_assert_int_eq(b->protocol, PROTOCOL_H2);
     ck_assert_int_eq(d->protocol, PROTOCOL_AUTO);
     ck_assert_uint_eq(b->pool_max, 0);
+    ck_assert_int_eq(b->pool_queue, SECONDS(5));
+    ck_assert_int_eq(b->balance, BALANCE_RANDOM);
     ck_assert_uint_eq(b->pool_requests, 7);
     ck_assert_int_eq(b->endpoints[0].location.address.family, AF_UNIX);
     config_unref(c);

@@ -62,8 +62,7 @@ static void scene_init(struct scene *s)
         .worker = s->worker,
         .direction = DIRECTION_OUTBOUND,
         .client = conn_accepted(s->worker, fd, &s->front, &nobody, NULL),
-        .to = s->origin_at,
-        .connect_timeout = SECONDS(5),
+        .from = {.addresses = &s->origin_at, .n = 1, .timeout = SECONDS(5)},
         .span = &s->span,
         .sampled = true,
     };
@@ -505,7 +504,7 @@ START_TEST(an_address_that_cannot_be_dialled_ends_it_at_once)
     struct got caller = {0};
 
     scene_init(&s);
-    s.setup.to = (struct address){.family = AF_UNIX, .path = "/nowhere/at/all"};
+    s.origin_at = (struct address){.family = AF_UNIX, .path = "/nowhere/at/all"};
     scene_start(&s);
     RUN_UNTIL(s.worker, has_ended(s.caller, &caller));
     ck_assert_int_eq(caller.ended, ECONNRESET);
@@ -524,15 +523,15 @@ START_TEST(a_connection_that_takes_too_long_is_given_up)
 
     scene_init(&s);
     close(s.origin_listening);
-    s.origin_listening = listen_anywhere(&s.setup.to, 0);
+    s.origin_listening = listen_anywhere(&s.origin_at, 0);
     for (size_t i = 0; i < COUNT(waiting); i++) {
         struct sockaddr_storage sa;
         socklen_t len;
-        ck_assert(address_to_sockaddr(&s.setup.to, &sa, &len));
+        ck_assert(address_to_sockaddr(&s.origin_at, &sa, &len));
         waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
         connect(waiting[i], (struct sockaddr *)&sa, len);
     }
-    s.setup.connect_timeout = MILLISECONDS(50);
+    s.setup.from.timeout = MILLISECONDS(50);
     scene_start(&s);
     RUN_UNTIL(s.worker, has_ended(s.caller, &caller));
     ck_assert_int_eq(caller.ended, ECONNRESET);
