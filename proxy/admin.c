@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "proxy/admin_private.h"
+#include "proxy/process.h"
 
 static void answer_index(struct admin *a, struct evhttp_request *req);
 
@@ -111,7 +112,9 @@ static void on_request(struct evhttp_request *req, void *arg)
     } else if (method == EVHTTP_REQ_POST && !origin_allowed(req)) {
         admin_answer_text(req, 403, "A page of another origin may not do this");
     } else {
+        process_use_spare_descriptors(true); /* a page may read files */
         page->answer(a, req);
+        process_use_spare_descriptors(false);
     }
 }
 

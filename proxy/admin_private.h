@@ -40,7 +40,7 @@ struct admin_page {
     const char *help;
 };
 
-/* admin_door.c: lets in at most ADMIN_CONNECTIONS_MAX at a time; others wait in the kernel's queue.
+/* admin_door.c: lets in at most ADMIN_CONNECTIONS_MAX at a time; for one more the slowest goes.
  * Goes before http does. NULL: no memory. */
 struct admin_door *admin_door_new(struct event_base *base, struct evhttp *http,
                                   struct evhttp_bound_socket *bound);

@@ -204,7 +204,7 @@ void front_http2(struct front *f, char *data, size_t n)
 static void refuse_loop(struct worker *w, int fd, const struct address *peer)
 {
     struct linger now = {.l_onoff = 1, .l_linger = 0};
-    char text[ADDRESS_TEXT_MAX];
+    char text[ADDRESS_TEXT_MAX], others[LOG_HELD_TEXT];
     unsigned held;
 
     metrics_add(w->metrics, COUNT_LOOPS, 1);
@@ -212,8 +212,8 @@ static void refuse_loop(struct worker *w, int fd, const struct address *peer)
         address_format(peer, text);
         log_write(LOG_WARN, "front",
                   "refused a connection of %s addressed to the transparent listener itself: it "
-                  "would come back here for ever; connect to the service's own port",
-                  text);
+                  "would come back here for ever; connect to the service's own port%s",
+                  text, log_held_text(held, others));
     }
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     close(fd);

@@ -43,7 +43,7 @@ static const char *const kinds[ABUSE_COUNT] = {
 void http2_abused(struct http2 *h, enum http2_abuse kind, uint32_t code)
 {
     struct worker *w = h->worker;
-    char peer[ADDRESS_TEXT_MAX];
+    char peer[ADDRESS_TEXT_MAX], others[LOG_HELD_TEXT];
     unsigned held;
 
     if (h->ending || h->gone)
@@ -53,7 +53,7 @@ void http2_abused(struct http2 *h, enum http2_abuse kind, uint32_t code)
         address_format(&h->conn->peer, peer);
         log_write(LOG_WARN, "http2",
                   "ended the HTTP/2 connection of %s: it is abused (%s), GOAWAY %u%s", peer,
-                  kinds[kind], code, held ? " (others were not written)" : "");
+                  kinds[kind], code, log_held_text(held, others));
     }
     http2_terminate(h, code, SPAN_ERROR_ABUSE);
 }

@@ -50,11 +50,13 @@ static void watch(struct listeners *l, bool on)
 static void starve(struct listeners *l, int error)
 {
     static const struct timeval pause = {.tv_usec = 100 * 1000};
+    char others[LOG_HELD_TEXT];
     unsigned held;
 
     if (log_limit_allow(&l->starved_log, 1, worker_now(l->worker), &held))
-        log_write(LOG_WARN, "listener", "new connections have to wait: %s%s", strerror(error),
-                  error == EMFILE ? " (raise the limit of open files: ulimit -n)" : "");
+        log_write(LOG_WARN, "listener", "new connections have to wait: %s%s%s", strerror(error),
+                  error == EMFILE ? " (raise the limit of open files: ulimit -n)" : "",
+                  log_held_text(held, others));
     if (l->starved)
         return;
     l->starved = true;

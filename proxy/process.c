@@ -15,14 +15,30 @@
 #include "base/clock.h"
 #include "proxy/prometheus.h"
 
+/* Kept for the admin port: connections of it, and the files that its pages read. */
+enum { SPARE_DESCRIPTORS = 32 };
+static rlim_t usual_descriptors; /* 0: none are kept */
+
 void process_raise_descriptors(void)
 {
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    bool keep = limit.rlim_max > 8 * SPARE_DESCRIPTORS;
+    limit.rlim_cur = keep ? limit.rlim_max - SPARE_DESCRIPTORS : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && keep)
+        usual_descriptors = limit.rlim_cur;
+}
+
+bool process_use_spare_descriptors(bool on)
+{
+    struct rlimit limit;
+
+    if (!usual_descriptors || getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return false;
+    limit.rlim_cur = on ? usual_descriptors + SPARE_DESCRIPTORS : usual_descriptors;
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
 void process_keep_standard_descriptors(void)

@@ -81,12 +81,18 @@ static void on_endpoints(void *arg, struct endpoint_set *set)
 
 /* ---- start ---- */
 
+/* From any thread; a loop that fails says so again and again. */
 static void on_libevent_log(int severity, const char *text)
 {
+    static _Thread_local struct log_limit limit;
+    char others[LOG_HELD_TEXT];
+    unsigned held;
     enum log_level level = severity == EVENT_LOG_ERR    ? LOG_ERROR
                            : severity == EVENT_LOG_WARN ? LOG_WARN
                                                         : LOG_DEBUG;
-    log_write(level, "libevent", "%s", text);
+
+    if (log_enabled(level) && log_limit_allow(&limit, 10, clock_monotonic(), &held))
+        log_write(level, "libevent", "%s%s", text, log_held_text(held, others));
 }
 
 static struct event_base *loop_new(struct error *err)

@@ -210,15 +210,15 @@ static void on_eof(struct conn *c)
 
 static void log_failed(struct worker *w, const struct address *to, int error)
 {
-    char text[ADDRESS_TEXT_MAX];
+    const struct span_error_row *row = span_error_row(connect_error(error));
+    char text[ADDRESS_TEXT_MAX], others[LOG_HELD_TEXT];
     unsigned held;
 
     if (!log_limit_allow(&w->upstream_log, 10, worker_now(w), &held))
         return;
     address_format(to, text);
-    log_write(LOG_WARN, "tunnel", "no connection to %s: %s", text, connect_error_text(error));
-    if (held)
-        log_write(LOG_WARN, "tunnel", "%u lines like it were left out", held);
+    log_write(LOG_WARN, "tunnel", "%s, ended by the %s: no connection to %s: %s%s", row->name,
+              ended_by_text(row->by), text, connect_error_text(error), log_held_text(held, others));
 }
 
 static void dial_failed(struct tunnel *t, const struct address *to, int error)

@@ -113,7 +113,7 @@ static void ask_again(struct upstream *u)
 static bool keeper_on_stranger(void *keeper, struct http2 *h)
 {
     struct upstream *u = keeper;
-    char where[ADDRESS_TEXT_MAX];
+    char where[ADDRESS_TEXT_MAX], others[LOG_HELD_TEXT];
     unsigned held;
 
     if (u->pool.protocol == PROTOCOL_AUTO) {
@@ -123,9 +123,10 @@ static bool keeper_on_stranger(void *keeper, struct http2 *h)
     if (log_limit_allow(&u->worker->upstream_log, 10, worker_now(u->worker), &held)) {
         address_format(&u->address, where);
         log_write(u->pool.protocol == PROTOCOL_AUTO ? LOG_INFO : LOG_WARN, "upstream",
-                  "%s does not speak HTTP/2 by prior knowledge: %s", where,
+                  "%s does not speak HTTP/2 by prior knowledge: %s%s", where,
                   u->pool.protocol == PROTOCOL_AUTO ? "it is asked in HTTP/1.1"
-                                                    : "say protocol h1, or auto, in its cluster");
+                                                    : "say protocol h1, or auto, in its cluster",
+                  log_held_text(held, others));
     }
     return u->pool.protocol == PROTOCOL_AUTO;
 }
