@@ -154,6 +154,7 @@ static bool read_source(struct config *c, struct sources *sources, struct source
 
     ld.last_reference = &ld.references;
     set_files(c, &parser);
+    c->masks = sources->masks;
     load_all(&ld, source, first);
     return finish(&ld, source);
 }

@@ -20,6 +20,7 @@
 #include "base/map.h"
 #include "base/semconv.h"
 #include "base/siphash.h"
+#include "mesh/mask.h"
 #include "mesh/pattern.h"
 #include "mesh/template.h"
 #include "propagation/propagator.h"
@@ -240,6 +241,7 @@ enum export_kind { EXPORT_OTLP_GRPC, EXPORT_OTLP_HTTP, EXPORT_CONSOLE, EXPORT_ME
 struct export_config {
     enum export_kind kind;
     struct str url;       /* as written */
+    struct str shown;     /* what it is called: without a path that came from the environment */
     bool tls;             /* https:// or grpcs:// */
     struct location to;   /* host and port; default 4317, 4318 */
     struct str authority; /* host[:port] as written */
@@ -253,6 +255,9 @@ struct export_config {
     size_t memory_spans;             /* memory: how many are kept */
     struct place at;
 };
+
+/* Its URL came from the environment: a path of its own, which may be a token, is not shown. */
+void export_hide_path(struct export_config *e, struct arena *arena);
 
 enum sample_kind { SAMPLE_ALWAYS, SAMPLE_NEVER, SAMPLE_RATIO };
 struct sample_config {
@@ -320,14 +325,16 @@ struct admin_config {
 struct config {
     atomic_uint refs;
     struct arena arena;
-    char hash[17];   /* 16 hex digits of what was read, includes and environment in place; NUL */
-    struct str text; /* canonical form, what GET /config shows; header values of exports masked */
+    char hash[17]; /* 16 hex digits of what was read, includes and environment in place; NUL */
+    struct str
+        text; /* canonical form, what GET /config shows: secrets are masked, see config_text.h */
     struct str path; /* the file it came from */
     /* What was read, in that order: path first, then each included file and, for the files that may
      * come to be there, each pattern of an include (made absolute, or relative to the working
      * directory as path is). For whoever watches them. */
     struct str *files;
     size_t n_files;
+    struct masks masks; /* what of it came from the environment, and is not shown */
     struct service_config service;
     struct direction inbound, outbound;
     struct cluster **clusters;

@@ -11,6 +11,7 @@ struct writer {
     struct buffer *out;
     unsigned depth;
     bool masked;
+    const struct masks *masks;
 };
 
 /* ---- lines ---- */
@@ -22,10 +23,49 @@ static void begin(struct writer *w, const char *name)
     buffer_add_str(w->out, str_from(name));
 }
 
+/* With a variable in the place of each of their values. */
+static void write_masked(struct writer *w, struct str text, bool quoted)
+{
+    struct buffer masked;
+
+    buffer_init(&masked, 0);
+    mask_write(w->masks, text, &masked);
+    bool same = str_eq(buffer_str(&masked), text);
+    if (quoted && same)
+        lexer_write_word(text, w->out);
+    else
+        buffer_printf(w->out, quoted ? "\"%.*s\"" : "%.*s", STR_ARG(buffer_str(&masked)));
+    buffer_release(&masked);
+}
+
 static void word(struct writer *w, struct str text)
 {
+    struct str shown = w->masked ? mask_word(w->masks, text) : (struct str){0};
+
     buffer_add_char(w->out, ' ');
-    lexer_write_word(text, w->out);
+    if (shown.p)
+        buffer_add_str(w->out, shown);
+    else if (w->masked && w->masks->n)
+        write_masked(w, text, true);
+    else
+        lexer_write_word(text, w->out);
+}
+
+/* Text that is words already. */
+static void words(struct writer *w, struct str text)
+{
+    if (w->masked && w->masks->n)
+        write_masked(w, text, false);
+    else
+        buffer_add_str(w->out, text);
+}
+
+/* What a field of that name is given. */
+static void field_value(struct writer *w, struct str name, struct str value)
+{
+    bool from_environment = mask_word(w->masks, value).p != NULL;
+
+    word(w, w->masked && !from_environment && mask_is_secret_header(name) ? STR("***") : value);
 }
 
 /* Text of the language itself, which needs no quotes. */
@@ -175,7 +215,7 @@ static void write_header_actions(struct writer *w, const struct route *r)
         raw(w, a->on_response ? "response" : "request");
         word(w, a->name);
         if (a->kind != HEADER_REMOVE)
-            word(w, a->value_text);
+            field_value(w, a->name, a->value_text);
         end(w);
     }
 }
@@ -206,21 +246,35 @@ static void write_path(struct writer *w, const struct route *r)
     word(w, pattern_text(r->pattern));
 }
 
+static void write_match(struct writer *w, const struct match_rule *m)
+{
+    bool value = m->test == TEST_EQUALS || m->test == TEST_REGEX;
+
+    begin(w, "match ");
+    if (m->kind == MATCH_HEADER && value && w->masked && mask_is_secret_header(m->name)) {
+        buffer_add_str(w->out, STR("header"));
+        word(w, m->name);
+        raw(w, m->test == TEST_EQUALS ? "=" : "~");
+        field_value(w, m->name, m->value);
+    } else {
+        words(w, m->text);
+    }
+    end(w);
+}
+
 static void write_route(struct writer *w, const struct direction *d, const struct route *r)
 {
     begin(w, "route");
     write_path(w, r);
     open_block(w);
     for (size_t i = 0; i < r->n_matches; i++) {
-        begin(w, "match ");
-        buffer_add_str(w->out, r->matches[i].text);
-        end(w);
+        write_match(w, &r->matches[i]);
     }
     write_targets(w, r);
     write_answer(w, r);
     for (size_t i = 0; i < r->n_faults; i++) {
         begin(w, "fault ");
-        buffer_add_str(w->out, r->faults[i].text);
+        words(w, r->faults[i].text);
         end(w);
     }
     if (r->timeout != d->timeout)
@@ -480,7 +534,7 @@ void config_write(const struct config *c, bool masked, struct buffer *out)
 {
     static const char *const levels[] = {
         [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
-    struct writer w = {.out = out, .masked = masked};
+    struct writer w = {.out = out, .masked = masked, .masks = &c->masks};
 
     write_service(&w, &c->service);
     write_direction(&w, &c->inbound);

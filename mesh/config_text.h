@@ -10,7 +10,9 @@
 /*
  * All that is in force, defaults included, in one order whatever the order of
  * the file. Unless masked it reads as an equal config, with the same hash.
- * Masked: "***" for the values of an exporter's headers, which are secrets.
+ * Masked: "***" for the values of an exporter's headers and of header fields
+ * whose name says that they are secret (Authorization, X-Api-Token), and the
+ * variable in the place of each value of the environment.
  */
 void config_write(const struct config *c, bool masked, struct buffer *out);
 

@@ -114,7 +114,8 @@ static void add_variable(struct lexer *l, size_t at, struct str name, const stru
     ended[name.n] = '\0';
 
     struct str value = str_from(l->environment ? l->environment(ended) : getenv(ended));
-    if (value.n == 0 && fallback)
+    bool own = value.n > 0;
+    if (!own && fallback)
         value = *fallback;
     const char *fault = fault_of_value(value);
     if (!value.p && !l->bad) {
@@ -129,6 +130,10 @@ static void add_variable(struct lexer *l, size_t at, struct str name, const stru
     } else {
         l->sources->bytes_left -= value.n;
         buffer_add_str(&l->piece, value);
+        if (own) {
+            mask_add_variable(&l->sources->masks, l->sources->names, name, value);
+            l->replaced = true;
+        }
     }
 }
 
@@ -284,7 +289,7 @@ static void read_word(struct lexer *l, struct token *t)
     size_t from = l->at;
 
     buffer_reset(&l->piece);
-    l->bad = false;
+    l->bad = l->replaced = false;
     l->run = from;
     t->kind = TOKEN_WORD;
     t->quoted = peek(l, 0) == '"';
@@ -300,6 +305,9 @@ static void read_word(struct lexer *l, struct token *t)
         if (!at_end(l) && !is_space(next) && !strchr(";{}#", next))
             complain(l, l->at, "a space is missing behind the quote");
     }
+    if (l->replaced)
+        mask_add_word(&l->sources->masks, l->sources->names, t->text,
+                      str_slice(l->source->text, from, l->at));
     t->bad = l->bad;
 }
 

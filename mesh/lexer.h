@@ -35,6 +35,7 @@ struct lexer {
     unsigned line;
     bool anything_on_line;
     bool bad;
+    bool replaced; /* a variable of this word, by a value of the environment */
 };
 
 void lexer_init(struct lexer *l, const struct source *source, struct sources *sources,

@@ -178,6 +178,17 @@ static void add_export(struct loader *ld, const struct export_config *e)
     t->exports[t->n_exports++] = *e;
 }
 
+void export_hide_path(struct export_config *e, struct arena *arena)
+{
+    size_t scheme = 0;
+
+    while (scheme < e->url.n && !str_starts(str_slice(e->url, scheme, e->url.n), STR("://")))
+        scheme++;
+    size_t path = str_index(e->url, '/', scheme < e->url.n ? scheme + 3 : 0);
+    if (path + 1 < e->url.n && !str_eq(str_slice(e->url, path, e->url.n), STR("/v1/traces")))
+        e->shown = must_str(arena_printf(arena, "%.*s/***", STR_ARG(str_slice(e->url, 0, path))));
+}
+
 static bool read_otlp(struct loader *ld, struct words *w, struct export_config *e)
 {
     const struct word *url;
@@ -189,9 +200,12 @@ static bool read_otlp(struct loader *ld, struct words *w, struct export_config *
     if (good) {
         url = words_next(w);
         good = read_url(ld, url->text, e, &err) || wrong(ld, url, &err);
+        e->shown = e->url;
+        if (mask_word(&ld->config->masks, url->text).p)
+            export_hide_path(e, ld->arena);
     }
     if (!good)
-        e->url = STR("");
+        e->url = e->shown = STR("");
     block_init(&b, CONTEXT_EXPORT_NAME, IN(CONTEXT_EXPORT), e);
     load_block(ld, &b, w->s->block);
     check_tls(ld, &b, e);

@@ -56,6 +56,19 @@ static void end_on_character(char *text)
     }
 }
 
+/* What came from the environment is not told. */
+static void mask_text(const struct report *r, char *text, size_t size)
+{
+    struct buffer masked;
+
+    if (!r->sources || r->sources->masks.n == 0)
+        return;
+    buffer_init(&masked, 0);
+    mask_write(&r->sources->masks, str_from(text), &masked);
+    snprintf(text, size, "%.*s", (int)masked.n, masked.p);
+    buffer_release(&masked);
+}
+
 bool report_at(struct report *r, struct place at, const char *format, ...)
 {
     struct report_entry *e = entry_new(r, at);
@@ -66,6 +79,7 @@ bool report_at(struct report *r, struct place at, const char *format, ...)
     va_start(args, format);
     vsnprintf(e->text, sizeof(e->text), format, args);
     va_end(args);
+    mask_text(r, e->text, sizeof(e->text));
     end_on_character(e->text);
     return false;
 }

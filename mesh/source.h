@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "mesh/mask.h"
 
 enum {
     SOURCE_BYTES_MAX = 16 << 20, /* of all files together, values of the environment included */
@@ -36,6 +37,7 @@ struct sources {
     struct source *newest;
     unsigned n;
     size_t bytes_left;
+    struct masks masks; /* in names: what was replaced by values of the environment */
 };
 
 void sources_init(struct sources *s, struct arena *names, struct arena *scratch);

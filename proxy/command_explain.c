@@ -154,7 +154,7 @@ static void complete(struct question *q)
 static int answer(struct question *q, const struct config *c)
 {
     const struct direction *d = &c->outbound;
-    struct buffer out;
+    struct buffer out, shown;
 
     if (q->said_direction ? q->direction == DIRECTION_INBOUND : !d->present)
         d = &c->inbound;
@@ -165,7 +165,10 @@ static int answer(struct question *q, const struct config *c)
     }
     buffer_init(&out, 0);
     explain_request(c, d, &q->request, &out);
-    fwrite(out.p, 1, out.n, stdout);
+    buffer_init(&shown, 0);
+    mask_write(&c->masks, buffer_str(&out), &shown);
+    fwrite(shown.p, 1, shown.n, stdout);
+    buffer_release(&shown);
     buffer_release(&out);
     if (!q->said_trace)
         puts("The trace id was drawn for this answer; --traceparent asks for a certain one.");

@@ -142,7 +142,9 @@ static bool read_endpoint(struct environment *e, struct export_config *x)
     }
     if (!grpc)
         x->path = make_path(e, url.path, name == endpoint_names.traces);
-    x->url = arena_dup(&e->config->arena, text);
+    x->url = x->shown = arena_dup(&e->config->arena, text);
+    if (x->url.p)
+        export_hide_path(x, &e->config->arena);
     return x->url.p && (grpc || x->path.p);
 }
 
@@ -219,7 +221,7 @@ static bool read_otlp(struct environment *e, struct export_config *x)
     read_headers(e, x);
     read_compression(e, x);
     read_files(e, x);
-    buffer_printf(&e->notes, "# export otlp %.*s (%s), %zu headers%s\n", STR_ARG(x->url),
+    buffer_printf(&e->notes, "# export otlp %.*s (%s), %zu headers%s\n", STR_ARG(x->shown),
                   x->kind == EXPORT_OTLP_GRPC ? "grpc" : "http/protobuf", x->n_headers,
                   x->gzip ? ", gzip" : "");
     return true;

@@ -88,7 +88,7 @@ static struct exporter_options options_of(const struct export_config *x,
         [EXPORT_MEMORY] = EXPORTER_MEMORY,
     };
     struct exporter_options o = {.kind = kinds[x->kind],
-                                 .name = x->url,
+                                 .name = x->shown,
                                  .path = x->path,
                                  .gzip = x->gzip,
                                  .timeout = x->timeout,

@@ -188,7 +188,7 @@ static void describe_exports(const struct config *c, struct buffer *out)
         else if (x->kind == EXPORT_CONSOLE)
             buffer_add_str(out, STR("console"));
         else
-            buffer_add_str(out, x->url);
+            buffer_add_str(out, x->shown);
     }
     if (c->trace.n_exports == 0)
         buffer_add_str(out, STR("nowhere"));

@@ -57,6 +57,52 @@ def test_secrets_of_exporters_are_not_shown(inbound, origin):
     assert "s3cret" not in sidecar.log()
 
 
+SECRETS = {"APP_TOKEN": "t0p-secret-token", "APP_PATH": "hidden-path-of-collector", "APP_WORD": "wordily",
+           "APP_HOST": "127.0.0.1"}
+
+
+def test_what_came_from_the_environment_is_not_shown(inbound, origin, connect):
+    """Nor what a field gets whose name says that it is secret."""
+    upstream = origin()
+    sidecar = inbound(upstream.address, extra="""
+        set-header request authorization "Bearer ${APP_TOKEN}";
+        set-header request x-api-key "literal-key-of-mine";
+        set-header request x-plain shown-value;
+        match header x-my-token = "${APP_TOKEN}";
+        fault delay 1ms when header x-word = ${APP_WORD};
+        """, rest="trace { export otlp http://${APP_HOST}:1/${APP_PATH}; }", env=SECRETS)
+    connect(sidecar.port).get("/", f"x-my-token: {SECRETS['APP_TOKEN']}")
+    assert upstream.requests[0].get("authorization") == f"Bearer {SECRETS['APP_TOKEN']}"
+    for path in ("/config", "/config?format=json", "/ledger", "/metrics", "/readyz"):
+        text = sidecar.admin(path).text
+        for secret in [*SECRETS.values(), "literal-key-of-mine"]:
+            if secret != SECRETS["APP_HOST"]:
+                assert secret not in text, path
+    config = sidecar.admin("/config").text
+    assert 'set-header request authorization "Bearer ${APP_TOKEN}";' in config
+    assert 'set-header request x-api-key ***;' in config
+    assert 'set-header request x-plain shown-value;' in config
+    assert "export otlp http://${APP_HOST}:1/${APP_PATH} {" in config
+    assert 'match header x-my-token = "${APP_TOKEN}";' in config
+    assert "x-word = ${APP_WORD}" in config
+    # A mistake in a file that is read again is told without them, too, and so is what is logged.
+    broken = sidecar.path.read_text().replace("delay 1ms", 'delay "${APP_TOKEN}"')
+    answer = sidecar.reload(broken.split("\n", 4)[-1], accepted=False)
+    assert "${APP_TOKEN}" in answer.text
+    for text in (answer.text, sidecar.log()):
+        assert not any(s in text for k, s in SECRETS.items() if k != "APP_HOST"), text
+
+
+def test_explain_does_not_tell_what_came_from_the_environment(tmp_path):
+    file = tmp_path / "routes.conf"
+    file.write_text("""
+        outbound { listen 127.0.0.1:1; route / {
+            match header x-my-token = "${APP_TOKEN}"; to 127.0.0.1:2; set-header request a "${APP_TOKEN}"; } }
+        """)
+    done = run("explain", "--config", file, "GET http://a/", env=SECRETS)
+    assert "${APP_TOKEN}" in done.stdout and SECRETS["APP_TOKEN"] not in done.stdout
+
+
 def test_the_index_lists_the_pages_and_others_are_404(sidecar):
     index = sidecar.admin("/").text
     for page in ("/healthz", "/readyz", "/config", "/traces", "/ledger", "/metrics", "/reload"):
