@@ -53,7 +53,6 @@ void conn_give(struct conn *c, const struct conn_owner *owner, void *data)
 {
     c->owner = owner;
     c->owner_data = data;
-    c->expects = false;
 }
 
 void conn_read(struct conn *c, bool on)
@@ -102,8 +101,8 @@ static void unregister(struct conn *c)
 /*
  * A reset that comes with the last bytes has no edge of its own, and libevent
  * tells it as more to read. To read until nothing is left would cost each
- * request a call, so only who still expects something is looked at again, a
- * moment later.
+ * request a call, so it is looked for a moment later; and only where nothing was
+ * sent meanwhile, since sending would have met it.
  */
 #define DOUBT_TIME MILLISECONDS(20)
 
@@ -111,11 +110,33 @@ static void doubt(struct conn *c)
 {
     struct worker *w = c->worker;
 
+    c->sent_when_read = c->sent_bytes;
     if (!list_empty(&c->doubt))
         return;
     list_push_back(&w->doubtful, &c->doubt);
     if (!timer_armed(&w->doubt_timer))
         timer_arm(w->timers, &w->doubt_timer, worker_now(w) + DOUBT_TIME);
+}
+
+static void broke(struct conn *c, int error)
+{
+    c->broken = true;
+    c->error = error;
+    unregister(c);
+    c->owner->on_error(c, error);
+}
+
+/* Looking takes the error off the socket: reading after it would find an end that is none. */
+static void look_again(struct conn *c)
+{
+    char byte;
+
+    if (!c->registered || c->sent_bytes != c->sent_when_read)
+        return;
+    if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0)
+        conn_read_soon(c);
+    else if (errno != EAGAIN && errno != EINTR)
+        broke(c, errno);
 }
 
 void conns_look_again(struct timer *t)
@@ -124,14 +145,12 @@ void conns_look_again(struct timer *t)
 
     while (!list_empty(&w->doubtful)) {
         struct conn *c = container_of(w->doubtful.next, struct conn, doubt);
-        char byte;
 
         list_remove(&c->doubt);
-        if (!c->reading)
+        if (c->reading)
+            look_again(c);
+        else
             c->ready = true; /* it will be read when it is wanted */
-        else if (c->registered && (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
-                                   (errno != EAGAIN && errno != EINTR)))
-            conn_read_soon(c);
     }
 }
 
@@ -164,20 +183,15 @@ static void read_once(struct conn *c)
     if (n > 0) {
         c->received_bytes += (uint64_t)n;
         w->received += (size_t)n;
-        c->owner->on_read(c, at, (size_t)n);
-        if (c->expects && !c->ready && c->state == CONN_OPEN)
+        if (!c->ready)
             doubt(c);
+        c->owner->on_read(c, at, (size_t)n);
     } else if (n == 0) {
         c->eof = true;
         unregister(c);
         c->owner->on_eof(c);
     } else if (errno != EAGAIN && errno != EINTR) {
-        int error = errno;
-
-        c->broken = true;
-        c->error = error;
-        unregister(c);
-        c->owner->on_error(c, error);
+        broke(c, errno);
     }
 }
 

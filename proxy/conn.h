@@ -50,7 +50,6 @@ struct conn {
     bool ready;      /* the kernel told that there is something to read, and it was not read */
     bool fin_seen;   /* the kernel told of FIN: what is read ends with it */
     bool eof;        /* FIN came */
-    bool expects;    /* the owner's: what came is not the whole of something */
     bool shut;       /* we have sent, or will after the queue, FIN */
     bool blocked;    /* over the high mark, and on_drained() is owed */
     bool broken;     /* writing failed: nothing more is sent */
@@ -63,6 +62,7 @@ struct conn {
     struct out_queue *queue;
     struct list doubt; /* in worker->doubtful, or alone */
     uint64_t received_bytes, sent_bytes;
+    uint64_t sent_when_read; /* what sent_bytes was at the last read */
     struct address peer;
     struct burial burial;
 };

@@ -307,9 +307,6 @@ void http1_feed(struct http1 *h, char *data, size_t n)
     else
         consume_read(h, data, n);
     h->parsing = false;
-    if (!h->gone)
-        h->conn->expects =
-            h->input == INPUT_HEAD || h->input == INPUT_BODY || h->input == INPUT_BYTES;
     http1_go_on(h);
 }
 

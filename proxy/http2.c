@@ -317,7 +317,6 @@ void http2_feed(struct http2 *h, char *data, size_t n)
     h->receiving = true;
     http2_look(h, data, n);
     h->receiving = false;
-    h->conn->expects = h->n_streams > 0;
     http2_touch(h);
 }
 

@@ -249,7 +249,6 @@ static void open_both(struct tunnel *t, struct str from_client, struct str from_
 {
     struct span *span = t->record.span;
 
-    t->client.conn->expects = t->upstream.conn->expects = true;
     t->state = TUNNEL_OPEN;
     if (span && span->phase[PHASE_CONNECTED] < 0)
         span->phase[PHASE_CONNECTED] = worker_now(t->worker) - t->began;

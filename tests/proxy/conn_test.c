@@ -296,6 +296,26 @@ START_TEST(what_the_peer_sent_before_it_broke_is_read_first)
 }
 END_TEST
 
+/* The kernel tells of both at once, and libevent only of something to read. */
+START_TEST(a_reset_that_comes_with_the_last_bytes_is_noticed)
+{
+    struct pair p;
+
+    pair_init(&p);
+    worker_begin_turn(worker);
+    conn_read(p.notes.conn, true);
+    worker_end_turn(worker);
+    ck_assert_int_eq(send(p.peer, "last words", 10, 0), 10);
+    close_with_reset(p.peer);
+    p.peer = -1;
+    RUN_UNTIL(worker, p.notes.errors + p.notes.eofs > 0);
+    ck_assert_uint_eq(p.notes.errors, 1); /* it is no FIN */
+    ck_assert_str_eq(p.notes.got, "last words");
+    ck_assert_int_eq(p.notes.error, ECONNRESET);
+    pair_end(&p);
+}
+END_TEST
+
 /* ---- reading ---- */
 
 START_TEST(nothing_is_read_until_it_is_wanted)
@@ -649,6 +669,7 @@ int main(void)
     tcase_add_test(t, a_connection_is_made_and_what_was_written_before_goes_out);
     tcase_add_test(t, a_connection_that_is_refused_is_told_of_later);
     tcase_add_test(t, a_reset_is_one_for_the_peer);
+    tcase_add_test(t, a_reset_that_comes_with_the_last_bytes_is_noticed);
     tcase_add_test(t, a_close_sends_what_was_written);
     tcase_add_test(t, a_lingering_close_lets_the_peer_finish_sending);
     tcase_add_loop_test(t, a_lingering_close_sends_all_that_is_queued_and_a_drain_waits_for_it, 0,

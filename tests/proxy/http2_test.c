@@ -138,20 +138,20 @@ static const struct {
      "RST_STREAM 1 1\n"},
     /* by us: it is answered */
     {{REQUEST("GET", "/"), "host", "b"},
-     "refused host-differs 400: GET \n",
+     "refused host-differs 400: GET /\n",
      "HEADERS 1 [:status=400] end\n"},
     {{":method", "GET", ":scheme", "http", ":authority", "a:b", ":path", "/"},
-     "refused host-invalid 400: GET \n",
+     "refused host-invalid 400: GET /\n",
      "HEADERS 1 [:status=400] end\n"},
     {{REQUEST("GET", "/a#b")},
-     "refused target-fragment 400: GET \n",
+     "refused target-fragment 400: GET /a#b\n",
      "HEADERS 1 [:status=400] end\n"},
     {{REQUEST("GET", "/"), "a", kilobytes_7, "b", kilobytes_7},
-     "refused head-too-large 431: GET \n",
+     "refused head-too-large 431: GET /\n",
      "HEADERS 1 [:status=431] end\n"},
     {{":method", "CONNECT", ":scheme", "http", ":authority", "a", ":path", "/", ":protocol",
       "other"},
-     "refused protocol-unknown 501: CONNECT \n",
+     "refused protocol-unknown 501: CONNECT /\n",
      "HEADERS 1 [:status=501] end\n"},
 };
 
@@ -176,7 +176,7 @@ START_TEST(too_many_fields_are_refused)
     for (int i = 0; i < 21; i++)
         block_add(&b, "f", "v");
     story_say(&t, NGHTTP2_HEADERS, END_STREAM | END_HEADERS, 1, b.p, b.n);
-    ck_told(&t, 0, "refused too-many-headers 431: GET \n");
+    ck_told(&t, 0, "refused too-many-headers 431: GET /\n");
     buffer_release(&b);
 }
 END_TEST
