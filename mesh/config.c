@@ -5,6 +5,7 @@
 #include "mesh/config.h"
 
 #include "mesh/config_text.h"
+#include "mesh/fault_count.h"
 #include "mesh/loader.h"
 #include "mesh/route.h"
 
@@ -62,6 +63,7 @@ static void config_free(struct config *c)
         pattern_release(c->patterns[i]);
     for (size_t i = 0; i < c->n_regexes; i++)
         regex_free(c->regexes[i]);
+    fault_counters_release(c->fault_counters);
     host_table_release(c->inbound.table);
     host_table_release(c->outbound.table);
     map_release(&c->clusters_by_name);
@@ -159,7 +161,7 @@ static bool read_source(struct config *c, struct sources *sources, struct source
     return finish(&ld, source);
 }
 
-static struct config *config_read(const char *name, const struct str *text,
+static struct config *config_read(const char *name, const struct str *text, bool again,
                                   environment_fn *environment, struct errors *errors)
 {
     struct config *c = config_new(name);
@@ -171,6 +173,7 @@ static struct config *config_read(const char *name, const struct str *text,
 
     arena_init(&scratch, CHUNK_BYTES, 0);
     sources_init(&sources, &c->arena, &scratch);
+    sources.again = again;
     report_init(&report, &sources);
     struct source *source = text ? source_from_text(&sources, name, *text, &err)
                                  : source_open(&sources, name, NULL, (struct place){0}, &err);
@@ -189,11 +192,16 @@ static struct config *config_read(const char *name, const struct str *text,
 
 struct config *config_load(const char *path, environment_fn *environment, struct errors *errors)
 {
-    return config_read(path, NULL, environment, errors);
+    return config_read(path, NULL, false, environment, errors);
+}
+
+struct config *config_load_again(const char *path, struct errors *errors)
+{
+    return config_read(path, NULL, true, NULL, errors);
 }
 
 struct config *config_parse(const char *name, struct str text, environment_fn *environment,
                             struct errors *errors)
 {
-    return config_read(name, &text, environment, errors);
+    return config_read(name, &text, false, environment, errors);
 }

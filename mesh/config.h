@@ -103,6 +103,8 @@ enum split_key { SPLIT_BY_TRACE, SPLIT_BY_HEADER, SPLIT_BY_COOKIE, SPLIT_BY_SOUR
 
 enum fault_kind { FAULT_DELAY, FAULT_ABORT, FAULT_RESET };
 
+struct fault_counter; /* fault_count.c: what outlives a reload */
+
 struct fault {
     enum fault_kind kind;
     share_t share;
@@ -112,6 +114,7 @@ struct fault {
     const struct match_rule *when; /* NULL: for all */
     uint64_t first;                /* 0: no bound; else the first N requests only */
     atomic_uint_fast64_t *struck;  /* with first: how many it has struck, all workers together */
+    struct fault_counter *counter; /* it belongs to; NULL: there is no first */
     struct siphash_key salt;
     struct str text; /* as it was written: "delay 2s for 10%" */
     struct place at;
@@ -347,6 +350,7 @@ struct config {
     enum log_level log_level;
     bool log_json;
     struct map clusters_by_name; /* of struct cluster */
+    struct fault_counter *fault_counters;
     /* What must be released besides the arena. */
     struct regex **regexes;
     struct pattern **patterns;
@@ -360,6 +364,8 @@ struct config {
  */
 struct config *config_load(const char *path, const char *(*environment)(const char *name),
                            struct errors *errors);
+/* The same for a process that has begun its work and must not wait: of regular files alone. */
+struct config *config_load_again(const char *path, struct errors *errors);
 /* The same from memory, as if read from a file of that name; includes are relative to it. */
 struct config *config_parse(const char *name, struct str text,
                             const char *(*environment)(const char *name), struct errors *errors);

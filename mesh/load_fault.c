@@ -3,6 +3,7 @@
  */
 #include "base/grpc_status.h"
 #include "mesh/fault.h"
+#include "mesh/fault_count.h"
 #include "mesh/loader.h"
 
 enum { FIRST_MAX = 1000000000 };
@@ -29,8 +30,7 @@ static bool take_when(struct loader *ld, struct words *w, struct fault *f)
 
 static bool take_first(struct loader *ld, struct words *w, struct fault *f)
 {
-    f->struck = must(arena_alloc(ld->arena, sizeof(*f->struck)));
-    atomic_init(f->struck, 0);
+    fault_counter_add(ld->config, f);
     return take_number(ld, w, 1, FIRST_MAX, &f->first);
 }
 

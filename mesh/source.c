@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,6 +41,17 @@ struct source *source_from_text(struct sources *s, const char *name, struct str 
     return source;
 }
 
+/* How long a pipe may say nothing. */
+enum { PIPE_MILLISECONDS = 10 * 1000 };
+
+/* True: there is more to read, or the end of it. */
+static bool wait_for_more(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    return poll(&p, 1, PIPE_MILLISECONDS) != 0;
+}
+
 /* Reads to the end of the file; a pipe is read too, so that <(command) may be named. */
 static bool read_all(int fd, struct sources *s, struct str *out, struct error *err)
 {
@@ -56,7 +68,11 @@ static bool read_all(int fd, struct sources *s, struct str *out, struct error *e
         got = read(fd, b.p + b.n, b.cap - b.n);
         if (got > 0)
             b.n += (size_t)got;
-    } while (got > 0 || (got < 0 && errno == EINTR));
+    } while (got > 0 || (got < 0 && (errno == EINTR || (errno == EAGAIN && wait_for_more(fd)))));
+    if (got < 0 && errno == EAGAIN) {
+        buffer_release(&b);
+        return error_set(err, "says nothing for %d s", PIPE_MILLISECONDS / 1000);
+    }
     if (got < 0) {
         buffer_release(&b);
         return error_set(err, "cannot be read: %s", strerror(errno));
@@ -76,10 +92,14 @@ static const struct source *same_file_above(const struct source *source, const s
     return source;
 }
 
-static bool may_read(const struct source *parent, const struct stat *st, struct error *err)
+static bool may_read(const struct sources *s, const struct source *parent, const struct stat *st,
+                     struct error *err)
 {
     if (S_ISDIR(st->st_mode))
         return error_set(err, "is a directory");
+    if (s->again && !S_ISREG(st->st_mode))
+        return error_set(err,
+                         "is not a regular file: what was read at the start cannot be read again");
     if (parent && !S_ISREG(st->st_mode))
         return error_set(err, "is not a regular file");
     const struct source *same = same_file_above(parent, st);
@@ -114,14 +134,14 @@ struct source *source_open(struct sources *s, const char *name, const struct sou
     if (why.text[0])
         goto fail;
 
-    /* Not to wait for a writer of a pipe that an include names by mistake. */
-    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | (included_by ? O_NONBLOCK : 0));
+    /* Not to wait for a writer of a pipe, who may never come. */
+    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) {
         error_set(&why, "cannot be read: %s%s", strerror(errno), cure(name, included_by, errno));
         goto fail;
     }
     bool ok = (fstat(fd, &st) == 0 || error_set(&why, "cannot be read: %s", strerror(errno))) &&
-              may_read(included_by, &st, &why) && read_all(fd, s, &text, &why);
+              may_read(s, included_by, &st, &why) && read_all(fd, s, &text, &why);
     close(fd);
     if (!ok)
         goto fail;

@@ -38,6 +38,7 @@ struct sources {
     unsigned n;
     size_t bytes_left;
     struct masks masks; /* in names: what was replaced by values of the environment */
+    bool again;         /* a running process reads them: regular files only */
 };
 
 void sources_init(struct sources *s, struct arena *names, struct arena *scratch);
