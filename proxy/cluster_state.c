@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/siphash.h"
 #include "mesh/split.h"
 #include "proxy/upstream.h"
 #include "proxy/upstream_private.h"
@@ -37,7 +38,8 @@ struct upstreams *upstreams_new(struct worker *w)
     if (!u)
         return NULL;
     u->worker = w;
-    list_init(&u->clusters);
+    for (size_t i = 0; i < CLUSTER_BUCKETS; i++)
+        list_init(&u->clusters[i]);
     return u;
 }
 
@@ -81,8 +83,12 @@ struct upstream *upstream_new(struct upstreams *us, struct str cluster,
     return u;
 }
 
-static struct upstream *endpoint_of(const struct cluster_state *c, const struct address *a)
+/* Mostly where it stood before. */
+static struct upstream *endpoint_of(const struct cluster_state *c, const struct address *a,
+                                    size_t before)
 {
+    if (before < c->n && address_eq(&c->upstreams[before]->address, a))
+        return c->upstreams[before];
     for (size_t i = 0; i < c->n; i++)
         if (address_eq(&c->upstreams[i]->address, a))
             return c->upstreams[i];
@@ -99,6 +105,8 @@ static void release_endpoints(struct upstream **v, size_t n)
     free(v);
 }
 
+static void unref_cluster(struct cluster_state *c);
+
 static void use_set(struct upstreams *u, struct cluster_state *c, struct endpoint_set *set)
 {
     struct upstream **v = must(calloc(set->n + 1, sizeof *v));
@@ -107,7 +115,7 @@ static void use_set(struct upstreams *u, struct cluster_state *c, struct endpoin
     size_t n_old = c->n;
 
     for (size_t i = 0; i < set->n; i++) {
-        struct upstream *was = endpoint_of(c, &set->v[i].address);
+        struct upstream *was = endpoint_of(c, &set->v[i].address, i);
 
         v[i] = was ? upstream_ref(was) : upstream_new(u, c->name, &set->v[i].address);
         v[i]->refs_of_sets++;
@@ -123,11 +131,46 @@ static void use_set(struct upstreams *u, struct cluster_state *c, struct endpoin
     release_endpoints(old, n_old);
 }
 
+/* ---- names that are not known yet ---- */
+
+static bool names_pending(const struct cluster_state *c)
+{
+    return c->n == 0 && c->set && c->set->pending;
+}
+
+bool cluster_await_names(struct cluster_state *c, struct names_wait *w)
+{
+    if (!names_pending(c))
+        return false;
+    list_push_back(&c->waiting, &w->link);
+    return true;
+}
+
+/* Whoever is told may be the last to hold the cluster. */
+static void tell_waiting(struct cluster_state *c)
+{
+    c->refs++;
+    while (!list_empty(&c->waiting) && !names_pending(c)) {
+        struct names_wait *w = container_of(c->waiting.next, struct names_wait, link);
+
+        list_remove(&w->link);
+        w->known(w);
+    }
+    unref_cluster(c);
+}
+
 /* ---- clusters ---- */
+
+static struct list *bucket_of(struct upstreams *u, struct str name)
+{
+    static const struct siphash_key key = {0x636c7573746572, 0x6275636b6574};
+
+    return &u->clusters[siphash(&key, name.p, name.n) % CLUSTER_BUCKETS];
+}
 
 static struct cluster_state *find(struct upstreams *u, struct str name)
 {
-    LIST_FOR_EACH (at, &u->clusters) {
+    LIST_FOR_EACH (at, bucket_of(u, name)) {
         struct cluster_state *c = container_of(at, struct cluster_state, link);
 
         if (str_eq(c->name, name))
@@ -190,7 +233,8 @@ static struct cluster_state *adopt(struct upstreams *u, const struct cluster *co
         c = must(calloc(1, sizeof *c));
         c->name = copy_text(config->name);
         c->salt = split_salt(config->name);
-        list_push_back(&u->clusters, &c->link);
+        list_init(&c->waiting);
+        list_push_back(bucket_of(u, c->name), &c->link);
         c->series[0] = metrics_series(u->worker->metrics, 0, config->name);
         c->series[1] = metrics_series(u->worker->metrics, 1, config->name);
         configure(c, config);
@@ -200,30 +244,29 @@ static struct cluster_state *adopt(struct upstreams *u, const struct cluster *co
     return c;
 }
 
-struct cluster_state **upstreams_adopt(struct upstreams *u, const struct config *c)
+void upstreams_adopt(struct upstreams *u, const struct config *c, struct cluster_state **v,
+                     size_t first, size_t last)
 {
-    struct cluster_state **v = must(calloc(c->n_clusters + 1, sizeof *v));
-
-    for (size_t i = 0; i < c->n_clusters; i++)
+    for (size_t i = first; i < last; i++)
         v[i] = adopt(u, c->clusters[i]);
-    return v;
 }
 
-void upstreams_abandon(struct upstreams *u, struct cluster_state **v, size_t n)
+void upstreams_abandon(struct cluster_state **v, size_t first, size_t last)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = first; i < last; i++)
         unref_cluster(v[i]);
-    free(v);
 }
 
 void upstreams_set_endpoints(struct upstreams *u, struct endpoint_set *set)
 {
     struct cluster_state *c = find(u, str_from(set->cluster));
 
-    if (c)
-        use_set(u, c, set);
-    else
+    if (!c) {
         endpoint_set_unref(set);
+        return;
+    }
+    use_set(u, c, set);
+    tell_waiting(c);
 }
 
 bool was_tried(const struct tried *tried, const struct address *a)
@@ -272,12 +315,13 @@ struct upstream *cluster_choose(struct cluster_state *c, const struct tried *tri
 
 void upstreams_close(struct upstreams *us)
 {
-    LIST_FOR_EACH (at, &us->clusters) {
-        struct cluster_state *c = container_of(at, struct cluster_state, link);
+    for (size_t b = 0; b < CLUSTER_BUCKETS; b++)
+        LIST_FOR_EACH (at, &us->clusters[b]) {
+            struct cluster_state *c = container_of(at, struct cluster_state, link);
 
-        for (size_t i = 0; i < c->n; i++)
-            shared_close(c->upstreams[i]);
-    }
+            for (size_t i = 0; i < c->n; i++)
+                shared_close(c->upstreams[i]);
+        }
     originals_free(us->originals);
     us->originals = NULL;
 }

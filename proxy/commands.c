@@ -84,7 +84,7 @@ int command_check_file(const char *path)
 {
     struct errors errors = {0}, warnings = {0};
     struct sampler sampler;
-    struct config *c = supervisor_load(path, &sampler, &errors, &warnings);
+    struct config *c = supervisor_load(path, false, &sampler, &errors, &warnings);
 
     command_print_errors(&errors);
     if (c)

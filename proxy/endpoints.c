@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/map.h"
 #include "proxy/prometheus.h"
 
 /* A name that failed is asked again after 1 s, 2 s, 4 s, ... but no later than this. */
@@ -249,15 +250,31 @@ static void watches_free(struct cluster_watch *v, size_t n)
     free(v);
 }
 
-static const struct watched *find_answered(const struct cluster_watch *v, size_t n, struct str name)
+/* What was known before a reload, by name. */
+struct known {
+    struct map names;    /* of struct watched: answered ones */
+    struct map clusters; /* of struct cluster_watch */
+};
+
+static struct known what_is_known(const struct endpoints *e)
 {
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < v[i].cluster->n_endpoints; k++) {
-            const struct watched *w = &v[i].names[k];
-            if (w->answered && str_eq(w->config->location.name, name))
-                return w;
-        }
-    return NULL;
+    struct known k = {0};
+
+    for (size_t i = 0; i < e->n; i++) {
+        struct cluster_watch *c = &e->watches[i];
+
+        map_add(&k.clusters, c->cluster->name, c);
+        for (size_t n = 0; n < c->cluster->n_endpoints; n++)
+            if (is_name(&c->names[n]) && c->names[n].answered)
+                map_add(&k.names, c->names[n].config->location.name, &c->names[n]);
+    }
+    return k;
+}
+
+static void known_release(struct known *k)
+{
+    map_release(&k->names);
+    map_release(&k->clusters);
 }
 
 /* What is known of the name already, so that a reload does not ask anew. */
@@ -276,9 +293,14 @@ static void inherit(struct watched *w, const struct watched *from)
     w->asked = from->asked;
 }
 
-static bool watch_init(struct cluster_watch *c, struct endpoints *e, const struct cluster *cluster)
+static bool watch_init(struct cluster_watch *c, struct endpoints *e, const struct known *k,
+                       const struct cluster *cluster)
 {
+    const struct cluster_watch *before = map_get(&k->clusters, cluster->name);
+
     *c = (struct cluster_watch){.all = e, .cluster = cluster};
+    if (before && before->published)
+        c->published = endpoint_set_ref(before->published);
     c->names = calloc(cluster->n_endpoints + 1, sizeof(*c->names));
     if (!c->names)
         return false;
@@ -288,7 +310,7 @@ static bool watch_init(struct cluster_watch *c, struct endpoints *e, const struc
         w->config = &cluster->endpoints[i];
         if (!is_name(w))
             continue;
-        const struct watched *known = find_answered(e->watches, e->n, w->config->location.name);
+        const struct watched *known = map_get(&k->names, w->config->location.name);
         if (known)
             inherit(w, known);
     }
@@ -298,14 +320,17 @@ static bool watch_init(struct cluster_watch *c, struct endpoints *e, const struc
 void endpoints_follow(struct endpoints *e, struct config *config)
 {
     struct cluster_watch *v = calloc(config->n_clusters + 1, sizeof(*v));
+    struct known k = what_is_known(e);
 
     for (size_t i = 0; i < config->n_clusters; i++) {
-        if (!v || !watch_init(&v[i], e, config->clusters[i])) {
+        if (!v || !watch_init(&v[i], e, &k, config->clusters[i])) {
             log_write(LOG_ERROR, "endpoints", "no memory to follow the clusters of the new file");
-            watches_free(v, i);
+            watches_free(v, v ? i + 1 : 0);
+            known_release(&k);
             return;
         }
     }
+    known_release(&k);
     watches_free(e->watches, e->n);
     config_ref(config);
     config_unref(e->config);
@@ -317,7 +342,7 @@ void endpoints_follow(struct endpoints *e, struct config *config)
     ask_due(e);
     e->following = false;
     for (size_t i = 0; i < e->n; i++)
-        publish(&e->watches[i], true);
+        publish(&e->watches[i], !e->watches[i].published);
     schedule(e);
 }
 

@@ -36,8 +36,8 @@ struct endpoint_set *endpoint_set_ref(struct endpoint_set *s);
 void endpoint_set_unref(struct endpoint_set *s); /* NULL is fine */
 
 struct endpoints;
-/* publish is called on the main thread with a set whose reference it takes: once for each cluster
- * of every config, and again when something changed. */
+/* publish is called on the main thread with a set whose reference it takes: for each cluster that
+ * the config before did not have, and whenever something changed. */
 typedef void endpoints_publish_fn(void *arg, struct endpoint_set *set);
 struct endpoints *endpoints_new(struct event_base *base, struct resolver *resolver,
                                 endpoints_publish_fn *publish, void *arg);
@@ -45,7 +45,7 @@ void endpoints_free(struct endpoints *e);
 /* Follows the clusters of this config from now on. Known answers are published at once. When a name
  * cannot be resolved again its last addresses stay, and the set says why. */
 void endpoints_follow(struct endpoints *e, struct config *config);
-/* True when no cluster's name waits for its first answer: part of readiness. */
+/* True when no cluster's name waits for its first answer: part of readiness at the start. */
 bool endpoints_settled(const struct endpoints *e);
 /* Why it is not settled, for people: "users-v1: users.shop has not been resolved yet", a line each.
  */

@@ -61,6 +61,8 @@ void exchange_rearm(struct exchange *x)
     earliest(&at, x->deadline);
     if (x->state == EXCHANGE_FAULT)
         earliest(&at, x->asking->fault_until);
+    if (x->state == EXCHANGE_RESOLVING)
+        earliest(&at, x->asking->queue_until);
     if (x->state == EXCHANGE_CONNECTING) {
         earliest(&at, x->asking->queue_until);
         earliest(&at, x->asking->ask_another);
@@ -85,6 +87,10 @@ void exchange_on_timer(struct timer *t)
         exchange_go_on(x);
     } else if (x->state == EXCHANGE_CONNECTING && exchange_connect_is_due(x)) {
         exchange_connect_timer(x);
+    } else if (x->state == EXCHANGE_RESOLVING && x->asking->queue_until &&
+               now >= x->asking->queue_until) {
+        exchange_fail(x, SPAN_ERROR_DNS,
+                      "the cluster's name was not resolved within connect-timeout");
     } else if (x->idle_limit && now >= x->last_activity + x->idle_limit) {
         metrics_add(x->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
         exchange_fail(x, SPAN_ERROR_IDLE, "no byte came for the idle timeout");
@@ -238,6 +244,7 @@ bool exchange_open(struct front *f, struct stream *client)
         exchange_give(x);
         return false;
     }
+    list_init(&x->asking->names.link);
     exchange_clear(x);
     x->front = f;
     x->generation = generation_ref(w->generation);
@@ -301,6 +308,8 @@ void exchange_end(struct exchange *x)
     timer_disarm(&x->timer);
     if (x->asking && x->asking->resolving)
         resolver_cancel(x->asking->resolving);
+    if (x->asking)
+        list_remove(&x->asking->names.link);
     exchange_release_upstream(x, x->response_ended && x->request_ended && !x->local);
     if (!x->tunnelled)
         exchange_span_report(x);

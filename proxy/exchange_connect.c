@@ -64,6 +64,7 @@ void exchange_stop_asking(struct exchange *x)
         upstream_unref(a->endpoint);
         a->endpoint = NULL;
     }
+    list_remove(&x->asking->names.link);
     x->asking->queue_until = x->asking->ask_another = 0;
 }
 
@@ -136,10 +137,39 @@ static const char *no_endpoint_text(const struct cluster_state *c)
     return "the cluster has no endpoint";
 }
 
+static void on_names_known(struct names_wait *w)
+{
+    struct exchange *x = w->arg;
+
+    x->asking->queue_until = 0;
+    exchange_connect(x);
+}
+
+/* The names of a file that has just come into force may take a moment. True: it waits for them, as
+ * long as it would for a connection. */
+static bool wait_for_names(struct exchange *x)
+{
+    struct asking *a = x->asking;
+
+    if (!x->cluster || x->state >= EXCHANGE_RESOLVING ||
+        !cluster_await_names(x->cluster, &a->names))
+        return false;
+    a->names.known = on_names_known;
+    a->names.arg = x;
+    if (x->cluster->pool.connect_timeout)
+        a->queue_until = worker_now(x->worker) + x->cluster->pool.connect_timeout;
+    exchange_enter(x, EXCHANGE_RESOLVING);
+    exchange_rearm(x);
+    return true;
+}
+
+/* False: it has been dealt with. */
 static bool have_endpoint(struct exchange *x)
 {
     if (!x->endpoint)
         choose_endpoint(x);
+    if (!x->endpoint && wait_for_names(x))
+        return false;
     if (!x->endpoint)
         exchange_fail(
             x, x->cluster && x->cluster->set->error ? SPAN_ERROR_DNS : SPAN_ERROR_NO_ENDPOINT,

@@ -16,7 +16,7 @@
 enum exchange_state {
     EXCHANGE_NEW,        /* the request head: the codec's time */
     EXCHANGE_FAULT,      /* the end of an injected delay */
-    EXCHANGE_RESOLVING,  /* the address of a name that no cluster has: route timeout */
+    EXCHANGE_RESOLVING,  /* the addresses of a name: route timeout; of a cluster: connect timeout */
     EXCHANGE_CONNECTING, /* an upstream connection, or a place in its queue: connect timeout */
     EXCHANGE_ASKED,      /* the response head: route timeout; a retry goes back */
     EXCHANGE_ANSWERING,  /* the rest of the response: idle timeout; too late for a retry */
@@ -51,9 +51,10 @@ struct asking {
     uint16_t resolve_port;     /* of the name that is being resolved */
     struct resolve *resolving; /* NULL: no question is under way */
     nsec_t fault_until;
-    bool elsewhere;     /* CONNECT: what is inside may find a way though it finds none */
-    nsec_t queue_until; /* a connection, or a place, must be had by then; 0: no wait */
-    nsec_t ask_another; /* beside those that are waited for; 0: not */
+    bool elsewhere;          /* CONNECT: what is inside may find a way though it finds none */
+    nsec_t queue_until;      /* a connection, or a place, must be had by then; 0: no wait */
+    nsec_t ask_another;      /* beside those that are waited for; 0: not */
+    struct names_wait names; /* for those of the cluster */
     struct asked first;
     struct asked *more; /* in the arena: ASKS_MAX - 1 of them; NULL: not needed yet */
 };

@@ -10,6 +10,9 @@
 
 /* ---- settings ---- */
 
+/* Exporters that a reload left behind, at once. */
+enum { LEAVING_MAX = 8 };
+
 static void add_text(struct buffer *b, struct str s)
 {
     buffer_printf(b, "%zu:", s.n);
@@ -217,6 +220,16 @@ static void leave(struct export_table *t, struct export_row *row, nsec_t now, ns
     exporter_flush(row->exporter, now);
 }
 
+/* Each reload may leave some behind, and their collector may take nothing: the oldest give up. */
+static void bound_leaving(struct export_table *t, nsec_t now)
+{
+    size_t n = 0;
+
+    for (struct list *at = t->leaving.prev; at != &t->leaving; at = at->prev)
+        if (++n > LEAVING_MAX)
+            row_of(at)->leave_by = now;
+}
+
 static void put_in_force(struct export_table *t, struct export_row **v, size_t n, nsec_t now,
                          nsec_t leave_by)
 {
@@ -229,6 +242,7 @@ static void put_in_force(struct export_table *t, struct export_row **v, size_t n
         list_remove(&v[i]->link);
         list_push_back(&t->rows, &v[i]->link);
     }
+    bound_leaving(t, now);
     pthread_mutex_unlock(&t->lock);
 }
 

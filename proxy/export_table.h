@@ -37,7 +37,8 @@ void export_table_init(struct export_table *t, struct event_base *base, struct r
 void export_table_release(struct export_table *t);
 
 /* Makes the exporters what the config says. Those with the same settings stay, with what waits in
- * them; those that are gone flush until leave_by. False: err says why, and nothing has changed. */
+ * them; those that are gone flush until leave_by, the newest eight of them. False: err says why,
+ * and nothing has changed. */
 bool export_table_configure(struct export_table *t, const struct config *config, nsec_t now,
                             nsec_t leave_by, struct error *err);
 /* Ticks all; lets go of those that have left. Returns when it is to be called again; INT64_MAX:

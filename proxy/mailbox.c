@@ -1,6 +1,7 @@
 /*
  * Letters are kept in the order they were posted. The eventfd is written only
- * by who finds the list empty: the loop takes the whole list at each wake-up.
+ * by who finds the list empty: the loop takes the whole list, and runs it in
+ * goes that are short enough for what else it serves.
  */
 #include "proxy/mailbox.h"
 
@@ -10,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 struct letter {
@@ -18,9 +20,13 @@ struct letter {
     void *arg;
 };
 
+/* How long the loop runs letters before it looks after others. */
+#define LETTER_TIME MILLISECONDS(1)
+
 struct mailbox {
     pthread_mutex_t lock;
     struct letter *first, **end; /* guarded by lock */
+    struct letter *taken;        /* the loop's: not run yet, before those in the box */
     int wake;                    /* eventfd */
     struct event *event;
 };
@@ -36,18 +42,46 @@ static struct letter *take_all(struct mailbox *m)
     return first;
 }
 
+static void free_letters(struct letter *l)
+{
+    while (l) {
+        struct letter *next = l->next;
+
+        free(l);
+        l = next;
+    }
+}
+
+static void ring(struct mailbox *m)
+{
+    uint64_t one = 1;
+
+    (void)!write(m->wake, &one, sizeof(one));
+}
+
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
     struct mailbox *m = arg;
+    nsec_t until = clock_monotonic() + LETTER_TIME;
     uint64_t count;
 
-    /* Emptied before the list is taken: whoever posts after that writes it again. */
-    (void)!read((int)fd, &count, sizeof(count));
-    for (struct letter *l = take_all(m), *next; l; l = next) {
-        next = l->next;
+    if (!m->taken) {
+        /* Emptied before the list is taken: whoever posts after that writes it again. */
+        (void)!read((int)fd, &count, sizeof(count));
+        m->taken = take_all(m);
+    }
+    while (m->taken) {
+        struct letter *l = m->taken;
+
+        m->taken = l->next;
         l->fn(l->arg);
         free(l);
+        if (clock_monotonic() >= until)
+            break;
     }
+    /* By way of the kernel, so that the others have their turn first. */
+    if (m->taken)
+        ring(m);
 }
 
 struct mailbox *mailbox_new(struct event_base *base)
@@ -72,10 +106,8 @@ void mailbox_free(struct mailbox *m)
 {
     if (!m)
         return;
-    for (struct letter *l = take_all(m), *next; l; l = next) {
-        next = l->next;
-        free(l);
-    }
+    free_letters(m->taken);
+    free_letters(take_all(m));
     if (m->event)
         event_free(m->event);
     if (m->wake >= 0)
@@ -99,10 +131,8 @@ void mailbox_post(struct mailbox *m, void (*fn)(void *arg), void *arg)
     *m->end = l;
     m->end = &l->next;
     pthread_mutex_unlock(&m->lock);
-    if (was_empty) {
-        uint64_t one = 1;
-        (void)!write(m->wake, &one, sizeof(one));
-    }
+    if (was_empty)
+        ring(m);
 }
 
 /* A call that is waited for; on the caller's stack. */

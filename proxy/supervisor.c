@@ -72,11 +72,51 @@ static void on_file_changed(void *arg)
         reload_unasked(s);
 }
 
+/* ---- ready ---- */
+
+/* How long the names of the first file may take: who asks for others is to be served. */
+static const struct timeval names_time = {.tv_sec = 5};
+
+static void log_ready(const struct supervisor *s);
+
+static void become_ready(struct supervisor *s)
+{
+    struct buffer late;
+
+    if (s->names)
+        event_free(s->names);
+    s->names = NULL;
+    s->ready = true;
+    buffer_init(&late, 0);
+    endpoints_unsettled_print(s->endpoints, &late);
+    if (late.n > 0)
+        log_write(LOG_WARN, "start", "not all names are known, requests to them wait: %.*s",
+                  (int)late.n - 1, late.p);
+    buffer_release(&late);
+    log_ready(s);
+}
+
+static void on_names_time(evutil_socket_t fd, short what, void *arg)
+{
+    become_ready(arg);
+}
+
+/* From here on it is ready to its end: a name that a reload brings is waited for by those who ask
+ * for it, and is no reason to send nobody here. */
+static void wait_for_names(struct supervisor *s)
+{
+    s->names = endpoints_settled(s->endpoints) ? NULL : evtimer_new(s->base, on_names_time, s);
+    if (!s->names || evtimer_add(s->names, &names_time) != 0)
+        become_ready(s);
+}
+
 static void on_endpoints(void *arg, struct endpoint_set *set)
 {
     struct supervisor *s = arg;
 
     fleet_set_endpoints(s->fleet, set);
+    if (s->names && endpoints_settled(s->endpoints))
+        become_ready(s);
 }
 
 /* ---- start ---- */
@@ -116,7 +156,7 @@ static bool load(struct supervisor *s)
     struct errors errors = {0}, warnings = {0};
     struct buffer text;
 
-    s->config = supervisor_load(s->options.config_path, &s->sampler, &errors, &warnings);
+    s->config = supervisor_load(s->options.config_path, false, &s->sampler, &errors, &warnings);
     if (s->config) {
         log_set_level(s->config->log_level);
         log_set_json(s->config->log_json);
@@ -240,6 +280,8 @@ static void release(struct supervisor *s)
     nsec_t flush = s->config ? s->config->timeouts.flush : 0;
 
     drain_free(s->drain);
+    if (s->names)
+        event_free(s->names);
     signals_free(s->signals);
     admin_free(s->admin);
     supervisor_free_retired(s);
@@ -268,7 +310,7 @@ int supervisor_run(const struct supervisor_options *options)
     event_set_log_callback(on_libevent_log);
     if (load(&s)) {
         if (start(&s, &err)) {
-            log_ready(&s);
+            wait_for_names(&s);
             supervisor_watch(&s);
             event_base_loop(s.base, EVLOOP_NO_EXIT_ON_EMPTY);
             status = 0;

@@ -17,9 +17,10 @@ struct supervisor_options {
  * (standard error says why). */
 int supervisor_run(const struct supervisor_options *options);
 
-/* Reads the file and completes it from the environment. warnings (the place's file is the variable)
- * may be NULL. NULL: errors says everything that is wrong. */
-struct config *supervisor_load(const char *path, struct sampler *sampler, struct errors *errors,
-                               struct errors *warnings);
+/* Reads the file and completes it from the environment. again: it is not the first time, so nothing
+ * may be waited for. warnings (the place's file is the variable) may be NULL. NULL: errors says
+ * everything that is wrong. */
+struct config *supervisor_load(const char *path, bool again, struct sampler *sampler,
+                               struct errors *errors, struct errors *warnings);
 
 #endif

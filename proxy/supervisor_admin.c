@@ -15,9 +15,9 @@ static bool ready(void *arg, struct buffer *reasons)
 
     if (s->drain)
         buffer_add_str(reasons, STR("draining\n"));
-    if (!endpoints_settled(s->endpoints))
+    if (!s->ready)
         endpoints_unsettled_print(s->endpoints, reasons);
-    return !s->drain && endpoints_settled(s->endpoints);
+    return !s->drain && s->ready;
 }
 
 static const struct config *config_in_force(void *arg)

@@ -33,6 +33,8 @@ struct supervisor {
     struct config_watch *watch;
     struct signals *signals;
     struct drain *drain; /* NULL: not yet */
+    struct event *names; /* how long the names of the first file are waited for; NULL: no longer */
+    bool ready;          /* they are known, or have failed, or took too long */
     struct reloads reloads;
 };
 

@@ -3,16 +3,20 @@
  * then swapped under what is running. No socket is touched whose address stays.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
+#include "mesh/fault_count.h"
 #include "proxy/environment.h"
 #include "proxy/supervisor_private.h"
 
-struct config *supervisor_load(const char *path, struct sampler *sampler, struct errors *errors,
-                               struct errors *warnings)
+struct config *supervisor_load(const char *path, bool again, struct sampler *sampler,
+                               struct errors *errors, struct errors *warnings)
 {
-    struct config *config = config_load(path, NULL, errors);
+    struct config *config =
+        again ? config_load_again(path, errors) : config_load(path, NULL, errors);
 
     if (config)
         environment_apply(config, NULL, sampler, warnings);
@@ -42,6 +46,33 @@ static void log_errors(const struct errors *errors)
             log_write(LOG_ERROR, "reload", "%s%s%s", e->at.file ? e->at.file : "",
                       e->at.file ? ": " : "", e->text);
     }
+}
+
+/* ---- memory ---- */
+
+/* What a configuration takes, of each byte of its text: as it is read, and for each worker.
+ * Measured with thousands of clusters, and a half more. */
+enum { BYTES_TO_READ = 64, BYTES_A_WORKER = 24, BYTES_IN_ANY_CASE = 1 << 20 };
+
+static size_t text_bytes(const struct supervisor *s)
+{
+    struct stat st;
+    size_t n =
+        stat(s->options.config_path, &st) == 0 && S_ISREG(st.st_mode) ? (size_t)st.st_size : 0;
+
+    return n > s->config->text.n ? n : s->config->text.n; /* what it includes is in the latter */
+}
+
+/* To find out amid a reload that there is none would be the end of the process. */
+static bool memory_is_there(const struct supervisor *s, struct error *err)
+{
+    size_t bytes = BYTES_IN_ANY_CASE +
+                   text_bytes(s) * (BYTES_TO_READ + BYTES_A_WORKER * (size_t)fleet_size(s->fleet));
+    void *volatile p = malloc(bytes);
+
+    free(p);
+    return p || error_set(err, "no memory for a configuration of that size: %zu MiB are wanted",
+                          bytes >> 20);
 }
 
 /* Everything of the new configuration that can fail. */
@@ -81,6 +112,8 @@ static bool prepare(struct supervisor *s, struct prepared *p, struct error *err)
 static void commit(struct supervisor *s, struct prepared *p)
 {
     struct prepared old = {.config = s->config, .sockets = s->sockets};
+
+    config_keep_counts(p->config, s->config);
 
     if (p->config->workers != s->config->workers && s->options.workers == 0)
         log_write(LOG_WARN, "reload", "another number of workers counts from the next start");
@@ -141,8 +174,8 @@ bool supervisor_reload(struct supervisor *s, bool *changed, struct buffer *text)
     *changed = false;
     if (s->drain)
         error_set(&err, "the sidecar is draining: it takes no new configuration");
-    else
-        p.config = supervisor_load(s->options.config_path, &p.sampler, &errors, NULL);
+    else if (memory_is_there(s, &err))
+        p.config = supervisor_load(s->options.config_path, true, &p.sampler, &errors, NULL);
     if (p.config && strcmp(p.config->hash, s->config->hash) == 0) {
         accept_unchanged(s);
         config_unref(p.config);

@@ -57,7 +57,7 @@ struct upstream {
 
 /* A cluster as this worker knows it. Counted: by each generation that has it. */
 struct cluster_state {
-    struct list link;
+    struct list link; /* among those of the same hash */
     unsigned refs;
     struct str name;             /* owned */
     struct endpoint_set *set;    /* a reference */
@@ -69,14 +69,27 @@ struct cluster_state {
     struct siphash_key salt;   /* of `balance random` */
     enum balance_kind balance; /* of the newest configuration that has it, and so */
     struct pool_rules pool;
+    struct list waiting; /* of struct names_wait */
 };
+
+/* Who waits until a cluster's names are known, or have failed. */
+struct names_wait {
+    struct list link; /* empty: it does not wait */
+    void (*known)(struct names_wait *w);
+    void *arg; /* the waiter's */
+};
+/* True: none of its endpoints is known yet, and known() will be called, in a turn of its own,
+ * unless the link is removed before. False: there is nothing to wait for. */
+bool cluster_await_names(struct cluster_state *c, struct names_wait *w);
 
 struct upstreams *upstreams_new(struct worker *w);
 void upstreams_free(struct upstreams *u); /* NULL is fine */
 
-/* For a generation: an array by cluster->index, each with a reference. Aborts without memory. */
-struct cluster_state **upstreams_adopt(struct upstreams *u, const struct config *c);
-void upstreams_abandon(struct upstreams *u, struct cluster_state **v, size_t n);
+/* For a generation, whose array v is by cluster->index: a reference of each from the first to the
+ * last, that one not included. Aborts without memory. */
+void upstreams_adopt(struct upstreams *u, const struct config *c, struct cluster_state **v,
+                     size_t first, size_t last);
+void upstreams_abandon(struct cluster_state **v, size_t first, size_t last);
 /* Takes the reference. Connections to addresses that stay are kept. */
 void upstreams_set_endpoints(struct upstreams *u, struct endpoint_set *set);
 

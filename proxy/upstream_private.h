@@ -9,12 +9,14 @@
 struct originals; /* endpoints that no cluster names */
 struct path;      /* of a Unix socket */
 
+enum { CLUSTER_BUCKETS = 1024 };
+
 /* All a worker knows of the other side. */
 struct upstreams {
     struct worker *worker;
-    struct list clusters;
-    struct originals *originals; /* owned; NULL until there is one */
-    struct path *paths;          /* owned */
+    struct list clusters[CLUSTER_BUCKETS]; /* by the hash of their names */
+    struct originals *originals;           /* owned; NULL until there is one */
+    struct path *paths;                    /* owned */
 };
 
 enum {

@@ -112,51 +112,6 @@ unsigned worker_begun(struct worker *w, unsigned *looked)
     return atomic_load_explicit(&w->begun, memory_order_relaxed);
 }
 
-/* ---- generations ---- */
-
-static struct generation *generation_new(struct worker *w, const struct worker_setup *setup)
-{
-    struct generation *g = calloc(1, sizeof *g);
-
-    if (!g)
-        return NULL;
-    g->refs = 1;
-    g->worker = w;
-    g->config = config_ref(setup->config);
-    g->sampler = setup->sampler;
-    g->propagators = setup->propagators;
-    g->recording = setup->recording;
-    g->clusters = upstreams_adopt(w->upstreams, g->config);
-    return g;
-}
-
-struct generation *generation_ref(struct generation *g)
-{
-    g->refs++;
-    return g;
-}
-
-void generation_unref(struct generation *g)
-{
-    if (!g || --g->refs)
-        return;
-    upstreams_abandon(g->worker->upstreams, g->clusters, g->config->n_clusters);
-    config_unref(g->config);
-    free(g);
-}
-
-void worker_adopt(struct worker *w, const struct worker_setup *setup)
-{
-    struct generation *g = generation_new(w, setup), *old = w->generation;
-
-    if (!g) {
-        log_write(LOG_ERROR, "worker", "no memory: worker %u stays with its config", w->index);
-        return;
-    }
-    w->generation = g;
-    generation_unref(old);
-}
-
 /* ---- making and unmaking ---- */
 
 static void begin_hook(void *arg)
@@ -194,6 +149,7 @@ struct worker *worker_new(const struct worker_setup *setup, struct error *err)
     w->index = setup->index;
     w->spans = setup->spans;
     list_init(&w->dirty);
+    list_init(&w->dying);
     list_init(&w->turn_ends);
     list_init(&w->doubtful);
     timer_init(&w->doubt_timer, conns_look_again);
@@ -271,7 +227,7 @@ static void close_all(struct worker *w)
         conns_cut_lingering(w);
     }
     finish_turn(w); /* exchanges held their generation until here */
-    generation_unref(w->generation);
+    generations_end(w);
     upstreams_free(w->upstreams);
     finish_turn(w);
     w->turns--;

@@ -40,12 +40,14 @@ enum leaving {
 /* One config as this worker uses it. References are counted without atomics: only this worker's
  * exchanges hold them; the worker holds one of the config itself. */
 struct generation {
+    struct list link; /* in worker->dying, or alone */
     unsigned refs;
     struct config *config; /* a reference */
     struct sampler sampler;
     struct propagators propagators;
     bool recording;                  /* false: contexts are passed on, no span is made */
     struct cluster_state **clusters; /* owned array, by cluster->index; each counted */
+    size_t n_adopted;                /* of these are there */
     struct worker *worker;
 };
 
@@ -67,6 +69,9 @@ struct worker {
     nsec_t wall_offset; /* wall clock - monotonic, refreshed each second */
     nsec_t wall_due;
     struct generation *generation; /* in force; a reference */
+    struct generation *coming;     /* is being made; a reference; or NULL */
+    struct list dying;             /* generations nobody uses any more */
+    bool ends;                     /* the worker does */
     struct listeners *listeners;
     struct upstreams *upstreams; /* owned */
     struct exchange_pool *pool;  /* owned: exchanges to use again */
@@ -170,8 +175,17 @@ static inline char *worker_scratch(struct worker *w, size_t n)
     return arena_alloc(&w->scratch, n);
 }
 
+/* ---- generation.c ---- */
+/* With one reference. NULL: no memory. */
+struct generation *generation_new(struct worker *w, const struct worker_setup *setup);
+/* How often generation_prepare() is to be called before worker_adopt(), each in a turn of its own:
+ * what is done for many clusters at once would keep requests waiting. */
+size_t generation_parts(const struct config *c);
+void generation_prepare(struct worker *w, const struct worker_setup *setup);
 /* Takes a new config into use; exchanges under way keep theirs. */
 void worker_adopt(struct worker *w, const struct worker_setup *setup);
+/* Gives up all: the worker ends, nobody holds one any more. */
+void generations_end(struct worker *w);
 struct generation *generation_ref(struct generation *g);
 void generation_unref(struct generation *g);
 static inline const struct config *worker_config(const struct worker *w)

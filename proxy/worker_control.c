@@ -67,10 +67,25 @@ static void on_configure(void *arg)
     free(m);
 }
 
+static void on_prepare(void *arg)
+{
+    struct order *m = arg;
+
+    worker_begin_turn(m->worker);
+    generation_prepare(m->worker, &m->setup);
+    config_unref(m->setup.config);
+    worker_end_turn(m->worker);
+    free(m);
+}
+
 void worker_configure(struct worker *w, const struct worker_setup *setup)
 {
     struct order m = {.setup = *setup};
 
+    for (size_t i = 0; i < generation_parts(setup->config); i++) {
+        config_ref(setup->config);
+        post(w, on_prepare, &m);
+    }
     config_ref(setup->config);
     post(w, on_configure, &m);
 }

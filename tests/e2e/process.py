@@ -157,6 +157,7 @@ class Sidespan:
         self.admin_port = free_port()
         self.env = env or {}
         self.arguments = list(arguments)
+        self.wrapper = []                     # a command that runs the one behind it
         self.process = None
         self.log_path = folder / f"{name}.log"
         self.out_path = folder / f"{name}.out"
@@ -196,7 +197,7 @@ class Sidespan:
         with open(self.log_path, "wb") as log, open(self.out_path, "wb") as out:
             usual = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": log}
             self.process = subprocess.Popen(
-                [BINARY, "--config", str(self.path), *self.arguments], cwd=self.folder,
+                [*self.wrapper, BINARY, "--config", str(self.path), *self.arguments], cwd=self.folder,
                 env=self.environment(), **(usual | other))
         return self
 

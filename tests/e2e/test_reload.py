@@ -1,10 +1,13 @@
 """A new configuration is taken into use without touching a socket; a bad one is not."""
+import os
+import re
+import resource
 import signal
 import threading
 
 import pytest
 
-from process import free_port
+from process import free_port, sanitized
 from wire import Wire, request_bytes, response_bytes, until
 
 
@@ -241,3 +244,103 @@ def test_sampling_changes_on_open_connections(sidespan, port, two, connect):
     sidecar.reload(conf(port, two[0]) + "\ntrace { sample never; }")
     until(lambda: client.get() and two[0].requests[-1].get("traceparent").endswith("-02"),
           "an unsampled trace")
+
+
+def test_a_reload_does_not_arm_a_fault_anew(sidespan, port, two, connect):
+    """`first N` counts requests of the fault, not of the file."""
+    fault = "fault abort 503 first 3;"
+    sidecar = sidespan(conf(port, two[0], fault))
+    client = connect(port)
+    assert [client.get().status for _ in range(2)] == [503, 503]
+    sidecar.reload(conf(port, two[0], fault + " attribute round two;"))
+    until(lambda: "round" in sidecar.admin("/config").text, "the new file")
+    assert [client.get().status for _ in range(3)] == [503, 200, 200]
+    sidecar.reload(conf(port, two[0], fault.replace("503", "500")))   # another fault
+    until(lambda: client.get().status == 500, "the new file")
+
+
+def test_requests_go_on_while_thousands_of_clusters_come_and_go(sidespan, port, two, connect):
+    def config(n, target):
+        clusters = "\n".join(f"cluster c{i} {{ endpoint 10.0.{i // 250}.{i % 250}:80; }}" for i in range(n))
+        routes = "\n".join(f"route = /c{i} {{ to c{i}; }}" for i in range(n))
+        return f"""
+            inbound {{ listen 127.0.0.1:{port}; {routes} route / {{ to {target.address}; }} }} {clusters}
+            """
+
+    sidecar = sidespan(config(10, two[0]))
+    client = connect(port)
+    assert client.get().body == b"one"
+    stop, failures = threading.Event(), []
+
+    def load():
+        with Wire.connect(port) as other:
+            while not stop.is_set():
+                if other.get().status != 200:
+                    failures.append(1)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    for n, target in ((3000, two[1]), (3000, two[0]), (10, two[1])):
+        sidecar.reload(config(n, target))
+        until(lambda: client.get().body == (b"one" if target is two[0] else b"two"), "the new file")
+    stop.set()
+    thread.join()
+    assert not failures
+    assert sidecar.metric('sidespan_cluster_endpoints{cluster="c9"}') == 1
+
+
+def exporting_to(port, target, collector, n):
+    return conf(port, target) + f"""
+        trace {{ export otlp http://127.0.0.1:{collector} {{ header x-round r{n}; }} batch {{ delay 10ms; }} }}
+        timeouts {{ drain-delay 0s; drain 1s; flush 1h; }}
+        """
+
+
+def test_exporters_that_a_reload_left_behind_are_few(sidespan, port, two, connect, raw_origin):
+    """Their collector takes what they send, and never answers."""
+    hanging = raw_origin()
+    sidecar = sidespan(exporting_to(port, two[0], hanging.port, 0))
+    client = connect(port)
+    for n in range(1, 30):
+        assert client.get().status == 200     # a span that waits in the exporter
+        sidecar.reload(exporting_to(port, two[0], hanging.port, n))
+    until(lambda: len(sidecar.ledger()) <= 9, "the oldest to give up")
+    sidecar.reload(conf(port, two[0]) + "\ntimeouts { drain-delay 0s; drain 1s; flush 100ms; }")
+    assert len(re.findall("spans to .*started 1 = exported 0 .* dropped 1", sidecar.log())) >= 20
+
+
+@pytest.mark.parametrize("what", ["directory", "fifo", "device"])
+def test_what_is_no_file_is_no_configuration(sidespan, port, two, connect, what):
+    sidecar = sidespan(conf(port, two[0]))
+    kept = sidecar.path.rename(sidecar.path.with_suffix(".kept"))
+    if what == "directory":
+        sidecar.path.mkdir()
+    elif what == "fifo":
+        os.mkfifo(sidecar.path)
+    else:
+        sidecar.path.symlink_to("/dev/zero")
+    sidecar.signal(signal.SIGHUP)
+    sidecar.wait_log("is a directory" if what == "directory" else "is not a regular file")
+    assert connect(port).get().status == 200
+    assert sidecar.admin("/readyz").status == 200       # the main thread goes on
+    if what == "directory":
+        sidecar.path.rmdir()
+    else:
+        sidecar.path.unlink()
+    kept.rename(sidecar.path)
+
+
+@pytest.mark.skipif(sanitized(), reason="a sanitizer takes the address space for itself")
+def test_without_memory_a_reload_is_refused(sidespan, port, two, connect):
+    sidecar = sidespan(conf(port, two[0]))
+    client = connect(port)
+    assert client.get().status == 200
+    clusters = "\n".join(f"cluster c{i} {{ endpoint 10.0.{i // 250}.{i % 250}:80; }}" for i in range(20000))
+    used = int(re.search(r"VmSize:\s+(\d+)", open(f"/proc/{sidecar.process.pid}/status").read())[1]) << 10
+    resource.prlimit(sidecar.process.pid, resource.RLIMIT_AS, (used + (8 << 20), resource.RLIM_INFINITY))
+    answer = sidecar.reload(conf(port, two[1]) + clusters, accepted=False)
+    assert "no memory" in answer.text
+    assert client.get().body == b"one" and sidecar.admin("/readyz").status == 200
+    resource.prlimit(sidecar.process.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    sidecar.reload(conf(port, two[1]) + clusters)
+    until(lambda: client.get().body == b"two", "the new file")

@@ -267,6 +267,22 @@ START_TEST(what_is_known_survives_a_reload)
 }
 END_TEST
 
+START_TEST(what_a_reload_does_not_change_is_not_published_again)
+{
+    struct resolved r = answer_of("10.0.0.1", NULL);
+
+    follow("cluster users { endpoint a.shop:80; } cluster more { endpoint 10.0.0.5:1; }");
+    answer(0, &r);
+    news();
+    follow("cluster users { endpoint a.shop:80; } cluster more { endpoint 10.0.0.6:1; }");
+    ck_assert_str_eq(news(), "more: 10.0.0.6:1*1\n");
+    follow("cluster users { endpoint a.shop:80; }");
+    ck_assert_str_eq(news(), "");
+    follow("cluster users { endpoint a.shop:80; } cluster more { endpoint 10.0.0.6:1; }");
+    ck_assert_str_eq(news(), "more: 10.0.0.6:1*1\n"); /* the workers may have forgotten it */
+}
+END_TEST
+
 START_TEST(a_question_of_the_old_config_is_given_up_at_a_reload)
 {
     follow("cluster users { endpoint a.shop:80; }");
@@ -323,6 +339,7 @@ int main(void)
     tcase_add_test(t, the_same_answer_is_not_published_again);
     tcase_add_test(t, the_last_good_addresses_stay_when_it_fails_later);
     tcase_add_test(t, what_is_known_survives_a_reload);
+    tcase_add_test(t, what_a_reload_does_not_change_is_not_published_again);
     tcase_add_test(t, a_question_of_the_old_config_is_given_up_at_a_reload);
     tcase_add_test(t, a_hint_asks_again_but_once_a_second);
     tcase_add_test(t, says_what_it_waits_for);

@@ -1,0 +1,151 @@
+/*
+ * One configuration as a worker uses it: taken into use, and given up, a part at
+ * a time where it has many clusters, so that no request waits for it.
+ */
+#include <stdlib.h>
+
+#include "proxy/upstream.h"
+#include "proxy/worker.h"
+
+/* A config of thousands takes milliseconds; of so many clusters each part is a tenth of one. */
+enum { CLUSTERS_IN_A_GO = 128 };
+
+static void generation_free(struct generation *g)
+{
+    list_remove(&g->link);
+    config_unref(g->config);
+    free(g->clusters);
+    free(g);
+}
+
+/* Without its clusters. NULL: no memory. */
+static struct generation *generation_begin(struct worker *w, const struct worker_setup *setup)
+{
+    struct generation *g = calloc(1, sizeof *g);
+
+    if (!g)
+        return NULL;
+    list_init(&g->link);
+    g->refs = 1;
+    g->worker = w;
+    g->config = config_ref(setup->config);
+    g->sampler = setup->sampler;
+    g->propagators = setup->propagators;
+    g->recording = setup->recording;
+    g->clusters = calloc(g->config->n_clusters + 1, sizeof(struct cluster_state *));
+    if (!g->clusters) {
+        generation_free(g);
+        return NULL;
+    }
+    return g;
+}
+
+/* True: all of its clusters are there. */
+static bool adopt_some(struct generation *g, size_t most)
+{
+    size_t left = g->config->n_clusters - g->n_adopted, n = left < most ? left : most;
+
+    upstreams_adopt(g->worker->upstreams, g->config, g->clusters, g->n_adopted, g->n_adopted + n);
+    g->n_adopted += n;
+    return n == left;
+}
+
+/* True: none of its clusters is left. */
+static bool abandon_some(struct generation *g, size_t most)
+{
+    size_t n = g->n_adopted < most ? g->n_adopted : most;
+
+    upstreams_abandon(g->clusters, g->n_adopted - n, g->n_adopted);
+    g->n_adopted -= n;
+    return g->n_adopted == 0;
+}
+
+struct generation *generation_new(struct worker *w, const struct worker_setup *setup)
+{
+    struct generation *g = generation_begin(w, setup);
+
+    if (g)
+        adopt_some(g, SIZE_MAX);
+    return g;
+}
+
+size_t generation_parts(const struct config *c)
+{
+    return c->n_clusters / CLUSTERS_IN_A_GO;
+}
+
+void generation_prepare(struct worker *w, const struct worker_setup *setup)
+{
+    if (!w->coming)
+        w->coming = generation_begin(w, setup);
+    if (w->coming)
+        adopt_some(w->coming, CLUSTERS_IN_A_GO);
+}
+
+void worker_adopt(struct worker *w, const struct worker_setup *setup)
+{
+    struct generation *g = w->coming ? w->coming : generation_begin(w, setup), *old = w->generation;
+
+    w->coming = NULL;
+    if (!g) {
+        log_write(LOG_ERROR, "worker", "no memory: worker %u stays with its config", w->index);
+        return;
+    }
+    adopt_some(g, SIZE_MAX);
+    w->generation = g;
+    generation_unref(old);
+}
+
+struct generation *generation_ref(struct generation *g)
+{
+    g->refs++;
+    return g;
+}
+
+/* On the worker's thread, posted by it. */
+static void on_dying(void *arg)
+{
+    struct worker *w = arg;
+    struct generation *g;
+
+    if (list_empty(&w->dying)) /* the end of the worker came first */
+        return;
+    g = container_of(w->dying.next, struct generation, link);
+    worker_begin_turn(w);
+    if (abandon_some(g, CLUSTERS_IN_A_GO))
+        generation_free(g);
+    worker_end_turn(w);
+    if (!list_empty(&w->dying))
+        mailbox_post(w->mailbox, on_dying, w);
+}
+
+void generation_unref(struct generation *g)
+{
+    struct worker *w;
+
+    if (!g || --g->refs)
+        return;
+    w = g->worker;
+    if (g->n_adopted <= CLUSTERS_IN_A_GO || w->ends) {
+        abandon_some(g, SIZE_MAX);
+        generation_free(g);
+        return;
+    }
+    if (list_empty(&w->dying))
+        mailbox_post(w->mailbox, on_dying, w);
+    list_push_back(&w->dying, &g->link);
+}
+
+void generations_end(struct worker *w)
+{
+    w->ends = true;
+    generation_unref(w->coming);
+    generation_unref(w->generation);
+    w->coming = w->generation = NULL;
+    while (!list_empty(&w->dying)) {
+        struct generation *g = container_of(w->dying.next, struct generation, link);
+
+        abandon_some(g, SIZE_MAX);
+        generation_free(g);
+    }
+}
