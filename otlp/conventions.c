@@ -47,6 +47,9 @@ static void describe_end(struct describing *d)
     const struct span_error_row *row = span_error_row(s->error);
     enum ended_by by = s->error || !s->answered_here ? row->by : ENDED_BY_SIDECAR;
 
+    if (!by)
+        by = (enum ended_by)s->ended_by;
+
     add_string(d, STR("sidespan.ended_by"), str_from(ended_by_text(by)));
     if (row->by != ENDED_BY_SIDECAR)
         return;

@@ -5,8 +5,8 @@
  */
 #include "otlp/describe.h"
 
-/* Where the client wanted to go: the original destination, else the name it told TLS, else whom
- * the sidecar connected to. */
+/* Where the client wanted to go: the name it told TLS, else the address that it connected to, else
+ * whom the sidecar connected to. */
 static void describe_destination(struct describing *d, struct str peer)
 {
     const struct span *s = d->s;
@@ -15,12 +15,12 @@ static void describe_destination(struct describing *d, struct str peer)
 
     if (host.n == 0)
         host = s->text[SPAN_SERVER_NAME];
-    if (s->kind == SPAN_CLIENT) {
-        if (host.n == 0)
-            host = peer;
-        if (port == 0)
-            port = s->peer.port;
-    }
+    const struct address *at = s->kind == SPAN_CLIENT ? &s->peer : &s->local;
+
+    if (host.n == 0)
+        host = s->kind == SPAN_CLIENT ? peer : make_address(d, at);
+    if (port == 0 && at->family != AF_UNIX)
+        port = at->port;
     add_string(d, STR("server.address"), host);
     if (host.n && port)
         add_integer(d, STR("server.port"), port);
@@ -35,8 +35,12 @@ void describe_tcp(struct describing *d)
         add_string(d, STR("network.transport"), STR("tcp"));
     struct str peer = describe_peer(d);
     describe_destination(d, peer);
+    if (s->kind == SPAN_SERVER && s->local.family && s->local.family != AF_UNIX) {
+        add_string(d, STR("network.local.address"), make_address(d, &s->local));
+        add_integer(d, STR("network.local.port"), s->local.port);
+    }
     if (s->kind == SPAN_SERVER)
-        add_string(d, STR("client.address"), make_address(d, &s->client));
+        add_string(d, STR("client.address"), peer);
     add_string(d, STR("tls.client.server_name"), s->text[SPAN_SERVER_NAME]);
     add_integer(d, STR("sidespan.tunnel.received_bytes"), (int64_t)s->request_bytes);
     add_integer(d, STR("sidespan.tunnel.sent_bytes"), (int64_t)s->response_bytes);

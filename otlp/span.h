@@ -77,6 +77,7 @@ struct span {
     uint8_t error;                          /* enum span_error */
     uint8_t http_version; /* of the side the span speaks for: 10, 11, 20; 0: none */
     uint8_t n_extras;
+    uint8_t ended_by; /* enum ended_by: of a tunnel, whose end came first; else its error says */
     bool parent_remote : 1;
     bool invalid_parent : 1; /* a context came in and could not be used */
     bool pooled : 1;         /* CLIENT: on a kept connection */
@@ -93,8 +94,11 @@ struct span {
     nsec_t phase[PHASE_COUNT];
     nsec_t fault_delay;                     /* injected, as drawn */
     uint64_t request_bytes, response_bytes; /* of the bodies; of a tunnel: from and to the client */
-    struct address peer;   /* SERVER: who connected; CLIENT: whom we connected to */
-    struct address client; /* SERVER: the same as peer unless forwarded */
+    struct address peer;       /* SERVER: who connected; CLIENT: whom we connected to */
+    union {                    /* SERVER */
+        struct address client; /* the same as peer unless forwarded */
+        struct address local;  /* of a tunnel: where the client wanted to */
+    };
     struct str text[SPAN_TEXT_COUNT];
     struct span_extra *extras; /* n_extras of them, in an arena or behind a copy; NULL: none */
 };

@@ -162,6 +162,8 @@ static void client_on_end(void *owner, const struct headers *trailers)
 
     x->request_ended = true;
     x->request_trailers = trailers;
+    if (x->switched && !x->span.ended_by)
+        x->span.ended_by = ENDED_BY_CLIENT;
     if (x->end_with_request)
         exchange_end(x);
     if (x->local || !x->upstream)
@@ -221,7 +223,7 @@ static void exchange_clear(struct exchange *x)
     x->cluster = NULL;
     x->endpoint = NULL;
     x->series = NULL;
-    x->deadline = x->idle_limit = 0;
+    x->switched = x->deadline = x->idle_limit = 0;
     x->tries = 0;
     x->state = EXCHANGE_NEW;
     x->request_ended = x->response_begun = x->response_ended = false;

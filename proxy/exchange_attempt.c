@@ -216,6 +216,8 @@ static void on_end(void *owner, const struct headers *trailers)
 
     if (x->switching) /* the end of its head: what follows is not HTTP */
         return;
+    if (x->switched && !x->span.ended_by)
+        x->span.ended_by = ENDED_BY_UPSTREAM;
     /* HTTP/1.0 and HEAD have no place for trailers; the codec leaves them out. */
     exchange_grpc_status(x, trailers);
     x->client->codec->send_end(x->client, trailers);

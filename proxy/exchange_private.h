@@ -77,7 +77,8 @@ struct exchange {
     struct upstream *endpoint; /* a reference: chosen, or, with counted, in use; NULL: neither */
     struct series *series;
     struct timer timer;
-    nsec_t began; /* of the present attempt's span */
+    nsec_t began;    /* of the present attempt's span */
+    nsec_t switched; /* its bytes are opaque since then; 0: they are not */
     nsec_t started, deadline, last_activity, idle_limit;
     struct buffer held; /* of the body: not sent yet, or kept to be sent again */
     uint8_t state;

@@ -5,6 +5,7 @@
 #include "otlp/rpc_call.h"
 #include "proxy/exchange_private.h"
 #include "proxy/metrics_rpc.h"
+#include "proxy/metrics_tcp.h"
 
 void exchange_span_begin(struct exchange *x, nsec_t began)
 {
@@ -101,7 +102,11 @@ void exchange_span_report(struct exchange *x)
     exchange_grpc_settle(x);
     s->duration = now - x->began;
     metrics_ended(x->worker->metrics, x->front->direction, s->error);
-    if (x->series)
+    if (x->series && x->switched)
+        series_record_tcp(x->series,
+                          s->error ? span_error_row(s->error)->by : (enum ended_by)s->ended_by,
+                          now - x->switched, s->request_bytes, s->response_bytes);
+    else if (x->series)
         series_record(x->series, s->status, now - x->started, s->request_bytes, s->response_bytes);
     if (x->series && s->grpc)
         metrics_rpc_record(x->worker->metrics, x->series, s->text[SPAN_PATH], rpc_call_status(s),

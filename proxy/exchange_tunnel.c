@@ -6,6 +6,15 @@
 #include "proxy/exchange_private.h"
 #include "proxy/tunnel.h"
 
+/* The request is over with its answer: what follows is a connection. */
+static void count_request(struct exchange *x)
+{
+    x->switched = worker_now(x->worker);
+    if (x->series)
+        series_record(x->series, x->span.status, x->switched - x->started, x->span.request_bytes,
+                      x->span.response_bytes);
+}
+
 /* The exchange is over; the tunnel has its span. */
 static void leave(struct exchange *x)
 {
@@ -23,6 +32,7 @@ static struct tunnel_setup setup_of(struct exchange *x)
         .span = &x->span,
         .sampled = x->sampled,
         .series = x->series,
+        .began = x->switched,
     };
 }
 
@@ -37,7 +47,10 @@ static void keep_counts(struct exchange *x)
 static void hand_over(struct exchange *x)
 {
     struct stream *client = x->client, *upstream = x->upstream;
-    struct tunnel_setup setup = setup_of(x);
+    struct tunnel_setup setup;
+
+    count_request(x);
+    setup = setup_of(x);
 
     client->codec->settle(client);
     setup.client = client->codec->detach(client, &setup.from_client);
@@ -50,6 +63,7 @@ static void hand_over(struct exchange *x)
 
 void exchange_go_on_as_bytes(struct exchange *x, bool held)
 {
+    count_request(x);
     x->request_ended = x->response_ended = false;
     x->deadline = 0;
     x->idle_limit = exchange_config(x)->timeouts.tunnel_idle;

@@ -46,11 +46,12 @@ struct sniffing {
     struct upstream *endpoint;     /* a reference; of a cluster it is chosen when it is needed */
     struct trace_id trace_id;      /* of the trace that a tunnel begins */
     bool connected;
-    int dial_error;    /* errno; 0: none */
-    nsec_t dial_at;    /* the destination is dialled then; 0: not, or done */
-    nsec_t dial_until; /* the connection must be there by then; 0: none is being made */
-    nsec_t give_up;    /* whoever has not said enough by then is not waited for */
-    nsec_t pass_at;    /* what has come is passed on then as it is; 0: not */
+    nsec_t dialled, connected_at; /* when that began, and was done; 0: it was not */
+    int dial_error;               /* errno; 0: none */
+    nsec_t dial_at;               /* the destination is dialled then; 0: not, or done */
+    nsec_t dial_until;            /* the connection must be there by then; 0: none is being made */
+    nsec_t give_up;               /* whoever has not said enough by then is not waited for */
+    nsec_t pass_at;               /* what has come is passed on then as it is; 0: not */
     /* A rule that could have refused what came if it were HTTP: it does not pass as anything else.
      * NULL: none. Borrowed of the generation's config. */
     const struct route *under;

@@ -254,6 +254,7 @@ static void dial(struct sniffing *s)
         sniffing_fail(s, SPAN_ERROR_LOOP);
         return;
     }
+    s->dialled = worker_now(w);
     s->upstream = conn_connect(w, &s->endpoint->address, &upstream_owner, s, &error);
     if (!s->upstream) {
         dial_failed(s, error);
@@ -296,6 +297,7 @@ static void upstream_on_connected(struct conn *c)
     struct sniffing *s = c->owner_data;
 
     s->connected = true;
+    s->connected_at = worker_now(c->worker);
     metrics_add(c->worker->metrics, COUNT_UPSTREAM_CONNECTS, 1);
     s->dial_until = 0;
     rearm(s);

@@ -3,9 +3,11 @@
  * becomes a tunnel there.
  */
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "mesh/route.h"
 #include "proxy/front_private.h"
+#include "proxy/metrics_tcp.h"
 #include "proxy/tunnel.h"
 #include "proxy/upstream.h"
 
@@ -114,6 +116,21 @@ uint8_t *sniffing_speaks(struct sniffing *s)
 
 /* ---- a tunnel ---- */
 
+/* Where the client connected to: the port says which service. */
+static struct address wanted(const struct front *f)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    struct address own = {0};
+
+    if (f->original.family)
+        return f->original;
+    if (getsockname(f->conn->fd, (struct sockaddr *)&sa, &len) == 0 &&
+        address_from_sockaddr((struct sockaddr *)&sa, len, &own) && own.family != AF_UNIX)
+        return own;
+    return (struct address){0};
+}
+
 static bool begin_span(struct sniffing *s, struct span *span)
 {
     struct front *f = s->front;
@@ -134,11 +151,23 @@ static bool begin_span(struct sniffing *s, struct span *span)
     span->trace_id = context.trace_id;
     span->span_id = context.span_id;
     span->flags = (uint8_t)(context.flags | (sampled ? TRACE_FLAG_SAMPLED : 0));
-    span->start = worker_wall(w);
+    span->start = f->accepted + w->wall_offset;
+    span->phase[PHASE_HEAD] = s->dialled ? s->dialled - f->accepted : -1;
+    span->phase[PHASE_CONNECTED] = s->connected ? s->connected_at - f->accepted : -1;
+    if (inbound && sampled)
+        span->local = wanted(f);
     span->peer = inbound || !s->endpoint ? f->conn->peer : s->endpoint->address;
-    span->client = f->conn->peer;
     span->text[SPAN_CLUSTER] = s->endpoint ? s->endpoint->cluster : (struct str){0};
     return sampled;
+}
+
+static struct series *series_of(struct sniffing *s)
+{
+    if (s->inside)
+        return s->inside->series;
+    if (s->cluster)
+        return s->cluster->series[s->front->direction];
+    return metrics_series(s->front->worker->metrics, s->front->direction, s->endpoint->cluster);
 }
 
 /* It goes nowhere: there is a span that says why. */
@@ -153,8 +182,12 @@ void sniffing_fail(struct sniffing *s, enum span_error why)
         return;
     }
     metrics_ended(w->metrics, s->front->direction, why);
+    if (s->cluster || s->endpoint)
+        series_record_tcp(series_of(s), span_error_row(why)->by, worker_now(w) - s->front->accepted,
+                          s->n, 0);
     if (begin_span(s, &span)) {
         span.error = (uint8_t)why;
+        span.duration = worker_now(w) - s->front->accepted;
         span_feed_push(w->spans, &span);
     }
     sniffing_close(s, true);
@@ -208,15 +241,6 @@ void sniffing_refuse(struct sniffing *s, enum sniffed what)
     front_refuse(f, why);
 }
 
-static struct series *series_of(struct sniffing *s)
-{
-    if (s->inside)
-        return s->inside->series;
-    if (s->cluster)
-        return s->cluster->series[s->front->direction];
-    return metrics_series(s->front->worker->metrics, s->front->direction, s->endpoint->cluster);
-}
-
 void sniffing_to_tunnel(struct sniffing *s, struct str from_client, struct str from_upstream)
 {
     struct front *f = s->front;
@@ -230,6 +254,7 @@ void sniffing_to_tunnel(struct sniffing *s, struct str from_client, struct str f
         .from_client = from_client,
         .from_upstream = from_upstream,
     };
+    struct series *series;
     struct span span;
 
     if (s->inside && !s->endpoint) {
@@ -255,7 +280,10 @@ void sniffing_to_tunnel(struct sniffing *s, struct str from_client, struct str f
     setup.generation = s->generation;
     setup.sampled = begin_span(s, &span);
     setup.span = &span;
-    setup.series = series_of(s);
+    setup.series = series = series_of(s);
+    setup.began = s->inside ? worker_now(w) : f->accepted;
+    if (s->inside && series)
+        series_record(series, span.status, s->inside->answered, 0, 0);
     front_count(w, f->direction, 1); /* the tunnel takes the connection's place */
     tunnel_start(&setup);
     if (s->inside)

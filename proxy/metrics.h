@@ -29,6 +29,10 @@
       "Connections passed through as opaque bytes")                                                \
     X(COUNT_TUNNELS_OUTBOUND, "sidespan_tunnels_total", "direction=\"outbound\"", "counter",       \
       "Connections passed through as opaque bytes")                                                \
+    X(COUNT_TUNNELS_OPEN_INBOUND, "sidespan_tcp_connections_open", "direction=\"inbound\"",        \
+      "gauge", "Connections of opaque bytes that are open")                                        \
+    X(COUNT_TUNNELS_OPEN_OUTBOUND, "sidespan_tcp_connections_open", "direction=\"outbound\"",      \
+      "gauge", "Connections of opaque bytes that are open")                                        \
     X(COUNT_ACTIVE_INBOUND, "sidespan_requests_active", "direction=\"inbound\"", "gauge",          \
       "Exchanges under way")                                                                       \
     X(COUNT_ACTIVE_OUTBOUND, "sidespan_requests_active", "direction=\"outbound\"", "gauge",        \
@@ -91,8 +95,16 @@
 enum counter { COUNTERS(COUNTER_ROW) COUNTER_COUNT };
 #undef COUNTER_ROW
 
-/* Requests of one direction to one cluster. It lives as long as its metrics; past SERIES_MAX the
- * rest share one a direction, named "other". */
+/* Connections of opaque bytes: metrics_tcp.h. */
+enum { TCP_BUCKETS = 9, TCP_ENDS = ENDED_BY_SIDECAR + 1 };
+struct tcp_counts {
+    atomic_uint_fast64_t ended[TCP_ENDS]; /* by enum ended_by */
+    atomic_uint_fast64_t buckets[TCP_BUCKETS + 1], sum_us;
+    atomic_uint_fast64_t received, sent; /* bytes from and to clients */
+};
+
+/* Requests of one direction to one cluster, and connections likewise. It lives as long as its
+ * metrics; past SERIES_MAX the rest share one a direction, named "other". */
 enum { SERIES_MAX = 512 };
 struct series {
     struct series *next;              /* fixed before others can see it */
@@ -101,6 +113,7 @@ struct series {
     atomic_uint_fast64_t by_class[6]; /* status / 100; 0: no response */
     struct histogram duration;
     atomic_uint_fast64_t request_bytes, response_bytes;
+    struct tcp_counts tcp;
 };
 
 /* One worker's. */

@@ -7,6 +7,7 @@
 
 #include "mesh/config.h"
 #include "proxy/metrics_tables.h"
+#include "proxy/metrics_tcp.h"
 #include "proxy/prometheus.h"
 
 #define COUNTER_ROW(id, name, labels, type, help) {name, labels, type, help},
@@ -112,7 +113,7 @@ struct series_total {
     struct histogram_total duration;
 };
 
-static int by_identity(const void *a, const void *b)
+int series_by_identity(const void *a, const void *b)
 {
     const struct series *x = *(struct series *const *)a, *y = *(struct series *const *)b;
     size_t n = x->cluster.n < y->cluster.n ? x->cluster.n : y->cluster.n;
@@ -159,10 +160,10 @@ static struct series_total *gather_series(struct metrics *const *v, size_t n, si
              s && found < cap; s = s->next)
             if (!is_silent(s))
                 all[found++] = s;
-    qsort(all, found, sizeof(struct series *), by_identity);
+    qsort(all, found, sizeof(struct series *), series_by_identity);
     totals = calloc(found + 1, sizeof(*totals));
     for (size_t i = 0; totals && i < found; i++) {
-        if (i > 0 && by_identity(&all[i - 1], &all[i]) != 0)
+        if (i > 0 && series_by_identity(&all[i - 1], &all[i]) != 0)
             made++;
         accumulate(&totals[made], all[i]);
     }
@@ -249,5 +250,6 @@ void metrics_print(struct metrics *const *v, size_t n, struct buffer *out)
     print_durations(totals, n_totals, out);
     print_bytes(totals, n_totals, false, out);
     print_bytes(totals, n_totals, true, out);
+    metrics_tcp_print(v, n, out);
     free(totals);
 }

@@ -46,4 +46,7 @@ struct metrics_tables {
     struct rpc_table rpc;
 };
 
+/* For qsort() of pointers to series: by direction, then by cluster. */
+int series_by_identity(const void *a, const void *b);
+
 #endif

@@ -7,6 +7,7 @@
 
 #include "proxy/connect_error.h"
 #include "proxy/front.h"
+#include "proxy/metrics_tcp.h"
 #include "proxy/tunnel_record.h"
 
 /* What each state waits for: */
@@ -36,10 +37,11 @@ struct tunnel {
     struct str pending;    /* owned: the client's first bytes, until there is an upstream */
     struct series *series; /* borrowed; NULL: none */
     struct tunnel_record record;
-    nsec_t idle, began; /* began: monotonic */
-    uint16_t status;    /* of the span */
+    nsec_t idle, began; /* began: the span, monotonic */
+    nsec_t opaque;      /* the connection of opaque bytes began, monotonic */
     uint8_t state;      /* enum tunnel_state */
     uint8_t direction;  /* enum direction_kind */
+    uint8_t first;      /* enum ended_by: whose end came first */
 };
 
 static const struct conn_owner tunnel_owner;
@@ -55,15 +57,24 @@ static void free_tunnel(struct burial *b)
     free(t);
 }
 
+static enum counter open_counter(const struct tunnel *t)
+{
+    return t->direction == DIRECTION_INBOUND ? COUNT_TUNNELS_OPEN_INBOUND
+                                             : COUNT_TUNNELS_OPEN_OUTBOUND;
+}
+
 static void tell(struct tunnel *t, enum span_error why)
 {
     struct worker *w = t->worker;
     struct span *s = t->record.span;
     nsec_t duration = worker_now(w) - t->began;
 
+    enum ended_by by = why ? span_error_row(why)->by : t->first;
+
     metrics_ended(w->metrics, t->direction, why);
     if (t->series)
-        series_record(t->series, t->status, duration, t->client.bytes, t->upstream.bytes);
+        series_record_tcp(t->series, by, worker_now(w) - t->opaque, t->client.bytes,
+                          t->upstream.bytes);
     if (!s) {
         metrics_add(w->metrics, COUNT_UNSAMPLED, 1);
         return;
@@ -71,8 +82,8 @@ static void tell(struct tunnel *t, enum span_error why)
     s->duration = duration;
     s->request_bytes += t->client.bytes;
     s->response_bytes += t->upstream.bytes;
-    if (why != SPAN_ERROR_NONE)
-        s->error = (uint8_t)why;
+    s->error = (uint8_t)why;
+    s->ended_by = (uint8_t)by;
     tunnel_record_push(&t->record, w->spans);
 }
 
@@ -92,6 +103,7 @@ static void tunnel_end(struct tunnel *t, enum span_error why)
     t->race = NULL;
     t->state = TUNNEL_ENDED;
     front_count(w, t->direction, -1);
+    metrics_add(w->metrics, open_counter(t), -1);
     worker_busy_add(w, -1);
     list_remove(&t->link);
     timer_release(&t->timer);
@@ -145,13 +157,25 @@ static void on_read(struct conn *c, char *data, size_t n)
     forward(s, bytes);
 }
 
-/* A reset is passed on as a reset; what came before it was sent in the turn before. */
-static void side_broke(struct side *s)
+static void note_end(struct side *s)
 {
     struct tunnel *t = s->tunnel;
 
+    if (!t->first)
+        t->first = s == &t->client ? ENDED_BY_CLIENT : ENDED_BY_UPSTREAM;
+}
+
+/* A reset is passed on as a reset; what came before it was sent in the turn before. Once an end has
+ * come it is how many protocols close: whoever has said goodbye reads no answer to it. */
+static void side_broke(struct side *s)
+{
+    struct tunnel *t = s->tunnel;
+    bool ending = s->ended || s->other->ended;
+    enum span_error why = s == &t->client ? SPAN_ERROR_CANCELLED : SPAN_ERROR_RESET;
+
+    note_end(s);
     conn_reset(s->other->conn);
-    tunnel_end(t, s == &t->client ? SPAN_ERROR_CANCELLED : SPAN_ERROR_RESET);
+    tunnel_end(t, ending ? SPAN_ERROR_NONE : why);
 }
 
 /* True: everything was handed to the socket. Else on_drained() will be called: it is owed from here
@@ -200,6 +224,7 @@ static void on_eof(struct conn *c)
         return;
     }
     keep_awake(t);
+    note_end(s);
     s->ended = true;
     conn_shut(s->other->conn);
     if (s->other->ended)
@@ -337,7 +362,6 @@ static struct tunnel *tunnel_new(const struct tunnel_setup *setup)
     t->worker = setup->worker;
     t->series = setup->series;
     t->idle = setup->idle;
-    t->status = setup->span->status;
     t->direction = (uint8_t)setup->direction;
     t->client = (struct side){.tunnel = t, .other = &t->upstream, .conn = setup->client};
     t->upstream = (struct side){.tunnel = t, .other = &t->client};
@@ -345,6 +369,7 @@ static struct tunnel *tunnel_new(const struct tunnel_setup *setup)
     /* The span may have begun before its bytes became a tunnel's. */
     nsec_t before = setup->span->start ? worker_wall(t->worker) - setup->span->start : 0;
     t->began = worker_now(t->worker) - (before > 0 ? before : 0);
+    t->opaque = setup->began ? setup->began : t->began;
     if (!tunnel_record_init(&t->record, setup->span, setup->sampled) ||
         (!is_connected(setup->upstream) && !keep_pending(t, setup->from_client))) {
         free_tunnel(&t->burial);
@@ -359,6 +384,8 @@ static void dial(struct tunnel *t, const struct tunnel_setup *setup)
     struct address at = {0};
     int error;
 
+    if (t->record.span && t->record.span->phase[PHASE_HEAD] < 0 && !setup->upstream)
+        t->record.span->phase[PHASE_HEAD] = worker_now(t->worker) - t->began;
     t->race = race_start(t->worker, setup->generation, &setup->from, setup->upstream, &race_events,
                          t, &at, &error);
     if (!t->race)
@@ -381,6 +408,7 @@ struct tunnel *tunnel_start(const struct tunnel_setup *setup)
     }
     list_push_back(&w->tunnels, &t->link);
     worker_busy_add(w, 1);
+    metrics_add(w->metrics, open_counter(t), 1);
     metrics_add(w->metrics,
                 t->direction == DIRECTION_INBOUND ? COUNT_TUNNELS_INBOUND : COUNT_TUNNELS_OUTBOUND,
                 1);

@@ -29,8 +29,9 @@ struct tunnel_setup {
     struct str from_upstream;      /* likewise */
     const struct span *span; /* copied, text included; protocol SPAN_TCP, or SPAN_HTTP after an
                                 upgrade or CONNECT. Its start is the tunnel's. */
+    nsec_t began;            /* of the connection, monotonic, for its series; 0: with the span */
     bool sampled;            /* push the span at the end */
-    struct series *series;   /* to record in; NULL: none */
+    struct series *series;   /* to record the connection in; NULL: none */
 };
 
 /* NULL: no memory; both conns are closed then. The tunnel frees itself when it ends, which may be

@@ -1,4 +1,5 @@
 #include "proxy/metrics_rpc.h"
+#include "proxy/metrics_tcp.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -328,6 +329,37 @@ START_TEST(past_the_bound_of_methods_the_rest_of_a_direction_is_one)
 }
 END_TEST
 
+START_TEST(connections_are_counted_apart_from_requests)
+{
+    struct series *s = metrics_series(a, DIRECTION_OUTBOUND, STR("redis"));
+
+    series_record_tcp(s, ENDED_BY_CLIENT, SECONDS(10), 3, 4);
+    series_record_tcp(s, ENDED_BY_UPSTREAM, SECONDS(10) + 1, 30, 40);
+    series_record_tcp(metrics_series(b, DIRECTION_OUTBOUND, STR("redis")), ENDED_BY_CLIENT,
+                      SECONDS(100000), 0, 0);
+    series_record_tcp(metrics_series(b, DIRECTION_INBOUND, STR("a")), ENDED_BY_SIDECAR, 0, 1, 2);
+    const char *got = print();
+
+    ck_assert_has(got, "sidespan_tcp_connections_total{direction=\"outbound\",cluster=\"redis\","
+                       "ended_by=\"client\"} 2\n");
+    ck_assert_has(got, "cluster=\"redis\",ended_by=\"upstream\"} 1\n");
+    ck_assert_has(got, "cluster=\"a\",ended_by=\"sidecar\"} 1\n");
+    ck_assert_has(got, "duration_seconds_bucket{direction=\"outbound\",cluster=\"redis\",le=\"1\"} "
+                       "0\n");
+    ck_assert_has(got, "cluster=\"redis\",le=\"10\"} 1\n");
+    ck_assert_has(got, "cluster=\"redis\",le=\"86400\"} 2\n");
+    ck_assert_has(got, "cluster=\"redis\",le=\"+Inf\"} 3\n");
+    ck_assert_has(got, "duration_seconds_count{direction=\"outbound\",cluster=\"redis\"} 3\n");
+    ck_assert_has(got,
+                  "sidespan_tcp_received_bytes_total{direction=\"outbound\",cluster=\"redis\"} "
+                  "33\n");
+    ck_assert_has(got, "sidespan_tcp_sent_bytes_total{direction=\"outbound\",cluster=\"redis\"} "
+                       "44\n");
+    ck_assert_ptr_null(strstr(got, "sidespan_requests_total{"));
+    ck_assert_uint_eq(occurrences(got, "# TYPE sidespan_tcp_connections_total"), 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("metrics");
@@ -335,6 +367,7 @@ int main(void)
 
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, adds_up_the_workers);
+    tcase_add_test(t, connections_are_counted_apart_from_requests);
     tcase_add_test(t, says_what_a_family_is_once);
     tcase_add_test(t, counts_requests_of_a_cluster_by_class);
     tcase_add_test(t, a_cluster_without_requests_is_left_out);
