@@ -66,6 +66,7 @@ void exchange_rearm(struct exchange *x)
     if (x->state == EXCHANGE_CONNECTING) {
         earliest(&at, x->asking->queue_until);
         earliest(&at, x->asking->ask_another);
+        earliest(&at, x->asking->ask_again);
     }
     if (x->idle_limit)
         earliest(&at, x->last_activity + x->idle_limit);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proxy/exchange_private.h"
+#include "proxy/http_rules.h"
 #include "proxy/http_upgrade.h"
 #include "proxy/upstream_login.h"
 
@@ -31,8 +32,8 @@ static void send_what_is_there(struct exchange *x)
         exchange_send_held(x);
         s->codec->settle(s); /* held may grow, and move, in this turn */
     }
-    if (!s->replayable) {
-        x->replayable = false;
+    if (!s->replayable && !method_is_idempotent(m->method) && (x->held.n || !x->request_ended)) {
+        x->replayable = false; /* on a fresh connection it is hardly ever sent again */
         buffer_reset(&x->held);
     }
     if (x->request_ended) {
@@ -43,33 +44,19 @@ static void send_what_is_there(struct exchange *x)
     }
 }
 
-/* May be sent twice (RFC 9110 section 9.2.2). */
-static bool idempotent(struct str method)
+static void send_again(struct exchange *x, enum span_error why, bool elsewhere)
 {
-    static const struct str names[] = {STR_INIT("GET"),   STR_INIT("HEAD"), STR_INIT("OPTIONS"),
-                                       STR_INIT("TRACE"), STR_INIT("PUT"),  STR_INIT("DELETE")};
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (str_eq(method, names[i]))
-            return true;
-    return false;
-}
-
-static void send_again(struct exchange *x, enum span_error why)
-{
-    metrics_add(x->worker->metrics, COUNT_STALE_RETRIES, 1);
     x->retried = true;
     x->span.error = (uint8_t)why;
     exchange_span_again(x);
     x->upstream_code = STREAM_NO_ERROR;
     drop_stream(x);
-    if (why == SPAN_ERROR_REFUSED_STREAM && exchange_has_another(x)) {
-        exchange_leave_endpoint(x, true); /* the one that refused is busy */
+    if (elsewhere) {
+        exchange_leave_endpoint(x, true);
     } else {
         x->endpoint->in_flight--;
         x->counted = false;
     }
-    exchange_connect(x);
 }
 
 void exchange_attempt(struct exchange *x, struct stream *s, bool reused, bool queued)
@@ -99,8 +86,10 @@ void exchange_attempt(struct exchange *x, struct stream *s, bool reused, bool qu
         return;
     }
     /* A request that may not be sent twice is worth a look before it is sent once. */
-    if (!x->retried && !idempotent(x->request->method) && s->codec->stale(s)) {
-        send_again(x, SPAN_ERROR_CLOSED_EARLY);
+    if (!x->retried && !method_is_idempotent(x->request->method) && s->codec->stale(s)) {
+        metrics_add(x->worker->metrics, COUNT_STALE_RETRIES, 1);
+        send_again(x, SPAN_ERROR_CLOSED_EARLY, false);
+        exchange_connect(x);
         return;
     }
     if (exchange_grpc_send_timeout(x))
@@ -109,16 +98,53 @@ void exchange_attempt(struct exchange *x, struct stream *s, bool reused, bool qu
 
 /* ---- again ---- */
 
-/* True: nobody answered, and nobody need have read it: the request is sent again elsewhere. */
+/* The first time at once, then later and later: whoever refuses has no place, and will have one. */
+static nsec_t pause_after(unsigned refusals, nsec_t left)
+{
+    nsec_t pause = refusals < 2 ? 0 : MILLISECONDS(20) << (refusals < 12 ? refusals - 1 : 11);
+
+    return pause < left ? pause : left;
+}
+
+/* Nothing of it was processed (RFC 9113 section 8.7), whatever its method: to be refused is to wait
+ * for a place, which the pool says how long may be done. */
+static bool again_after_refusal(struct exchange *x)
+{
+    struct asking *a = x->asking;
+    nsec_t now = worker_now(x->worker);
+
+    if (a->refusals++ == 0)
+        a->refused_until = now + x->endpoint->pool.queue;
+    if (now >= a->refused_until)
+        return false;
+    metrics_add(x->worker->metrics, COUNT_REFUSED_RETRIES, 1);
+    send_again(x, SPAN_ERROR_REFUSED_STREAM, exchange_has_another_than(x));
+    exchange_connect_after(x, pause_after(a->refusals, a->refused_until - now));
+    return true;
+}
+
+/*
+ * True: it is sent again. That is where nobody can have read it, or where it may
+ * be read twice and no byte of an answer came. A kept connection that ended says
+ * nothing of its endpoint, which is asked again; a fresh one that ended does, so
+ * another is asked then.
+ */
 static bool retry(struct exchange *x, enum span_error why)
 {
     enum replay may = x->upstream->codec->replay(x->upstream, why);
+    bool elsewhere;
 
-    if (x->retried || x->response_begun || x->interim || !x->replayable)
+    if (x->response_begun || x->interim || !x->replayable || may == REPLAY_NEVER ||
+        (may == REPLAY_IF_IDEMPOTENT && !method_is_idempotent(x->request->method)))
         return false;
-    if (may == REPLAY_NEVER || (may == REPLAY_IF_IDEMPOTENT && !idempotent(x->request->method)))
+    if (why == SPAN_ERROR_REFUSED_STREAM)
+        return again_after_refusal(x);
+    elsewhere = !x->reused && exchange_has_another_than(x);
+    if (x->retried || (may != REPLAY_SAFE && !x->reused && !elsewhere))
         return false;
-    send_again(x, why);
+    metrics_add(x->worker->metrics, COUNT_STALE_RETRIES, 1);
+    send_again(x, why, elsewhere && may != REPLAY_SAFE);
+    exchange_connect(x);
     return true;
 }
 

@@ -8,6 +8,7 @@
 
 #include "proxy/connect_error.h"
 #include "proxy/exchange_private.h"
+#include "proxy/http_rules.h"
 #include "proxy/race.h"
 #include "proxy/upstream_login.h"
 
@@ -65,7 +66,7 @@ void exchange_stop_asking(struct exchange *x)
         a->endpoint = NULL;
     }
     list_remove(&x->asking->names.link);
-    x->asking->queue_until = x->asking->ask_another = 0;
+    x->asking->queue_until = x->asking->ask_another = x->asking->ask_again = 0;
 }
 
 /* ---- where to ---- */
@@ -101,6 +102,13 @@ bool exchange_has_another(const struct exchange *x)
 
     return x->cluster ? cluster_has_another(x->cluster, a->tried, false)
                       : a->next_address < a->n_addresses;
+}
+
+bool exchange_has_another_than(struct exchange *x)
+{
+    struct tried present = {x->endpoint->address, x->asking->tried};
+
+    return x->cluster ? cluster_has_another(x->cluster, &present, false) : exchange_has_another(x);
 }
 
 /* While somebody is waited for, only who is likely to answer is worth asking. */
@@ -255,6 +263,8 @@ static enum span_error ask(struct exchange *x, struct asked *a, int *error)
     a->ask.version = x->request->version;
     a->ask.alone = x->connects; /* bytes need a connection of their own */
     a->ask.fresh = x->retried || x->connects;
+    a->ask.once = !method_is_idempotent(x->request->method);
+    a->ask.busy_too = x->asking->refusals > 1;
     a->ask.queued = false;
     why = upstream_ask(u, &a->ask, error);
     if (why) {
@@ -295,6 +305,16 @@ void exchange_connect(struct exchange *x)
     } while (why && go_elsewhere(x, why, error));
     if (!why && x->state == EXCHANGE_CONNECTING && a->endpoint && a->ask.upstream)
         wait_for(x, a);
+}
+
+void exchange_connect_after(struct exchange *x, nsec_t pause)
+{
+    if (!pause) {
+        exchange_connect(x);
+        return;
+    }
+    x->asking->ask_again = worker_now(x->worker) + pause;
+    exchange_enter(x, EXCHANGE_CONNECTING);
 }
 
 static void on_failed(struct upstream_ask *ask, enum span_error why, int error)
@@ -383,8 +403,12 @@ void exchange_connect_timer(struct exchange *x)
 {
     nsec_t now = worker_now(x->worker);
 
-    if (x->asking->queue_until && now >= x->asking->queue_until)
+    if (x->asking->queue_until && now >= x->asking->queue_until) {
         queue_over(x);
-    else
+    } else if (x->asking->ask_again) {
+        x->asking->ask_again = 0;
+        exchange_connect(x);
+    } else {
         ask_another(x);
+    }
 }

@@ -51,9 +51,12 @@ struct asking {
     uint16_t resolve_port;     /* of the name that is being resolved */
     struct resolve *resolving; /* NULL: no question is under way */
     nsec_t fault_until;
-    bool elsewhere;          /* CONNECT: what is inside may find a way though it finds none */
-    nsec_t queue_until;      /* a connection, or a place, must be had by then; 0: no wait */
-    nsec_t ask_another;      /* beside those that are waited for; 0: not */
+    bool elsewhere;       /* CONNECT: what is inside may find a way though it finds none */
+    nsec_t queue_until;   /* a connection, or a place, must be had by then; 0: no wait */
+    nsec_t ask_another;   /* beside those that are waited for; 0: not */
+    nsec_t ask_again;     /* nobody is asked until then; 0: not */
+    nsec_t refused_until; /* what refuses the stream is asked until then */
+    uint8_t refusals;
     struct names_wait names; /* for those of the cluster */
     struct asked first;
     struct asked *more; /* in the arena: ASKS_MAX - 1 of them; NULL: not needed yet */
@@ -192,13 +195,18 @@ static inline bool exchange_connect_is_due(const struct exchange *x)
     const struct asking *a = x->asking;
     nsec_t now = worker_now(x->worker);
 
-    return (a->queue_until && now >= a->queue_until) || (a->ask_another && now >= a->ask_another);
+    return (a->queue_until && now >= a->queue_until) || (a->ask_another && now >= a->ask_another) ||
+           (a->ask_again && now >= a->ask_again);
 }
 /* It is: asks another one too, or gives up. */
 void exchange_connect_timer(struct exchange *x);
 /* Nobody is asked any more. */
 void exchange_stop_asking(struct exchange *x);
-/* The cluster, or the name, has an address that was not tried. */
+/* The same in a while; 0: now. */
+void exchange_connect_after(struct exchange *x, nsec_t pause);
+/* The cluster, or the name, has an address that was not tried; _than: and is not the present one.
+ */
+bool exchange_has_another_than(struct exchange *x);
 bool exchange_has_another(const struct exchange *x);
 /* Gives the endpoint up; tried: it is not to be chosen again. */
 void exchange_leave_endpoint(struct exchange *x, bool tried);

@@ -411,7 +411,7 @@ static enum replay ops_replay(struct stream *s, enum span_error why)
 {
     struct http1 *h = http1_of(s);
 
-    if (!s->replayable || h->conn->received_bytes != h->received_before)
+    if (h->conn->received_bytes != h->received_before)
         return REPLAY_NEVER;
     if (why == SPAN_ERROR_CLOSED_EARLY)
         return provably_unread(h) ? REPLAY_SAFE : REPLAY_IF_IDEMPOTENT;
@@ -448,6 +448,7 @@ struct stream *http1_take(struct http1 *h, struct str method)
     h->no_body = str_eq(method, STR("HEAD"));
     h->input = INPUT_IDLE;
     h->output = OUTPUT_HEAD;
+    h->idled = http1_idle_time(h);
     h->sent_before = h->conn->sent_bytes;
     h->received_before = h->conn->received_bytes;
     list_remove(&h->link);
@@ -462,7 +463,24 @@ nsec_t http1_idle_limit(const struct http1 *h)
 
 void http1_expire(struct http1 *h, nsec_t when)
 {
+    h->idle_since = worker_now(h->worker);
     timer_arm(h->worker->timers, &h->timer, when);
+}
+
+nsec_t http1_idle_time(const struct http1 *h)
+{
+    return h->idle_since ? worker_now(h->worker) - h->idle_since : 0;
+}
+
+nsec_t http1_idled(const struct http1 *h)
+{
+    return h->idled;
+}
+
+bool http1_ended_unanswered(const struct http1 *h)
+{
+    return (h->conn->eof || h->conn->broken) &&
+           (h->in_pool || h->conn->received_bytes == h->received_before);
 }
 
 bool http1_was_idle(const struct http1 *h)

@@ -44,6 +44,11 @@ struct stream *http1_take(struct http1 *h, struct str method);
 nsec_t http1_idle_limit(const struct http1 *h);
 /* Client, idle: closed at that time (monotonic). */
 void http1_expire(struct http1 *h, nsec_t when);
+/* Client: how long it has been idle; how long it was before its last request. */
+nsec_t http1_idle_time(const struct http1 *h);
+nsec_t http1_idled(const struct http1 *h);
+/* Client, in on_gone(): the peer ended it, idle or before a byte of an answer. */
+bool http1_ended_unanswered(const struct http1 *h);
 /* In on_gone(): no request was on it. */
 bool http1_was_idle(const struct http1 *h);
 uint64_t http1_messages(const struct http1 *h);

@@ -66,6 +66,7 @@ struct http1 {
     struct logins
         *logins; /* client: a reference: whose login it is; NULL: nobody's, or it is none */
     nsec_t idle_limit;
+    nsec_t idle_since, idled; /* client: in the pool, now, and before this request */
     uint8_t input, output;
     uint8_t out_body; /* enum body_kind */
     bool server;

@@ -170,7 +170,7 @@ static enum replay ops_replay(struct stream *stream, enum span_error why)
 
     if (why == SPAN_ERROR_REFUSED_STREAM || s->h->falls_back)
         return REPLAY_SAFE;
-    if (s->h->gone && s->h->messages > 1)
+    if (s->h->gone)
         return REPLAY_IF_IDEMPOTENT;
     return REPLAY_NEVER;
 }

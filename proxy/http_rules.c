@@ -181,3 +181,14 @@ struct str reason_phrase(unsigned status)
             return rows[i].phrase;
     return STR("");
 }
+
+bool method_is_idempotent(struct str method)
+{
+    static const struct str names[] = {STR_INIT("GET"),   STR_INIT("HEAD"), STR_INIT("OPTIONS"),
+                                       STR_INIT("TRACE"), STR_INIT("PUT"),  STR_INIT("DELETE")};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (str_eq(method, names[i]))
+            return true;
+    return false;
+}

@@ -26,4 +26,7 @@ bool status_has_content(unsigned status);
 /* "OK", ...; empty: none is known. */
 struct str reason_phrase(unsigned status);
 
+/* May be sent twice (RFC 9110 section 9.2.2). */
+bool method_is_idempotent(struct str method);
+
 #endif

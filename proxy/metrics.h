@@ -49,6 +49,8 @@
       "Requests that waited for a place in a pool, since pool max was met")                        \
     X(COUNT_STALE_RETRIES, "sidespan_stale_retries_total", "", "counter",                          \
       "Requests sent again because a kept connection had been closed")                             \
+    X(COUNT_REFUSED_RETRIES, "sidespan_refused_retries_total", "", "counter",                      \
+      "Requests sent again because their stream was refused, unprocessed")                         \
     X(COUNT_FAULT_DELAYS, "sidespan_faults_total", "kind=\"delay\"", "counter", "Faults injected") \
     X(COUNT_FAULT_ABORTS, "sidespan_faults_total", "kind=\"abort\"", "counter", "Faults injected") \
     X(COUNT_FAULT_RESETS, "sidespan_faults_total", "kind=\"reset\"", "counter", "Faults injected") \

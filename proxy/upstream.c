@@ -93,6 +93,35 @@ static nsec_t idle_time(const struct upstream *u, const struct http1 *h)
     return told < u->pool.idle ? told : u->pool.idle;
 }
 
+/* ---- how long the other side keeps what is idle ---- */
+
+/*
+ * A server that ends an idle connection just as it is reused may leave a request
+ * in doubt: a reset does not tell whether anybody has read it. So a request that
+ * may not be sent twice keeps away from that moment, as it was seen the last
+ * time; one that is used beyond it shows that it was another's.
+ */
+static void note_end_of_idle(struct upstream *u, const struct http1 *h)
+{
+    nsec_t idle = http1_was_idle(h) ? http1_idle_time(h) : http1_idled(h);
+
+    if (idle && http1_ended_unanswered(h))
+        u->closes_after = idle;
+}
+
+static void note_use_after_idle(struct upstream *u, const struct http1 *h)
+{
+    if (http1_idled(h) >= u->closes_after)
+        u->closes_after = 0;
+}
+
+static bool nears_its_end(const struct upstream *u, const struct http1 *h)
+{
+    nsec_t margin = u->closes_after / 4 < SECONDS(1) ? u->closes_after / 4 : SECONDS(1);
+
+    return u->closes_after && http1_idle_time(h) >= u->closes_after - margin;
+}
+
 static void on_pool_idle(void *keeper, struct http1 *h)
 {
     struct upstream *u = keeper;
@@ -100,6 +129,7 @@ static void on_pool_idle(void *keeper, struct http1 *h)
     nsec_t time = idle_time(u, h);
     struct upstream_ask *a;
 
+    note_use_after_idle(u, h);
     if (http1_is_login(h)) {
         login_idle(u, h);
         return;
@@ -124,6 +154,7 @@ static void on_pool_gone(void *keeper, struct http1 *h)
 {
     struct upstream *u = keeper;
 
+    note_end_of_idle(u, h);
     if (http1_was_idle(h) && http1_is_login(h))
         login_gone(h);
     else if (http1_was_idle(h))
@@ -332,7 +363,8 @@ enum span_error upstream_ask(struct upstream *u, struct upstream_ask *a, int *er
     }
     if (!a->alone && speaks_http2(u, a->version >= 20))
         return shared_ask(u, a, error);
-    if (!a->fresh && !list_empty(&u->idle)) {
+    if (!a->fresh && !list_empty(&u->idle) &&
+        !(a->once && nears_its_end(u, http1_from_link(u->idle.next)))) {
         struct list *link = u->idle.next;
 
         list_remove(link);

@@ -47,7 +47,9 @@ struct upstream {
     bool streams_told;  /* by its settings, once */
     nsec_t http1_until; /* it was found not to know HTTP/2; 0: not */
     unsigned in_flight;
-    uint8_t speaks; /* enum speaks */
+    nsec_t closes_after; /* how long it kept an idle connection, the last time that it ended one; 0:
+                            not known */
+    uint8_t speaks;      /* enum speaks */
     /* It did not answer of late: upstream_shun.c. */
     bool shunned;
     uint8_t silences; /* in a row */
@@ -135,6 +137,8 @@ struct upstream_ask {
         *logins;     /* of the client, borrowed: one of these comes first; NULL: it has none */
     uint8_t version; /* of the request: 10, 11, 20 */
     bool alone;      /* a connection for bytes: HTTP/1.1, whatever is spoken there */
+    bool once;       /* it may not be sent twice: a kept connection must be far from its end */
+    bool busy_too;   /* a connection that has refused a stream of late will do */
     bool fresh;      /* not a kept connection, or, shared, not one that has refused */
     bool shared;     /* it waits for a place on a shared connection */
     bool queued;     /* set when it waits for a place: pool max was met */

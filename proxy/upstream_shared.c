@@ -281,7 +281,7 @@ static void wait_in_line(struct upstream *u, struct upstream_ask *a)
 
 enum span_error shared_ask(struct upstream *u, struct upstream_ask *a, int *error)
 {
-    struct http2 *h = choose(u, false);
+    struct http2 *h = choose(u, a->busy_too);
 
     if (!h && !upstream_may_open(u))
         h = choose(u, true);

@@ -49,6 +49,34 @@ def test_a_stream_that_all_refuse_is_an_answer_in_the_end(pair):
     assert sidecar.wait_span()["error.type"] == "refused_stream"
 
 
+@pytest.mark.parametrize("method, body", [("GET", None), ("POST", b"x" * 20_000)], ids=["GET", "POST"])
+def test_who_refuses_and_then_serves_is_asked_until_it_does(pair, method, body):
+    """It had no place, and has one a moment later: nothing was processed before."""
+    answers = [Reply(reset=REFUSED_STREAM)] * 4
+    slow = pair.origin(lambda r: answers.pop() if answers else Reply(body=r.content))
+    sidecar = pair.inbound(slow)
+    response = pair.client().ask(method, body=body)
+    assert response.status == 200 and response.body == (body or b"")
+    assert len(slow.requests) == 5
+    assert sidecar.metric("sidespan_refused_retries_total") == 4
+
+
+def test_a_refused_stream_waits_no_longer_than_the_pool_says(pair):
+    refusing = pair.origin(lambda r: Reply(reset=REFUSED_STREAM))
+    pair.inbound(refusing, cluster="pool queue 50ms;")
+    response = pair.client().ask("POST", body=b"x")
+    assert response.get("sidespan-reason") == "refused_stream"
+    assert len(refusing.requests) <= 4
+
+
+def test_a_caller_who_gives_up_is_not_asked_for_again(pair):
+    """The route's timeout ends the waiting too."""
+    refusing = pair.origin(lambda r: Reply(reset=REFUSED_STREAM))
+    pair.inbound(refusing, extra="timeout 100ms;", cluster="pool queue 60s;")
+    response = pair.client().get()
+    assert (response.status, response.get("sidespan-reason")) == (504, "timeout")
+
+
 def test_a_reset_that_says_nothing_of_refusal_is_not_repeated_for_a_post(pair):
     failing = pair.origin(lambda r: Reply(reset=INTERNAL_ERROR))
     sidecar = pair.inbound(failing)
