@@ -59,6 +59,7 @@ enum header_id header_id_of(struct str name)
         NAME('x', "x-trace-id", HEADER_X_TRACE_ID);
         NAME('r', "retry-after", HEADER_RETRY_AFTER);
         NAME('g', "grpc-status", HEADER_GRPC_STATUS);
+        NAME('s', "sidespan-via", HEADER_SIDESPAN_VIA);
         NAME('t', "traceparent", HEADER_TRACEPARENT);
         NAME('c', "content-type", HEADER_CONTENT_TYPE);
         NAME('m', "max-forwards", HEADER_MAX_FORWARDS);

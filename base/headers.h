@@ -47,7 +47,8 @@
     X(HEADER_GRPC_TIMEOUT, "grpc-timeout")               \
     X(HEADER_GRPC_STATUS, "grpc-status")                 \
     X(HEADER_GRPC_MESSAGE, "grpc-message")               \
-    X(HEADER_SIDESPAN_REASON, "sidespan-reason")
+    X(HEADER_SIDESPAN_REASON, "sidespan-reason")         \
+    X(HEADER_SIDESPAN_VIA, "sidespan-via")
 
 #define HEADER_ENUM_ROW(id, name) id,
 enum header_id { HEADER_OTHER, HEADER_NAMES(HEADER_ENUM_ROW) HEADER_ID_COUNT };

@@ -171,6 +171,15 @@ static bool wait_for_names(struct exchange *x)
     return true;
 }
 
+/* The file did not show it: a name turned out to be this machine. */
+static void refuse_loop(struct exchange *x)
+{
+    exchange_leave_endpoint(x, true);
+    metrics_add(x->worker->metrics, COUNT_LOOPS, 1);
+    exchange_fail(x, SPAN_ERROR_LOOP,
+                  "the cluster's endpoint is this sidecar itself: name the port of the service");
+}
+
 /* False: it has been dealt with. */
 static bool have_endpoint(struct exchange *x)
 {
@@ -182,7 +191,11 @@ static bool have_endpoint(struct exchange *x)
         exchange_fail(
             x, x->cluster && x->cluster->set->error ? SPAN_ERROR_DNS : SPAN_ERROR_NO_ENDPOINT,
             x->cluster ? no_endpoint_text(x->cluster) : "there is no address left");
-    return x->endpoint != NULL;
+    else if (x->cluster && front_is_loop(x->front, exchange_config(x), &x->endpoint->address))
+        refuse_loop(x);
+    else
+        return true;
+    return false;
 }
 
 /* ---- failing ---- */

@@ -5,6 +5,7 @@
 #include "mesh/template.h"
 #include "proxy/exchange_private.h"
 #include "proxy/http_upgrade.h"
+#include "proxy/loop.h"
 
 /* ---- hop by hop (RFC 9110 section 7.6.1) ---- */
 
@@ -27,6 +28,7 @@ static bool is_protected(enum header_id id)
     case HEADER_X_FORWARDED_HOST:
     case HEADER_X_FORWARDED_PROTO:
     case HEADER_FORWARDED:
+    case HEADER_SIDESPAN_VIA:
         return true;
     default:
         return false;
@@ -232,7 +234,7 @@ bool exchange_edit_request(struct exchange *x)
         front_rules(x->front, exchange_config(x))->forwarded_headers && !add_forwarded(x, f))
         return false;
     m->close = false; /* between us and the upstream: kept */
-    return act(x, f, false);
+    return loop_mark(f, &x->arena) && act(x, f, false);
 }
 
 bool exchange_inject(struct exchange *x)

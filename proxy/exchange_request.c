@@ -5,6 +5,7 @@
 
 #include "mesh/split.h"
 #include "proxy/exchange_private.h"
+#include "proxy/loop.h"
 #include "proxy/race.h"
 #include "proxy/upstream_login.h"
 
@@ -169,6 +170,21 @@ static void refuse_undecided(struct exchange *x, struct place at)
     exchange_refuse(x, &why);
 }
 
+/* Each pass leaves a mark, whatever stands between two of them. */
+static bool refuse_loop(struct exchange *x, const struct message *m)
+{
+    if (loop_passes(&m->fields) < LOOP_PASSES_MAX)
+        return false;
+    metrics_add(x->worker->metrics, COUNT_LOOPS, 1);
+    exchange_fail_by(
+        x, &(struct failure){.why = SPAN_ERROR_LOOP,
+                             .rule = "sidespan-via",
+                             .detail = "the request has come back to this sidecar too often",
+                             .cure = "find the route that sends it back: each sidecar it passed is "
+                                     "named in its field sidespan-via"});
+    return true;
+}
+
 /* ---- faults ---- */
 
 static void note_fault(struct exchange *x, const struct fault *f)
@@ -242,24 +258,32 @@ static void no_route(struct exchange *x, const char *cure)
                                           .cure = cure});
 }
 
-/* One that leads back here is none. */
-static void drop_loops(struct exchange *x)
+/* One that leads back here is none. Returns why the last of them does; NULL: none does. */
+static const char *drop_loops(struct exchange *x)
 {
     struct asking *a = x->asking;
+    const char *why = NULL;
     size_t n = 0;
 
-    for (size_t i = 0; i < a->n_addresses; i++)
-        if (!front_is_loop(x->front, exchange_config(x), &a->addresses[i]))
+    for (size_t i = 0; i < a->n_addresses; i++) {
+        const char *barred = front_bars(x->front, exchange_config(x), &a->addresses[i]);
+
+        if (barred)
+            why = barred;
+        else
             a->addresses[n++] = a->addresses[i];
+    }
     a->n_addresses = n;
+    return why;
 }
 
 static void to_addresses(struct exchange *x)
 {
-    drop_loops(x);
+    const char *why = drop_loops(x);
+
     if (x->asking->n_addresses == 0) {
         metrics_add(x->worker->metrics, COUNT_LOOPS, 1);
-        exchange_fail(x, SPAN_ERROR_LOOP, "the destination is this sidecar itself");
+        exchange_fail(x, SPAN_ERROR_LOOP, why ? why : "there is no address");
     } else {
         exchange_connect(x);
     }
@@ -452,7 +476,7 @@ void exchange_begin(struct exchange *x, struct message *m)
         refuse_undecided(x, undecided->at);
         return;
     }
-    if (refuse_method(x, m) || answer_max_forwards(x, m))
+    if (refuse_method(x, m) || answer_max_forwards(x, m) || refuse_loop(x, m))
         return;
     if (most && m->body == BODY_LENGTH && m->length > most) {
         static const struct refusal too_large = {"body-too-large", 413,

@@ -11,6 +11,7 @@
 #include "proxy/front_private.h"
 #include "proxy/http1.h"
 #include "proxy/http2.h"
+#include "proxy/loop.h"
 #include "proxy/original_dst.h"
 #include "proxy/upstream_login.h"
 
@@ -76,19 +77,22 @@ bool front_is_loop(const struct front *f, const struct config *c, const struct a
 {
     const struct direction *d = front_rules(f, c);
 
-    if (to->family == AF_UNIX)
-        return false;
-    if (to->port == f->port && is_own_end(f, to))
+    if (to->family != AF_UNIX && to->port == f->port && is_own_end(f, to))
         return true;
-    for (size_t i = 0; i < d->n_listens; i++) {
-        const struct listen_config *l = &d->listens[i];
+    return loop_to_listeners(d, to, worker_now(f->worker));
+}
 
-        if (l->location.address.port != to->port)
-            continue;
-        if (l->any_address ? address_is_loopback(to) : address_eq(to, &l->location.address))
-            return true;
-    }
-    return false;
+const char *front_bars(const struct front *f, const struct config *c, const struct address *to)
+{
+    nsec_t now = worker_now(f->worker);
+
+    if (front_is_loop(f, c, to))
+        return "the destination is this sidecar itself";
+    if (loop_to_admin(c, to, now))
+        return "the destination is the admin port of this sidecar";
+    if (f->direction == DIRECTION_INBOUND && loop_to_listeners(&c->outbound, to, now))
+        return "the destination is where this sidecar listens for the service beside it";
+    return NULL;
 }
 
 /* ---- HTTP ---- */

@@ -62,5 +62,9 @@ void fronts_resume(struct worker *w);
 const struct direction *front_rules(const struct front *f, const struct config *c);
 /* True when a connection to that address would come back to one of this direction's listeners. */
 bool front_is_loop(const struct front *f, const struct config *c, const struct address *to);
+/* Why a destination that the client named is none of its business: it is a loop, or the admin port,
+ * or, from outside, where only the service beside us may ask. (The service itself may ask for
+ * what is inbound: that ends at the service.) A constant; NULL: it may go there. */
+const char *front_bars(const struct front *f, const struct config *c, const struct address *to);
 
 #endif

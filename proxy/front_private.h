@@ -85,6 +85,8 @@ void sniffing_find_destination(struct sniffing *s);
 bool sniffing_has_destination(const struct sniffing *s);
 /* Chooses the endpoint, once. False: there is none. */
 bool sniffing_choose(struct sniffing *s);
+/* The endpoint is this sidecar itself, or none of the client's business. */
+bool sniffing_leads_back(const struct sniffing *s);
 /* What was heard of the destination: enum speaks; NULL: there is none. */
 uint8_t *sniffing_speaks(struct sniffing *s);
 /* Bytes that are not HTTP may go there. */

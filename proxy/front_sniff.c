@@ -249,7 +249,7 @@ static void dial(struct sniffing *s)
         dial_failed(s, EHOSTUNREACH);
         return;
     }
-    if (front_is_loop(s->front, worker_config(w), &s->endpoint->address)) {
+    if (sniffing_leads_back(s)) {
         metrics_add(w->metrics, COUNT_LOOPS, 1);
         sniffing_fail(s, SPAN_ERROR_LOOP);
         return;

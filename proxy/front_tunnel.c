@@ -108,6 +108,14 @@ bool sniffing_choose(struct sniffing *s)
     return s->endpoint != NULL;
 }
 
+bool sniffing_leads_back(const struct sniffing *s)
+{
+    const struct config *c = worker_config(s->front->worker);
+    const struct address *to = &s->endpoint->address;
+
+    return s->cluster ? front_is_loop(s->front, c, to) : front_bars(s->front, c, to) != NULL;
+}
+
 /* What was heard of the destination; NULL: there is none. */
 uint8_t *sniffing_speaks(struct sniffing *s)
 {
@@ -265,7 +273,7 @@ void sniffing_to_tunnel(struct sniffing *s, struct str from_client, struct str f
         sniffing_fail(s, s->cluster ? SPAN_ERROR_NO_ENDPOINT : SPAN_ERROR_NO_ROUTE);
         return;
     }
-    if (!s->upstream && front_is_loop(f, s->generation->config, &s->endpoint->address)) {
+    if (!s->upstream && sniffing_leads_back(s)) {
         metrics_add(w->metrics, COUNT_LOOPS, 1);
         sniffing_fail(s, SPAN_ERROR_LOOP);
         return;

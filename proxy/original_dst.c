@@ -3,7 +3,8 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
+
+#include "proxy/own_address.h"
 
 /* linux/netfilter_ipv4.h, which does not go together with netinet/in.h: SO_ORIGINAL_DST and
  * IP6T_SO_ORIGINAL_DST have one number. */
@@ -29,31 +30,12 @@ static bool ask_netfilter(int fd, const struct sockaddr_storage *local, struct a
     return address_from_sockaddr((struct sockaddr *)&sa, len, out);
 }
 
-/* A socket can be bound to no address but those of this machine (where ip_nonlocal_bind is set, to
- * any: then a connection for our port elsewhere is refused, which is the safe mistake). */
-static bool is_of_this_machine(const struct address *a)
-{
-    struct address any_port = *a;
-    struct sockaddr_storage sa;
-    socklen_t len;
-
-    any_port.port = 0;
-    if (!address_to_sockaddr(&any_port, &sa, &len))
-        return false;
-    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return false;
-    bool bound = bind(fd, (struct sockaddr *)&sa, len) == 0;
-    close(fd);
-    return bound;
-}
-
 bool original_dst_is_listener(const struct address *dst, const struct address *local,
                               uint16_t listener_port)
 {
     if (address_eq(dst, local))
         return true;
-    return dst->port == listener_port && is_of_this_machine(dst);
+    return dst->port == listener_port && address_is_own(dst);
 }
 
 enum original_dst original_dst_get(int fd, uint16_t listener_port, struct address *out)

@@ -5,7 +5,7 @@ from wire import Message, request_bytes, response_bytes
 
 # Those that the sidecar writes into requests.
 OWN = {"traceparent", "tracestate", "baggage", "x-trace-id", "x-forwarded-for",
-       "x-forwarded-proto", "via"}
+       "x-forwarded-proto", "sidespan-via"}
 
 ODD = [
     ("HOST", "Service.Test"), ("X-Upper", "A"), ("x-lower", "b"), ("X-mIxEd-CaSe", "C"),
@@ -172,7 +172,7 @@ def test_nothing_is_added_outbound_but_the_trace(outbound, origin, connect):
     client = connect(outbound(f"route / {{ to {upstream.address}; }}").port)
     client.get()
     [request] = upstream.requests
-    assert set(n.lower() for n in request.names()) - {"via"} == {"host", "traceparent", "x-trace-id"}
+    assert set(n.lower() for n in request.names()) - {"sidespan-via"} == {"host", "traceparent", "x-trace-id"}
 
 
 def test_a_host_with_case_and_port_is_passed_on_as_it_came(inbound, origin, connect):

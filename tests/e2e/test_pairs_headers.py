@@ -6,7 +6,7 @@ from peers import Reply
 
 # Those that the sidecar writes into requests.
 OWN = {"traceparent", "tracestate", "baggage", "x-trace-id", "x-forwarded-for", "x-forwarded-proto",
-       "via"}
+       "sidespan-via"}
 
 ODD = [
     ("X-Upper", "A"), ("x-lower", "b"), ("X-mIxEd-CaSe", "C"), ("Accept", "*/*"), ("X-Same", "1"),
@@ -195,7 +195,7 @@ def test_nothing_is_added_outbound_but_the_trace(pair):
     pair.outbound("route / { to app; }", rest=pair.cluster(upstream))
     pair.client().get()
     [request] = upstream.requests
-    assert {n.lower() for n in request.names()} - {"via"} == {"traceparent", "x-trace-id"}
+    assert {n.lower() for n in request.names()} - {"sidespan-via"} == {"traceparent", "x-trace-id"}
 
 
 def test_a_hundred_fields_pass(pair):

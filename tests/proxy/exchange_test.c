@@ -62,6 +62,7 @@ static void put(struct headers *f, const char *lines)
     }
 }
 
+/* Without the mark that each request gets, see loop.h. */
 static const char *got(const struct headers *f)
 {
     static char text[2000];
@@ -69,9 +70,10 @@ static const char *got(const struct headers *f)
 
     text[0] = '\0';
     for (size_t i = 0; i < f->n; i++)
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%.*s:%s%.*s", i ? "\n" : "",
-                              STR_ARG(f->v[i].name), f->v[i].value.n ? " " : "",
-                              STR_ARG(f->v[i].value));
+        if (f->v[i].id != HEADER_SIDESPAN_VIA)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%.*s:%s%.*s", n ? "\n" : "",
+                                  STR_ARG(f->v[i].name), f->v[i].value.n ? " " : "",
+                                  STR_ARG(f->v[i].value));
     return text;
 }
 
