@@ -426,10 +426,10 @@ void exchange_go_on(struct exchange *x)
     if (str_eq(x->request->method, STR("CONNECT")) && !exchange_connect_method(x))
         return;
     if (!x->route) {
-        if (front_rules(x->front, exchange_config(x))->unmatched == UNMATCHED_REJECT)
-            no_route(x, "add a route, or say: unmatched pass");
-        else if (!x->front->original.family && x->front->mode != LISTEN_FORWARD_PROXY)
+        if (!x->front->original.family && x->front->mode != LISTEN_FORWARD_PROXY)
             no_route(x, "add a route");
+        else if (front_rules(x->front, exchange_config(x))->unmatched == UNMATCHED_REJECT)
+            no_route(x, "add a route, or say: unmatched pass");
         else
             exchange_to_original(x);
         return;
