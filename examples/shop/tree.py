@@ -13,12 +13,14 @@ import re
 import shutil
 import sys
 import textwrap
+import time
 import urllib.error
 import urllib.request
 
 from spans import by_trace, spans_of
 
 BAR_MIN, BAR_MAX = 8, 30
+PATIENCE = 3        # seconds: a span is kept a moment after its answer
 KINDS = {2: "SERVER", 3: "CLIENT"}
 
 
@@ -148,15 +150,20 @@ def kept_by(admin):
         sys.exit(f"tree: {address}: {e}")
 
 
+def kept_traces(arguments):
+    traces = by_trace([span for admin in arguments.admin for span in kept_by(admin)])
+    return {t: s for t, s in traces.items() if not arguments.trace or t == arguments.trace.lower()}
+
+
 def main():
     parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
     parser.add_argument("admin", metavar="ADMIN", nargs="*", default=["15000"])
     parser.add_argument("--trace", metavar="ID", help="only this trace")
     parser.add_argument("--last", metavar="N", type=int, default=1, help="how many (1)")
     arguments = parser.parse_args()
-    traces = by_trace([span for admin in arguments.admin for span in kept_by(admin)])
-    if arguments.trace:
-        traces = {t: s for t, s in traces.items() if t == arguments.trace.lower()}
+    end = time.monotonic() + PATIENCE
+    while not (traces := kept_traces(arguments)) and time.monotonic() < end:
+        time.sleep(0.1)
     if not traces:
         sys.exit("tree: no such trace is kept" if arguments.trace else "tree: no span is kept yet")
     for spans in sorted(traces.values(), key=lambda spans: max(s.end for s in spans))[-arguments.last:]:
