@@ -94,6 +94,11 @@ struct later {
 /* word empty: the directive itself. NULL: not such a one. */
 const struct later *later_find(unsigned contexts, struct str name, struct str word);
 
+/* What is to be written where somebody writes a word of another program, or another for what is
+ * here. word's pointer NULL: the directive itself; else one of its arguments. NULL: it is no such
+ * word. */
+const char *foreign_cure(struct str name, struct str word);
+
 /* "inbound, outbound", "route"; "" is the top level. */
 const char *context_name(enum context c);
 

@@ -267,7 +267,8 @@ static const struct directive rows[] = {
          "batch { delay 1s; }"),
      .read = read_batch, ARGS(0, 0), .block = BLOCK_MUST},
     {ROW(CONTEXT_TRACE, "redact", "query NAME...",
-         "values of these query parameters are not recorded, besides those the conventions name",
+         "values of these query parameters (*: of all) are not recorded, besides those the "
+         "conventions name",
          NULL, "redact query token;"),
      .word = "query", .read = read_redact, ARGS(2, WORDS_ANY), .repeats = true, .free_words = true},
     {ROW(CONTEXT_TRACE, "capture", "request header NAME...",

@@ -7,6 +7,7 @@
 #ifndef SIDESPAN_MESH_DIRECTIVES_H
 #define SIDESPAN_MESH_DIRECTIVES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/buffer.h"
@@ -29,6 +30,9 @@ const struct directive_row *directive_row_at(size_t i);
 
 /* The whole table as text for a terminal, or as the DIRECTIVES section of routes.conf(5) (mdoc). */
 void directives_print(struct buffer *out);
+/* The rows of that name, each under its block. False: there is no such directive; *nearest is then
+ * the name that comes near, or empty. */
+bool directives_print_named(struct str name, struct buffer *out, struct str *nearest);
 void directives_print_mdoc(struct buffer *out);
 
 #endif

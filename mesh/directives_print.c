@@ -2,6 +2,7 @@
  * The table of the language as text, for a terminal and for the manual.
  */
 #include "mesh/directives.h"
+#include "mesh/value.h"
 
 #include "base/str.h"
 
@@ -46,18 +47,39 @@ static void print_row(const struct directive_row *row, struct buffer *out)
         buffer_printf(out, "        (default: %s)\n", row->fallback);
 }
 
-void directives_print(struct buffer *out)
+static void print_rows(struct str name, struct buffer *out)
 {
     const char *context = NULL;
     const struct directive_row *row;
 
     for (size_t i = 0; (row = directive_row_at(i)) != NULL; i++) {
+        if (name.n > 0 && !str_eq(name, str_from(row->name)))
+            continue;
         if (row->context != context)
-            buffer_printf(out, "%s%s:\n", i ? "\n" : "",
+            buffer_printf(out, "%s%s:\n", out->n ? "\n" : "",
                           row->context[0] ? row->context : "the top level");
         context = row->context;
         print_row(row, out);
     }
+}
+
+void directives_print(struct buffer *out)
+{
+    print_rows(STR(""), out);
+}
+
+bool directives_print_named(struct str name, struct buffer *out, struct str *nearest)
+{
+    size_t before = out->n;
+    const struct directive_row *row;
+    struct nearest near;
+
+    print_rows(name, out);
+    nearest_init(&near, name);
+    for (size_t i = 0; (row = directive_row_at(i)) != NULL; i++)
+        nearest_try(&near, str_from(row->name));
+    *nearest = near.best;
+    return out->n > before;
 }
 
 /* ---- for the manual ---- */

@@ -27,6 +27,41 @@ static bool take_written(struct loader *ld, struct words *w, struct written *out
     return words_end(ld, w);
 }
 
+/* But for that of {NAME*}; NULL: there is none. */
+static const char *first_star(struct str text)
+{
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] == '*' && (i + 1 == text.n || text.p[i + 1] != '}'))
+            return text.p + i;
+    return NULL;
+}
+
+/* Those of other programs would be letters here, and match nothing that anybody sends. */
+static bool check_wildcards(struct loader *ld, const struct word *path)
+{
+    struct str text = path->text;
+    const char *star = first_star(text), *colon = memmem(text.p, text.n, "/:", 2);
+    char shown[80], wanted[80];
+
+    value_shown(text, shown);
+    if (colon) {
+        struct str name = str_slice(text, (size_t)(colon + 2 - text.p), text.n);
+        return wrongf(ld, path, "\"%s\": a segment of any text is written {%s}", shown,
+                      value_shown(str_slice(name, 0, str_index(name, '/', 0)), wanted));
+    }
+    if (!star)
+        return true;
+    if (star + 1 < text.p + text.n)
+        return wrongf(ld, path,
+                      "\"%s\": a * stands for nothing here; one segment of any text is {NAME}, and "
+                      "~ begins a regular expression",
+                      shown);
+    if (star > text.p + 1 && star[-1] == '/')
+        star--;
+    return wrongf(ld, path, "\"%s\": write %s, which takes all that is below it", shown,
+                  value_shown(str_slice(text, 0, (size_t)(star - text.p)), wanted));
+}
+
 static bool check_path(struct loader *ld, const struct word *path, enum pattern_kind kind)
 {
     char shown[80];
@@ -40,7 +75,7 @@ static bool check_path(struct loader *ld, const struct word *path, enum pattern_
         return wrongf(ld, path, "a path has no query; say match query NAME = VALUE");
     if (!value_is_text(path->text) || memchr(path->text.p, ' ', path->text.n))
         return wrongf(ld, path, "\"%s\" has characters that no path has", shown);
-    return true;
+    return kind == PATTERN_EXACT || check_wildcards(ld, path);
 }
 
 /* text lives as long as the config. */

@@ -128,6 +128,10 @@ void read_redact(struct loader *ld, const struct directive *row, const struct st
     while ((word = words_next(&w)) != NULL) {
         if (!value_is_text(word->text))
             wrongf(ld, word, "a query parameter's name is text without control characters");
+        else if (word->text.n > 1 && memchr(word->text.p, '*', word->text.n))
+            wrongf(ld, word, "a * among letters is no wildcard; * alone is every parameter");
+        else if (!word->quoted && str_eq(word->text, STR("all")))
+            wrongf(ld, word, "every parameter is *; one of the name is \"all\", in quotes");
         else
             add_name(ld, word, keep(ld, word->text), &t->redact_query, &t->n_redact_query);
     }

@@ -100,10 +100,14 @@ bool unknown_word(struct loader *ld, const struct words *w, const struct word *w
     if (l)
         return wrongf(ld, word, "\"%s %s\" is not supported by this version of sidespan%s%s",
                       l->name, l->word, l->cure ? "; " : "", l->cure ? l->cure : "");
+    const char *cure =
+        word == &w->s->args[0] ? foreign_cure(str_from(row->shown.name), word->text) : NULL;
+    value_shown(word->text, shown);
+    if (cure)
+        return wrongf(ld, word, "unknown word \"%s\" in %s; %s", shown, row->shown.name, cure);
     nearest_init(&near, word->text);
     for (size_t i = 0; choices[i]; i++)
         nearest_try(&near, str_from(choices[i]));
-    value_shown(word->text, shown);
     if (near.best.n)
         return wrongf(ld, word, "unknown word \"%s\" in %s; did you mean \"%.*s\"?", shown,
                       row->shown.name, STR_ARG(near.best));
@@ -190,16 +194,32 @@ void read_attribute_into(struct loader *ld, struct words *w, struct key_value **
     (*v)[(*n)++] = (struct key_value){keep(ld, key->text), keep(ld, value->text)};
 }
 
+/* Often it is name and value in one: x-a=yes, "x-a: yes". */
+static bool no_header_name(struct loader *ld, const struct words *w, const struct word *word)
+{
+    struct str text = word->text;
+    bool test = w->row->read == read_match || str_eq(str_from(w->row->shown.name), STR("fault"));
+    size_t equals = str_index(text, '=', 0), colon = str_index(text, ':', 0);
+    size_t end = equals < colon ? equals : colon;
+    struct str name = str_slice(text, 0, end);
+    struct str value = str_trim_ows(str_slice(text, end + 1 < text.n ? end + 1 : text.n, text.n));
+    char shown[80], shown_name[80], shown_value[80];
+
+    value_shown(text, shown);
+    if (end == text.n || !value_is_token(name) || value.n == 0)
+        return wrongf(ld, word, "\"%s\" is not the name of a header", shown);
+    return wrongf(ld, word, "\"%s\" is not the name of a header; write: %s %s%s", shown,
+                  value_shown(name, shown_name), test ? "= " : "", value_shown(value, shown_value));
+}
+
 bool take_header_name(struct loader *ld, struct words *w, struct str *name, enum header_id *id)
 {
     const struct word *word = words_next(w);
-    char shown[80];
 
     if (!word)
         return incomplete(ld, w);
     if (!value_is_token(word->text))
-        return wrongf(ld, word, "\"%s\" is not the name of a header",
-                      value_shown(word->text, shown));
+        return no_header_name(ld, w, word);
     *name = keep(ld, word->text);
     *id = header_id_of(*name);
     return true;

@@ -110,6 +110,11 @@ static void unknown_directive(struct loader *ld, const struct block *b, const st
         not_supported(ld, name->at, l);
         return;
     }
+    const char *cure = foreign_cure(name->text, str_of(NULL, 0));
+    if (cure) {
+        report_at(ld->report, name->at, "unknown directive \"%s\" %s; %s", shown, here, cure);
+        return;
+    }
     nearest_init(&near, name->text);
     for (size_t i = 0; i < n; i++)
         if (b->contexts & IN(table[i].in))
@@ -202,10 +207,29 @@ static bool too_many(struct loader *ld, const struct words *w)
     return surplus(ld, w, &s->args[w->row->max_words]);
 }
 
+/* The argument with which a directive that has a block begins, where this one has none; NULL: none.
+ */
+static const struct word *begins_another(const struct directive *row, const struct statement *s)
+{
+    size_t n;
+    const struct directive *table = directive_table(&n);
+
+    for (size_t i = 0; s->has_block && row->block == BLOCK_NONE && i < s->n_args; i++)
+        for (size_t k = 0; k < n; k++)
+            if (table[k].block == BLOCK_MUST && str_eq(s->args[i].text, name_of(&table[k])))
+                return &s->args[i];
+    return NULL;
+}
+
 static bool check_shape(struct loader *ld, const struct directive *row, const struct statement *s)
 {
     struct words w = {row, s, 0};
+    const struct word *another = begins_another(row, s);
+    char shown[80];
 
+    if (another)
+        return report_at(ld->report, another->at, "a \";\" is missing before \"%s\"",
+                         value_shown(another->text, shown));
     if (s->n_args < row->min_words)
         return incomplete(ld, &w);
     if (s->n_args > row->max_words && row->max_words != WORDS_ANY)

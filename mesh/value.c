@@ -105,6 +105,11 @@ bool value_duration(struct str text, nsec_t *out, struct error *err)
         return error_set(err, "\"%s\" has no unit: %ss or %sms?", SHOWN(text), SHOWN(text),
                          SHOWN(text));
     uint64_t factor = factor_of(time_units, d.unit);
+    if (factor == 0 && str_eq(d.unit, STR("%")))
+        return error_set(err,
+                         "\"%s\" is a share and no duration: first the time, as in 200ms for "
+                         "%s",
+                         SHOWN(text), SHOWN(text));
     if (factor == 0)
         return error_set(err, "\"%s\" is not a unit of time: us, ms, s, m or h", SHOWN(d.unit));
     unsigned __int128 scaled = (unsigned __int128)d.digits * factor;
@@ -161,6 +166,10 @@ bool value_number(struct str text, uint64_t min, uint64_t max, uint64_t *out, st
 
     for (size_t i = 0; i < text.n; i++)
         digits = digits && is_digit(text.p[i]);
+    if (!digits && text.n > 1 && text.p[text.n - 1] == '%' &&
+        str_to_u64(str_slice(text, 0, text.n - 1), &n))
+        return error_set(err, "\"%s\" is not a whole number; write %s", SHOWN(text),
+                         SHOWN(str_slice(text, 0, text.n - 1)));
     if (!digits)
         return error_set(err, "\"%s\" is not a whole number", SHOWN(text));
     if (!str_to_u64(text, &n) || n < min || n > max)
@@ -309,6 +318,9 @@ static bool set_host(struct str host, enum address_use use, struct location *l, 
     }
     if (host.p[0] == '[' || looks_like_ipv4(host))
         return error_set(err, "\"%s\" is not an IP address", SHOWN(host));
+    if (!value_is_host_name(host) && host.p[0] == '$' && host.n > 1 && host.p[1] != '{')
+        return error_set(err, "\"%s\" is not the name of a host; a variable is written ${%s}",
+                         SHOWN(host), SHOWN(str_slice(host, 1, host.n)));
     if (!value_is_host_name(host))
         return error_set(err, "\"%s\" is not the name of a host", SHOWN(host));
     if (use == ADDRESS_TO_LISTEN)
@@ -316,6 +328,31 @@ static bool set_host(struct str host, enum address_use use, struct location *l, 
                          SHOWN(host), port);
     l->name = str_slice(l->text, 0, host.n);
     return true;
+}
+
+/* Behind "://"; 0: it has no scheme. */
+static size_t scheme_end(struct str text)
+{
+    size_t colon = str_index(text, ':', 0);
+
+    return colon > 0 && str_starts(str_slice(text, colon, text.n), STR("://")) ? colon + 3 : 0;
+}
+
+/* A URL where an address belongs: what of it is the address, and what is lost with the rest. */
+static bool is_url(struct str text, struct error *err)
+{
+    struct str rest = str_slice(text, scheme_end(text), text.n);
+    struct str host = str_slice(rest, 0, str_index(rest, '/', 0));
+    bool tls = str_starts(text, STR("https:")) || str_starts(text, STR("grpcs:"));
+    bool has_port = port_colon(host) < host.n;
+
+    return error_set(err, "an address has no scheme: write %s%s%s%s", SHOWN(host),
+                     has_port ? ""
+                     : tls    ? ":443"
+                              : ":80",
+                     rest.n > host.n + 1 ? "; a path is given by rewrite" : "",
+                     tls ? "; TLS towards services is not supported by this version of sidespan"
+                         : "");
 }
 
 bool value_location(struct str text, enum address_use use, struct arena *arena,
@@ -327,6 +364,14 @@ bool value_location(struct str text, enum address_use use, struct arena *arena,
 
     if (str_starts(text, STR("unix:")))
         return unix_location(text, str_slice(text, 5, text.n), arena, out, err);
+    if (scheme_end(text))
+        return is_url(text, err);
+    if (colon >= text.n && str_to_u64(text, &port))
+        return error_set(err,
+                         use == ADDRESS_TO_LISTEN
+                             ? "\"%s\" is only a port: write :%s, or 127.0.0.1:%s"
+                             : "\"%s\" is only a port: write 127.0.0.1:%s, or HOST:%s",
+                         SHOWN(text), SHOWN(text), SHOWN(text));
     if (colon >= text.n)
         return error_set(err, "\"%s\" has no port, as HOST:PORT has", SHOWN(text));
     if (str_index(text, ':', colon + 1) < text.n)

@@ -29,7 +29,8 @@ static bool is_one_of(struct str word, const struct str *words, size_t n)
 
 static bool is_secret(const struct describing *d, struct str parameter)
 {
-    return is_one_of(parameter, secret_parameters, COUNT(secret_parameters)) ||
+    return is_one_of(STR("*"), d->conventions->redact_query, d->conventions->n_redact_query) ||
+           is_one_of(parameter, secret_parameters, COUNT(secret_parameters)) ||
            is_one_of(parameter, d->conventions->redact_query, d->conventions->n_redact_query);
 }
 

@@ -5,16 +5,21 @@
 #include <string.h>
 
 #include "mesh/explain.h"
+#include "mesh/explain_text.h"
+#include "mesh/route.h"
 #include "mesh/value.h"
 #include "propagation/traceparent.h"
 #include "proxy/commands.h"
 #include "proxy/http_rules.h"
+#include "proxy/supervisor.h"
 
 struct question {
     const char *config_path;
     enum direction_kind direction;
     bool said_direction;
+    bool grpc;
     bool said_trace;
+    bool said_parent; /* the trace is that of a caller: a bare id is not */
     struct trace_context trace;
     struct headers headers;
     struct request request;
@@ -48,7 +53,8 @@ static bool read_connect(struct question *q, struct str authority)
            port <= UINT16_MAX;
 }
 
-/* "GET http://host/path?query"; the method may be left out. "CONNECT host:port". */
+/* "GET http://host/path?query"; the method may be left out, and the scheme with the host.
+ * "CONNECT host:port". "grpc://host/package.Service/Method". */
 static bool read_request(struct question *q, struct str text)
 {
     size_t space = str_index(text, ' ', 0);
@@ -57,16 +63,18 @@ static bool read_request(struct question *q, struct str text)
     q->request.method = space < text.n ? str_slice(text, 0, space) : STR("GET");
     if (str_eq(q->request.method, STR("CONNECT")))
         return read_connect(q, url);
-    if (str_starts(url, STR("http://")))
+    if (str_starts(url, STR("http://")) || (q->grpc = str_starts(url, STR("grpc://"))))
         url = str_slice(url, 7, url.n);
     else if (str_starts(url, STR("https://")))
         url = str_slice(url, 8, url.n);
-    else
+    else if (url.n == 0 || url.p[0] != '/')
         return false;
+    if (q->grpc)
+        q->request.method = STR("POST");
     url = str_slice(url, 0, str_index(url, '#', 0));
     size_t slash = str_index(url, '/', 0), mark = str_index(url, '?', 0);
     size_t end = slash < mark ? slash : mark;
-    q->request.authority = str_slice(url, 0, end);
+    q->request.authority = end > 0 ? str_slice(url, 0, end) : STR("localhost");
     q->request.path = str_slice(url, end, mark);
     if (q->request.path.n == 0)
         q->request.path = STR("/");
@@ -74,6 +82,19 @@ static bool read_request(struct question *q, struct str text)
         q->request.query = str_slice(url, mark + 1, url.n);
     return value_is_token(q->request.method) && host_valid(q->request.authority) &&
            value_is_text(url) && str_index(url, ' ', 0) == url.n;
+}
+
+/* A traceparent, or the id of a trace that begins here. */
+static bool read_trace(struct question *q, struct str text)
+{
+    struct random random;
+
+    q->said_parent = text.n != TRACE_ID_HEX && traceparent_parse(text, &q->trace);
+    if (q->said_parent || text.n != TRACE_ID_HEX)
+        return q->said_parent;
+    random_init(&random);
+    trace_context_start(&q->trace, &random);
+    return trace_id_from_hex(text, &q->trace.trace_id);
 }
 
 static const struct option options[] = {
@@ -94,8 +115,11 @@ static int read_option(struct question *q, int c)
         q->config_path = optarg;
         return 0;
     case 't':
-        q->said_trace = traceparent_parse(str_from(optarg), &q->trace);
-        return q->said_trace ? 0 : usage_error("\"%s\" is not a valid traceparent", optarg);
+        q->said_trace = read_trace(q, str_from(optarg));
+        return q->said_trace
+                   ? 0
+                   : usage_error("\"%s\" is not a valid traceparent, nor the id of a trace",
+                                 optarg);
     case 'i':
     case 'o':
         q->direction = c == 'i' ? DIRECTION_INBOUND : DIRECTION_OUTBOUND;
@@ -125,8 +149,8 @@ static int read_options(struct question *q, int argc, char **argv)
     if (!q->config_path)
         return usage_error("explain needs --config FILE");
     if (optind + 1 != argc || !read_request(q, str_from(argv[optind])))
-        return usage_error(
-            "explain needs one request: 'GET http://HOST/PATH' or 'CONNECT HOST:PORT'");
+        return usage_error("explain needs one request: 'GET http://HOST/PATH', /PATH, "
+                           "grpc://HOST/PACKAGE.SERVICE/METHOD or 'CONNECT HOST:PORT'");
     return 0;
 }
 
@@ -138,11 +162,11 @@ static void complete(struct question *q)
     const struct header *parent = headers_find(&q->headers, HEADER_TRACEPARENT);
     const struct header *type = headers_find(&q->headers, HEADER_CONTENT_TYPE);
 
-    q->request.grpc = type && is_grpc_content_type(type->value);
+    q->request.grpc = q->grpc || (type && is_grpc_content_type(type->value));
     if (host)
         q->request.authority = host->value;
     if (!q->said_trace && parent)
-        q->said_trace = traceparent_parse(parent->value, &q->trace);
+        q->said_trace = q->said_parent = traceparent_parse(parent->value, &q->trace);
     if (!q->said_trace) {
         random_init(&random);
         trace_context_start(&q->trace, &random);
@@ -151,7 +175,26 @@ static void complete(struct question *q)
     q->request.headers = &q->headers;
 }
 
-static int answer(struct question *q, const struct config *c)
+/* What the hop is called, and whether it is recorded. */
+static void print_span(const struct question *q, const struct direction *d,
+                       const struct sampler *sampler, struct buffer *out)
+{
+    struct route_choice choice;
+    enum route_found found = route_find(d, &q->request, &choice);
+    struct str path = q->request.path;
+    bool recorded = sampler_decide(sampler, q->said_parent ? &q->trace : NULL, &q->trace.trace_id);
+
+    text_label(out, "span");
+    if (q->request.grpc)
+        buffer_add_str(out, str_slice(path, path.n > 0 && path.p[0] == '/', path.n));
+    else
+        buffer_add_str(out, q->request.method);
+    if (!q->request.grpc && found == ROUTE_TAKES && choice.route->template.n > 0)
+        buffer_printf(out, " %.*s", STR_ARG(choice.route->template));
+    buffer_printf(out, ", %s\n", recorded ? "recorded" : "not recorded: it is not sampled");
+}
+
+static int answer(struct question *q, const struct config *c, const struct sampler *sampler)
 {
     const struct direction *d = &c->outbound;
     struct buffer out, shown;
@@ -165,6 +208,7 @@ static int answer(struct question *q, const struct config *c)
     }
     buffer_init(&out, 0);
     explain_request(c, d, &q->request, &out);
+    print_span(q, d, sampler, &out);
     buffer_init(&shown, 0);
     mask_write(&c->masks, buffer_str(&out), &shown);
     fwrite(shown.p, 1, shown.n, stdout);
@@ -179,11 +223,12 @@ static int ask(struct question *q)
 {
     struct errors errors = {0};
     int status = EXIT_FAILED;
-    struct config *c = config_load(q->config_path, NULL, &errors);
+    struct sampler sampler;
+    struct config *c = supervisor_load(q->config_path, false, &sampler, &errors, NULL);
 
     if (c) {
         complete(q);
-        status = answer(q, c);
+        status = answer(q, c, &sampler);
     } else {
         command_print_errors(&errors);
     }

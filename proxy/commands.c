@@ -3,11 +3,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buffer.h"
 #include "mesh/config.h"
 #include "mesh/directives.h"
 #include "mesh/value.h"
+#include "proxy/environment.h"
 #include "proxy/supervisor.h"
 
 /* ---- what is wrong with a command line ---- */
@@ -80,11 +82,48 @@ static void print_warning(const struct error *w)
         fprintf(stderr, "warning: %s: %s\n", w->at.file, w->text);
 }
 
+/* Addresses that are written in `to` are clusters for the program, and for nobody else. */
+static void print_ok(const char *path, const struct config *c)
+{
+    size_t routes = count_routes(&c->inbound) + count_routes(&c->outbound), clusters = 0;
+
+    for (size_t i = 0; i < c->n_clusters; i++)
+        clusters += !c->clusters[i]->implicit;
+    printf("%s: ok (%zu %s, %zu %s, hash %s)\n", path, routes, routes == 1 ? "route" : "routes",
+           clusters, clusters == 1 ? "cluster" : "clusters", c->hash);
+}
+
+/* What comes on standard input, as if it were a file of this folder. */
+static struct config *load_input(struct sampler *sampler, struct errors *errors,
+                                 struct errors *warnings)
+{
+    enum { INPUT_MAX = 16 * 1024 * 1024 };
+    char part[4096];
+    struct buffer text;
+    struct config *c = NULL;
+    size_t n;
+
+    buffer_init(&text, INPUT_MAX);
+    while ((n = fread(part, 1, sizeof(part), stdin)) > 0 && buffer_add_str(&text, str_of(part, n)))
+        ;
+    if (n > 0 || ferror(stdin))
+        errors_add(errors, (struct place){.file = "standard input"},
+                   n > 0 ? "is longer than 16m" : "cannot be read");
+    else
+        c = config_parse("standard input", buffer_str(&text), NULL, errors);
+    if (c)
+        environment_apply(c, NULL, sampler, warnings);
+    buffer_release(&text);
+    return c;
+}
+
 int command_check_file(const char *path)
 {
+    bool input = strcmp(path, "-") == 0;
     struct errors errors = {0}, warnings = {0};
     struct sampler sampler;
-    struct config *c = supervisor_load(path, false, &sampler, &errors, &warnings);
+    struct config *c = input ? load_input(&sampler, &errors, &warnings)
+                             : supervisor_load(path, false, &sampler, &errors, &warnings);
 
     command_print_errors(&errors);
     if (c)
@@ -92,8 +131,7 @@ int command_check_file(const char *path)
     for (size_t i = 0; i < warnings.n; i++)
         print_warning(&warnings.v[i]);
     if (c)
-        printf("%s: ok (%zu routes, %zu clusters, hash %s)\n", path,
-               count_routes(&c->inbound) + count_routes(&c->outbound), c->n_clusters, c->hash);
+        print_ok(input ? "standard input" : path, c);
     errors_release(&errors);
     errors_release(&warnings);
     bool ok = c != NULL;
@@ -103,9 +141,19 @@ int command_check_file(const char *path)
 
 static int command_check(int argc, char **argv)
 {
-    if (argc != 2)
-        return usage_error("check takes one FILE");
-    return command_check_file(argv[1]);
+    int status = EXIT_OK;
+
+    if (argc < 2)
+        return usage_error("check needs a FILE, or - for standard input");
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] == '-' && argv[i][1] != '\0' && strcmp(argv[i], "--") != 0)
+            return usage_error("check has no option %s; ./%s is a file", argv[i], argv[i]);
+    }
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--") != 0 && command_check_file(argv[i]) != EXIT_OK)
+            status = EXIT_FAILED;
+    }
+    return status;
 }
 
 /* ---- help and version ---- */
@@ -125,7 +173,7 @@ static const struct command {
     int (*run)(int argc, char **argv);
     const char *arguments, *help;
 } commands[] = {
-    {"check", command_check, "FILE", "read a configuration and say what is wrong with it"},
+    {"check", command_check, "FILE... | -", "read a configuration and say what is wrong with it"},
     {"explain", command_explain,
      "--config FILE [--traceparent T] [--inbound | --outbound]\n"
      "                        [--header 'NAME: VALUE']... [--source ADDRESS] 'GET "
@@ -133,10 +181,25 @@ static const struct command {
      "say which route, target and faults a request gets, and why"},
     {"healthcheck", command_healthcheck, "[ADDRESS | --config FILE]",
      "ask a running sidecar whether it is ready"},
-    {"help", command_help, "[directives]", "this text, or every directive of the configuration"},
+    {"help", command_help, "[directives | COMMAND | DIRECTIVE]",
+     "this text, every directive of the configuration, or one word of either"},
     {"version", command_version, "", "print the version"},
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+static void print_command(const struct command *c)
+{
+    printf("  sidespan %s %s\n      %s\n", c->name, c->arguments, c->help);
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
 
 static void print_usage(void)
 {
@@ -146,10 +209,30 @@ static void print_usage(void)
          "  --workers N      threads that carry requests; beats the file's `workers`\n"
          "  --check          read the configuration, say what is wrong with it, and end\n");
     for (size_t i = 0; i < COMMANDS; i++)
-        printf("  sidespan %s %s\n      %s\n", commands[i].name, commands[i].arguments,
-               commands[i].help);
+        print_command(&commands[i]);
     puts("\nSIGHUP reads the configuration again; SIGTERM ends what is under way, then the "
          "process.");
+}
+
+static int help_for(const char *word)
+{
+    const struct command *c = find_command(word);
+    struct buffer text;
+    struct str nearest;
+
+    buffer_init(&text, 0);
+    if (c)
+        print_command(c);
+    bool known = directives_print_named(str_from(word), &text, &nearest) || c;
+    if (text.n > 0)
+        fwrite(text.p, 1, text.n, stdout);
+    buffer_release(&text);
+    if (known)
+        return EXIT_OK;
+    if (nearest.n > 0)
+        return usage_error("\"%s\" is no command and no directive; did you mean \"%.*s\"?", word,
+                           STR_ARG(nearest));
+    return usage_error("\"%s\" is no command and no directive", word);
 }
 
 static int command_help(int argc, char **argv)
@@ -160,8 +243,10 @@ static int command_help(int argc, char **argv)
         print_usage();
         return EXIT_OK;
     }
-    if (argc != 2 || strcmp(argv[1], "directives") != 0)
-        return usage_error("help is followed by nothing or by \"directives\"");
+    if (argc != 2)
+        return usage_error("help is followed by nothing or by one word");
+    if (strcmp(argv[1], "directives") != 0)
+        return help_for(argv[1]);
     buffer_init(&text, 0);
     directives_print(&text);
     fwrite(text.p, 1, text.n, stdout);
@@ -174,13 +259,21 @@ static int command_help(int argc, char **argv)
 int command_run(int argc, char **argv)
 {
     struct nearest nearest;
+    const struct command *c = find_command(argv[0]);
 
-    nearest_init(&nearest, str_from(argv[0]));
-    for (size_t i = 0; i < COMMANDS; i++) {
-        if (strcmp(commands[i].name, argv[0]) == 0)
-            return commands[i].run(argc, argv);
-        nearest_try(&nearest, str_from(commands[i].name));
+    for (int i = 1; c && i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return help_for(argv[0]);
     }
+    if (c)
+        return c->run(argc, argv);
+    if (access(argv[0], F_OK) == 0)
+        return usage_error("\"%s\" is a file: sidespan --config %s runs it, sidespan check %s says "
+                           "what is wrong with it",
+                           argv[0], argv[0], argv[0]);
+    nearest_init(&nearest, str_from(argv[0]));
+    for (size_t i = 0; i < COMMANDS; i++)
+        nearest_try(&nearest, str_from(commands[i].name));
     if (nearest.best.n > 0)
         return usage_error("there is no command \"%s\"; did you mean \"%.*s\"?", argv[0],
                            STR_ARG(nearest.best));

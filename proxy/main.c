@@ -58,6 +58,8 @@ int main(int argc, char **argv)
             return usage_option_error(argv, options, c);
         }
     }
+    if (check && !run.config_path && optind + 1 == argc)
+        run.config_path = argv[optind++];
     if (optind < argc)
         return usage_error("\"%s\" is not expected here", argv[optind]);
     if (!run.config_path)

@@ -248,7 +248,7 @@ What to try next, in another terminal:
     http://127.0.0.1:{admin}/config
 
   Change {here}/shop.conf: "weight 90" to "weight 10" where it
-  stands twice, say, or "fault delay 150ms for 10%" to "fault respond 503 for
+  stands twice, say, or "fault delay 150ms for 10%" to "fault abort 503 for
   50%". What was saved is in force at once. Ask again; or ask what would become
   of a request that nobody sends:
 

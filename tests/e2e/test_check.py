@@ -1,7 +1,10 @@
 """--check: every mistake of a file, with its place, in one go."""
+import subprocess
+
 import pytest
 
-from process import ROOT, run
+from process import BINARY, ROOT, run
+from wire import DEADLINE
 
 GOOD = "service shop;\ninbound { listen :8080; route / { to 127.0.0.1:3000; } }\n"
 
@@ -137,6 +140,74 @@ def test_help_and_version_answer():
     directives = run("help", "directives").stdout
     for word in ("route", "fault", "weight", "export", "drain-delay"):
         assert word in directives
+
+
+def test_a_command_line_that_means_one_thing_is_understood(tmp_path):
+    good, bad = tmp_path / "good.conf", tmp_path / "bad.conf"
+    good.write_text(GOOD)
+    bad.write_text("nonsense;")
+    assert "good.conf: ok (1 route, 0 clusters, hash " in run("--check", good).stdout
+    both = run("check", good, bad)
+    assert both.returncode == 1 and "good.conf: ok" in both.stdout and "bad.conf:1:1:" in both.stderr
+    assert run("check", good, good).returncode == 0
+    told = run(good)
+    assert told.returncode == 2 and f"sidespan --config {good}" in told.stderr
+    for command in ("check", "explain", "healthcheck"):
+        shown = run(command, "--help")
+        assert shown.returncode == 0 and f"sidespan {command} " in shown.stdout
+        assert run("help", command).stdout == shown.stdout
+    one = run("help", "timeout")
+    assert one.returncode == 0 and "route:" in one.stdout and "timeout TIME" in one.stdout
+    assert '"timeouts"' in run("help", "timeoutss").stderr
+
+
+def test_standard_input_is_checked():
+    def check_input(text):
+        return subprocess.run([BINARY, "check", "-"], input=text, capture_output=True, text=True, timeout=DEADLINE)
+
+    assert "standard input: ok (1 route, 0 clusters, hash " in check_input(GOOD).stdout
+    done = check_input("nonsense;")
+    assert done.returncode == 1 and done.stderr.startswith("standard input:1:1: ")
+    assert check_input("").returncode == 1
+
+
+def test_a_port_that_nothing_is_routed_for_is_warned_of(check):
+    done = check("inbound { listen :8080; }")
+    assert done.returncode == 0 and "routes.conf:1:18: no route takes what comes here" in done.stderr
+    assert check("inbound { listen :8080 transparent; }").stderr == ""
+    assert check(GOOD).stderr == ""
+
+
+@pytest.mark.parametrize("request_, span", [
+    ("/baskets/7", "GET /baskets/{user}"), ("POST /baskets/7", "POST /baskets/{user}"),
+    ("grpc://x/shop.Prices/Get", "shop.Prices/Get"), ("GET http://x/other", "GET"),
+])
+def test_explain_says_what_the_span_is_and_whether_it_is_kept(tmp_path, request_, span):
+    conf = tmp_path / "routes.conf"
+    text = """inbound { listen :8080; route /baskets/{user} { respond 200; }
+              route grpc shop.Prices { to 127.0.0.1:1; } } trace { sample %s; }"""
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    for sample, kept in (("always", "recorded"), ("never", "not recorded: it is not sampled")):
+        conf.write_text(text % sample)
+        said = run("explain", "--config", conf, "--traceparent", trace, request_).stdout
+        assert f"span         {span}, {kept}\n" in said and f"trace        {trace}\n" in said, said
+    conf.write_text(text % "parent")
+    for flags, kept in (("00", "not recorded"), ("01", "recorded")):
+        said = run("explain", "--config", conf, "--traceparent", f"00-{trace}-b7ad6b7169203331-{flags}", request_)
+        assert f"{span}, {kept}" in said.stdout, said
+
+
+def test_bash_completes_commands_options_and_directives(tmp_path):
+    script = f"""
+        sidespan() {{ {BINARY} "$@"; }}
+        . {ROOT}/deploy/completion/sidespan
+        try() {{ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _sidespan; echo "${{COMPREPLY[@]}}"; }}
+        compopt() {{ :; }}
+        try sidespan ex; try sidespan explain --in; try sidespan help healthch; try sidespan help drain-de
+        try sidespan --config rou"""
+    (tmp_path / "routes.conf").touch()
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE)
+    assert done.stdout.splitlines() == ["explain", "--inbound", "healthcheck", "drain-delay", "routes.conf"], done
 
 
 def test_the_file_that_ships_is_good():

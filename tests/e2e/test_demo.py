@@ -94,8 +94,8 @@ def test_a_kept_demo_says_what_to_do_and_it_can_be_done(demo, tmp_path):
     conf = it.shop / "shop.conf"
     before = conf.read_text()
     assert before.count("weight 90") == 2 and "fault delay 150ms for 10%" in before
-    conf.write_text(before.replace("fault delay 150ms for 10%", "fault respond 503 for 100%"))
-    until(lambda: "503" in do("curl"), "the changed file to be in force")
+    conf.write_text(before.replace("fault delay 150ms for 10%", "fault abort 503 for 100%"))
+    until(lambda: "users said 503" in do("curl"), "the changed file to be in force")
 
     it.process.send_signal(signal.SIGINT)
     assert it.ended() == 0, it.text()

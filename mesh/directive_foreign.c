@@ -1,0 +1,72 @@
+/*
+ * Words of other programs, and others for what is here: who writes them knows
+ * what they want, and is told how it is written here.
+ */
+#include "base/str.h"
+#include "mesh/directive_table.h"
+
+/* Words that stand for many. */
+#define SHARE  "%" /* all that end so */
+#define NUMBER "#" /* all of digits */
+
+static const struct foreign {
+    const char *name, *word; /* NULL: the name itself is foreign */
+    const char *cure;
+} rows[] = {
+    {"location", NULL, "a path is route here: route /PATH { to HOST:PORT; }"},
+    {"proxy_pass", NULL, "write: to HOST:PORT"},
+    {"server", NULL, "write inbound { listen ADDRESS; ... }, or in a cluster: endpoint HOST:PORT"},
+    {"upstream", NULL, "write: cluster NAME { endpoint HOST:PORT; }"},
+    {"backend", NULL, "write: cluster NAME { endpoint HOST:PORT; }"},
+    {"frontend", NULL, "write: inbound { listen ADDRESS; ... }"},
+    {"bind", NULL, "write: listen ADDRESS"},
+    {"port", NULL, "write: listen ADDRESS"},
+    {"retries", NULL,
+     "retry is of a later version; what no server can have read is sent again by itself"},
+    {"retry-on", NULL,
+     "retry is of a later version; what no server can have read is sent again by itself"},
+    {"circuit-breaker", NULL, "breaker is of a later version; pool max N bounds the connections"},
+    {"circuit-breakers", NULL, "breaker is of a later version; pool max N bounds the connections"},
+    {"outlier-detection", NULL, "outlier is of a later version"},
+    {"health-check", NULL, "health is of a later version"},
+    {"rate-limiting", NULL, "rate-limit is of a later version"},
+    {"sampler", NULL, "write in trace: sample ratio SHARE"},
+    {"exporter", NULL, "write in trace: export otlp grpc://HOST:4317"},
+
+    {"export", "jaeger", "Jaeger takes OTLP: export otlp grpc://HOST:4317"},
+    {"export", "stdout", "write: export console"},
+    {"export", "stderr", "write: export console, to standard output"},
+    {"export", "logging", "write: export console"},
+    {"export", "grpc", "write: export otlp grpc://HOST:4317"},
+    {"export", "http", "write: export otlp http://HOST:4318"},
+    {"propagate", "w3c", "that is tracecontext, and baggage"},
+    {"propagate", "traceparent", "that is tracecontext"},
+    {"sample", SHARE, "write: sample ratio SHARE"},
+    {"sample", "parentbased", "write: sample parent { ... }"},
+    {"fault", NUMBER, "write: fault abort STATUS for SHARE"},
+    {"fault", "respond", "write: fault abort STATUS for SHARE"},
+    {"fault", "error", "write: fault abort STATUS for SHARE"},
+    {"fault", "latency", "write: fault delay TIME for SHARE"},
+};
+
+static bool is_word(struct str word, const char *wanted)
+{
+    if (wanted[0] == SHARE[0])
+        return word.n > 1 && word.p[word.n - 1] == '%';
+    if (wanted[0] == NUMBER[0]) {
+        for (size_t i = 0; i < word.n; i++)
+            if (word.p[i] < '0' || word.p[i] > '9')
+                return false;
+        return word.n > 0;
+    }
+    return str_eq(word, str_from(wanted));
+}
+
+const char *foreign_cure(struct str name, struct str word)
+{
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (str_eq(name, str_from(rows[i].name)) &&
+            (rows[i].word ? word.p && is_word(word, rows[i].word) : !word.p))
+            return rows[i].cure;
+    return NULL;
+}
