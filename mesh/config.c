@@ -26,6 +26,8 @@ static void set_defaults(struct config *c)
     c->trace.batch.timeout = SECONDS(600);
     c->limits = (struct limits){.header_bytes = 64 << 10,
                                 .headers = 100,
+                                .response_header_bytes = 256 << 10,
+                                .response_headers = 1000,
                                 .url_bytes = 16 << 10,
                                 .connections = 65536,
                                 .buffer_bytes = 64 << 10,

@@ -293,8 +293,10 @@ struct trace_config {
 };
 
 struct limits {
-    size_t header_bytes;              /* of a message head, 431 */
+    size_t header_bytes;              /* of a request's head, 431 */
     size_t headers;                   /* fields, 431 */
+    size_t response_header_bytes;     /* of a response's head, 502 */
+    size_t response_headers;          /* fields, 502 */
     size_t url_bytes;                 /* of the request target, 414 */
     uint64_t body_bytes;              /* of a request, 413; 0: none */
     size_t connections;               /* of all workers together, both directions; 0: none */

@@ -502,6 +502,8 @@ static void write_limits(struct writer *w, const struct limits *l)
     open_block(w);
     size_line(w, "header-bytes", l->header_bytes, false);
     number_line(w, "headers", l->headers, false);
+    size_line(w, "response-header-bytes", l->response_header_bytes, false);
+    number_line(w, "response-headers", l->response_headers, false);
     size_line(w, "url-bytes", l->url_bytes, false);
     size_line(w, "body-bytes", l->body_bytes, true);
     number_line(w, "connections", l->connections, true);

@@ -48,7 +48,7 @@ enum context {
 #define CONTEXT_LIMITS_NAME    "limits"
 #define CONTEXT_TIMEOUTS_NAME  "timeouts"
 
-enum { DIRECTIVES_MAX = 96, WORDS_ANY = 255 };
+enum { DIRECTIVES_MAX = 128, WORDS_ANY = 255 };
 enum block_rule { BLOCK_NONE, BLOCK_MAY, BLOCK_MUST };
 
 struct loader;

@@ -37,7 +37,6 @@ void exchange_enter(struct exchange *x, enum exchange_state next)
     if (next == EXCHANGE_ASKED)
         exchange_phase(x, PHASE_CONNECTED);
     if (next == EXCHANGE_ANSWERING && !x->local) {
-        exchange_phase(x, PHASE_FIRST_BYTE);
         exchange_rest_watch(x->worker->pool);
     }
     x->state = (uint8_t)next;
@@ -236,6 +235,13 @@ static void exchange_clear(struct exchange *x)
     x->replayable = true;
 }
 
+/* Both heads have their place, however large they may be. */
+static size_t arena_limit(const struct limits *l)
+{
+    return EXCHANGE_ARENA_LIMIT + 8 * l->header_bytes + 256 * l->headers +
+           4 * l->response_header_bytes + 128 * l->response_headers;
+}
+
 bool exchange_open(struct front *f, struct stream *client)
 {
     struct worker *w = f->worker;
@@ -251,9 +257,7 @@ bool exchange_open(struct front *f, struct stream *client)
     exchange_clear(x);
     x->front = f;
     x->generation = generation_ref(w->generation);
-    /* Both heads have their place, however large they may be. */
-    x->arena.limit_bytes = EXCHANGE_ARENA_LIMIT + 8 * exchange_config(x)->limits.header_bytes +
-                           256 * exchange_config(x)->limits.headers;
+    x->arena.limit_bytes = arena_limit(&exchange_config(x)->limits);
     x->client = client;
     x->started = client->began;
     client->events = &client_events;

@@ -176,6 +176,7 @@ static void on_final_head(struct exchange *x, struct message *m)
 {
     bool unwanted = body_unwanted(x);
 
+    exchange_phase(x, PHASE_FIRST_BYTE);
     exchange_enter(x, EXCHANGE_ANSWERING);
     x->span.status = m->status;
     x->replayable = false;
@@ -264,7 +265,7 @@ static const char *failure_detail(enum span_error why)
     case SPAN_ERROR_CLOSED_EARLY:
         return "the upstream closed the connection before the response was complete";
     case SPAN_ERROR_PROTOCOL:
-        return "the upstream's response is not valid HTTP/1.1";
+        return "the upstream's response is not valid HTTP";
     default:
         return span_error_row(why)->what;
     }

@@ -2,6 +2,8 @@
  * What is done to the fields of a message on its way: hop-by-hop fields end
  * here, a few are added, the rest stay as they came and where they stood.
  */
+#include <sys/socket.h>
+
 #include "mesh/template.h"
 #include "proxy/exchange_private.h"
 #include "proxy/http_upgrade.h"
@@ -165,6 +167,24 @@ static bool add_forwarded(struct exchange *x, struct headers *f)
                           STR("http"));
 }
 
+/* What a request without a Host was addressed to (RFC 9110 section 7.1): where its connection
+ * went. p NULL: the arena is full. */
+static struct str address_asked(struct exchange *x)
+{
+    const struct front *f = x->front;
+    struct address at = f->original;
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    char text[ADDRESS_TEXT_MAX];
+
+    if (!at.family && (getsockname(f->conn->fd, (struct sockaddr *)&sa, &len) != 0 ||
+                       !address_from_sockaddr((struct sockaddr *)&sa, len, &at)))
+        at.family = 0;
+    if (at.family != AF_INET && at.family != AF_INET6) /* a socket in a file has no authority */
+        return STR("localhost");
+    return arena_dup(&x->arena, str_of(text, address_format(&at, text)));
+}
+
 static bool set_host(struct exchange *x, struct headers *f, struct str host)
 {
     struct header *h = (struct header *)(uintptr_t)headers_find(f, HEADER_HOST);
@@ -226,8 +246,8 @@ bool exchange_edit_request(struct exchange *x)
         if (!host.p)
             return false;
     }
-    if (host.n == 0 && x->cluster) /* HTTP/1.0 without Host */
-        host = x->cluster->name;
+    if (host.n == 0 && !(host = address_asked(x)).p) /* HTTP/1.0 without Host */
+        return false;
     if (!set_target(x, m) || !set_host(x, f, host))
         return false;
     if (x->front->direction == DIRECTION_INBOUND &&
@@ -248,6 +268,13 @@ bool exchange_inject(struct exchange *x)
 
 /* ---- the response ---- */
 
+/* A proxy before this one may have passed on a Connection that it does not know, and wait for the
+ * end (RFC 9112 section 9.3). */
+static bool is_not_to_be_kept(const struct exchange *x)
+{
+    return x->request->version < 11 && x->front->mode == LISTEN_FORWARD_PROXY;
+}
+
 bool exchange_edit_response(struct exchange *x, struct message *m)
 {
     /* A 426 without its Upgrade does not say what is required (RFC 9110 section 15.5.22). */
@@ -255,7 +282,7 @@ bool exchange_edit_response(struct exchange *x, struct message *m)
     end_proxy_auth(x, &m->fields, true);
     if (m->status < 200 && !m->upgrade)
         return true;
-    m->close = x->request->close || front_leaves(x->front);
+    m->close = x->request->close || is_not_to_be_kept(x) || front_leaves(x->front);
     /* HTTP/1.0 has no chunks: the end of the connection ends the body. */
     if (x->request->version < 11 && m->body == BODY_CHUNKED)
         m->body = BODY_UNTIL_CLOSE;

@@ -48,7 +48,8 @@ static void answer(struct exchange *x, struct message *m, struct str body)
         x->end_with_request = true; /* a request without a body is over in a moment */
 }
 
-/* For a person: text, as a body. */
+/* For a person: text, as a body. Methods that are answered with more than a refusal are named where
+ * that is asked for (RFC 9110 sections 9.3.7 and 15.5.6). */
 static struct str plain_reply(struct exchange *x, struct message *m, struct str text)
 {
     struct str body = text;
@@ -60,7 +61,8 @@ static struct str plain_reply(struct exchange *x, struct message *m, struct str 
     if (body.n)
         headers_add_id(&m->fields, &x->arena, HEADER_CONTENT_TYPE, STR("content-type"),
                        STR("text/plain; charset=utf-8"));
-    if (m->status == 405)
+    if (m->status == 405 ||
+        (x->request && m->status == 200 && str_eq(x->request->method, STR("OPTIONS"))))
         headers_add(&m->fields, &x->arena, STR("allow"),
                     STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     return body;

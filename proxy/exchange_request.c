@@ -120,13 +120,24 @@ static bool find_route(struct exchange *x, const struct route **undecided)
 
 /* ---- what is answered here ---- */
 
+static bool is_number(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return false;
+    return s.n > 0;
+}
+
 static bool answer_max_forwards(struct exchange *x, struct message *m)
 {
     const struct header *h = headers_find(&m->fields, HEADER_MAX_FORWARDS);
     uint64_t n;
 
-    if (!h || !str_eq(m->method, STR("OPTIONS")) || !str_to_u64(h->value, &n))
+    if (!h || !str_eq(m->method, STR("OPTIONS")) || !is_number(h->value))
         return false;
+    if (!str_to_u64(h->value,
+                    &n)) /* more than we can count: section 7.6.2 allows the most we can */
+        n = UINT64_MAX;
     if (n == 0) {
         exchange_reply(x, 200, STR(""), NULL);
         return true;
@@ -138,15 +149,22 @@ static bool answer_max_forwards(struct exchange *x, struct message *m)
     return false;
 }
 
+/* The longest of a registry has 17; spans and logs carry it. */
+enum { METHOD_BYTES_MAX = 255 };
+
 static bool refuse_method(struct exchange *x, struct message *m)
 {
     static const struct refusal trace = {"method-trace", 405, "TRACE is not passed on"};
     static const struct refusal connect = {
         "connect-without-forward-proxy", 405,
         "CONNECT is for a listener that says: listen ADDRESS forward-proxy"};
+    static const struct refusal too_long = {"method-too-long", 501,
+                                            "no method has more than 255 characters"};
     const struct refusal *why = NULL;
 
-    if (str_eq(m->method, STR("TRACE")))
+    if (m->method.n > METHOD_BYTES_MAX)
+        why = &too_long;
+    else if (str_eq(m->method, STR("TRACE")))
         why = &trace;
     else if (str_eq(m->method, STR("CONNECT")) && !front_is_proxy(x->front))
         why = &connect;
@@ -462,6 +480,9 @@ void exchange_begin(struct exchange *x, struct message *m)
     bool kept;
 
     x->request = m;
+    /* Of a proxy an HTTP/1.0 client is never kept (RFC 9112 section 9.3). */
+    if (m->version < 11 && x->front->mode == LISTEN_FORWARD_PROXY)
+        m->close = true;
     x->recording = x->generation->recording;
     exchange_span_begin(x, x->client->began);
     join_trace(x, m);

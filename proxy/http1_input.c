@@ -98,7 +98,11 @@ static bool message_start(struct http1 *h, const char *at)
         return false;
     h->head->n = 0;
     h->head->url = h->head->url_end = h->head->reason = h->head->reason_end = h->head->bytes = 0;
+    h->head->respaced = 0;
+    h->head->whole_respaced = false;
+    h->stream.rule = NULL;
     h->head->origin = at;
+    http1_line_start(h->head);
     h->stream.began = worker_now(h->worker);
     h->input = INPUT_HEAD;
     return true;
@@ -128,9 +132,16 @@ void http1_tell_over(struct http1 *h, struct str rest)
 /* Parses until the message is over or the bytes are. Returns how many were taken. */
 static size_t parse(struct http1 *h, const char *p, size_t n)
 {
-    llhttp_errno_t e = llhttp_execute(&h->parser, p, n);
+    llhttp_errno_t e;
     size_t taken = n;
 
+    if (h->server && h->input == INPUT_HEAD && !http1_line_whole(h->head)) {
+        taken = http1_line_read(h, p, n);
+        if (h->refusal)
+            http1_parse_failed(h, HPE_USER);
+        return taken;
+    }
+    e = http1_read_again(h, llhttp_execute(&h->parser, p, n), p + n);
     if (h->gone || e == HPE_OK)
         return n;
     if (e == HPE_PAUSED || e == HPE_PAUSED_UPGRADE) {
@@ -214,8 +225,9 @@ static void note_rest(struct http1 *h)
     if (h->input != INPUT_HEAD)
         return;
     h->head->origin = http1_held_bytes(h).p;
-    if (http1_held(h) > worker_config(h->worker)->limits.header_bytes)
-        http1_refuse(h, h->head->url_end ? &refusal_head_bytes : &refusal_url, NULL);
+    if (http1_held(h) > http1_head_bytes_max(h))
+        http1_refuse(h, h->server && !http1_line_whole(h->head) ? &refusal_url : http1_too_large(h),
+                     NULL);
     else if (h->server)
         arm_for_head(h);
 }
@@ -334,9 +346,13 @@ void http1_refuse(struct http1 *h, const struct refusal *why, struct message *pa
     struct message *m = partial;
 
     if (!h->server) {
+        bool limit = why == &refusal_response_bytes || why == &refusal_response_headers;
+
         h->input = INPUT_REFUSED;
+        h->stream.rule = why;
         if (h->stream.events)
-            h->stream.events->on_failed(h->stream.owner, SPAN_ERROR_PROTOCOL);
+            h->stream.events->on_failed(h->stream.owner,
+                                        limit ? SPAN_ERROR_RESPONSE_LIMIT : SPAN_ERROR_PROTOCOL);
         return;
     }
     if (!h->stream.events && !h->keeper->open(h->keeper_data, &h->stream)) {

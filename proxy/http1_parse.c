@@ -59,19 +59,25 @@ static const struct limits *limits_of(const struct http1 *h)
     return &worker_config(h->worker)->limits;
 }
 
-static int on_url(llhttp_t *p, const char *at, size_t n)
+/* Those of responses are the upstream's, which is ours to trust more. */
+size_t http1_head_bytes_max(const struct http1 *h)
 {
-    struct http1 *h = p->data;
-    struct http1_head *head = h->head;
+    return h->server ? limits_of(h)->header_bytes : limits_of(h)->response_header_bytes;
+}
 
-    if (head->url_end == 0)
-        head->url = offset(h, at);
-    head->url_end = offset(h, at) + (uint32_t)n;
-    head->bytes = head->url_end;
-    if (head->url_end - head->url > limits_of(h)->url_bytes ||
-        head->url_end > limits_of(h)->header_bytes)
-        return refuse(h, &refusal_url);
-    return 0;
+static size_t fields_max(const struct http1 *h)
+{
+    return h->server ? limits_of(h)->headers : limits_of(h)->response_headers;
+}
+
+const struct refusal *http1_too_large(const struct http1 *h)
+{
+    return h->server ? &refusal_head_bytes : &refusal_response_bytes;
+}
+
+static const struct refusal *too_many(const struct http1 *h)
+{
+    return h->server ? &refusal_headers : &refusal_response_headers;
 }
 
 static int on_status(llhttp_t *p, const char *at, size_t n)
@@ -82,6 +88,8 @@ static int on_status(llhttp_t *p, const char *at, size_t n)
     if (head->reason_end == 0)
         head->reason = offset(h, at);
     head->reason_end = head->bytes = offset(h, at) + (uint32_t)n;
+    if (head->bytes > http1_head_bytes_max(h))
+        return refuse(h, http1_too_large(h));
     return 0;
 }
 
@@ -101,16 +109,21 @@ static struct http1_field *new_field(struct http1 *h)
     return &head->v[head->n++];
 }
 
+static const struct refusal *trailers_too_large(const struct http1 *h)
+{
+    return h->server ? &refusal_trailer : &refusal_response_bytes;
+}
+
 /* ---- trailers: kept as pairs of name NUL value NUL ---- */
 
 static int trailer_piece(struct http1 *h, const char *at, size_t n)
 {
     if (!h->trailers) {
         if (!(h->trailers = malloc(sizeof *h->trailers)))
-            return refuse(h, &refusal_trailer);
-        buffer_init(h->trailers, limits_of(h)->header_bytes);
+            return refuse(h, trailers_too_large(h));
+        buffer_init(h->trailers, http1_head_bytes_max(h));
     }
-    return buffer_add(h->trailers, at, n) ? 0 : refuse(h, &refusal_trailer);
+    return buffer_add(h->trailers, at, n) ? 0 : refuse(h, trailers_too_large(h));
 }
 
 static int on_header_field(llhttp_t *p, const char *at, size_t n)
@@ -125,16 +138,14 @@ static int on_header_field(llhttp_t *p, const char *at, size_t n)
     off = offset(h, at);
     f = head->n ? &head->v[head->n - 1] : NULL;
     if (!f || off != f->name_end) {
-        if (head->n >= limits_of(h)->headers)
-            return refuse(h, &refusal_headers);
-        if (!(f = new_field(h)))
-            return refuse(h, &refusal_headers);
+        if (head->n >= fields_max(h) || !(f = new_field(h)))
+            return refuse(h, too_many(h));
         f->name = off;
         f->value = f->value_end = 0;
     }
     f->name_end = off + (uint32_t)n;
-    if (f->name_end > limits_of(h)->header_bytes)
-        return refuse(h, &refusal_head_bytes);
+    if (f->name_end > http1_head_bytes_max(h))
+        return refuse(h, http1_too_large(h));
     return 0;
 }
 
@@ -151,8 +162,8 @@ static int on_header_value(llhttp_t *p, const char *at, size_t n)
     if (f->value_end == 0)
         f->value = off;
     f->value_end = h->head->bytes = off + (uint32_t)n;
-    if (f->value_end > limits_of(h)->header_bytes)
-        return refuse(h, &refusal_head_bytes);
+    if (f->value_end > http1_head_bytes_max(h))
+        return refuse(h, http1_too_large(h));
     return 0;
 }
 
@@ -163,8 +174,8 @@ static int on_piece_complete(llhttp_t *p)
 
     if (h->input != INPUT_BODY)
         return 0;
-    if (h->trailer_pieces++ >= 2 * limits_of(h)->headers)
-        return refuse(h, &refusal_trailer);
+    if (h->trailer_pieces++ >= 2 * fields_max(h))
+        return refuse(h, trailers_too_large(h));
     return trailer_piece(h, "", 1);
 }
 
@@ -197,20 +208,18 @@ static bool build(struct http1 *h, struct message *m)
             v[i].value = str_trim_ows(v[i].value);
         v[i].id = header_id_of(v[i].name);
     }
+    m->method = str_of(copy, head->method_end);
     m->version =
         (uint8_t)(llhttp_get_http_major(&h->parser) * 10 + llhttp_get_http_minor(&h->parser));
     return true;
 }
 
-static struct str method_of(const llhttp_t *p)
+/* HTTP/1.0 is kept only by who asks for it (RFC 9112 section 9.3). */
+static bool closes(const struct message *m)
 {
-    return str_from(llhttp_method_name((llhttp_method_t)p->method));
-}
-
-/* llhttp takes any number of them in the request line. */
-static bool single_spaces(const struct http1_head *head, size_t method_bytes)
-{
-    return head->url == method_bytes + 1 && head->origin[head->url_end + 1] == 'H';
+    return headers_have_member(&m->fields, HEADER_CONNECTION, STR("close")) ||
+           (m->version < 11 &&
+            !headers_have_member(&m->fields, HEADER_CONNECTION, STR("keep-alive")));
 }
 
 static int request_complete(struct http1 *h)
@@ -221,12 +230,10 @@ static int request_complete(struct http1 *h)
 
     if (!h->keeper->open(h->keeper_data, &h->stream))
         return refuse(h, &no_memory);
-    if (!(m = arena_zalloc(h->stream.arena, sizeof *m)) || !build(h, m))
+    if (!(m = arena_zalloc(h->stream.arena, sizeof *m)) || !build(h, m) ||
+        !target_encode(&m->target, h->stream.arena))
         return refuse(h, &refusal_head_bytes);
-    m->method = method_of(&h->parser);
-    if (!single_spaces(h->head, m->method.n))
-        return refuse(h, &refusal_request_line);
-    m->close = !llhttp_should_keep_alive(&h->parser) || m->version < 11;
+    m->close = closes(m);
     http1_head_drop(h);
     why = http1_check_request(m, limits_of(h));
     if (why) {
@@ -235,6 +242,7 @@ static int request_complete(struct http1 *h)
     }
     h->input = INPUT_BODY;
     h->client_closes = m->close;
+    h->client_asks_to_keep = m->version < 11 && !m->close;
     timer_disarm(&h->timer);
     if (str_eq(m->method, STR("CONNECT"))) {
         h->last_head = m;
@@ -265,8 +273,10 @@ static int response_complete(struct http1 *h)
     bool no_body;
 
     if (!m || !build(h, m))
-        return refuse(h, &refusal_head_bytes);
+        return refuse(h, &refusal_response_bytes);
     m->status = (uint16_t)llhttp_get_status_code(&h->parser);
+    if (!field_value_valid(m->reason)) /* it says nothing that the status does not */
+        m->reason = reason_phrase(m->status);
     http1_head_drop(h);
     if ((h->refusal = http1_check_response(m)))
         return -1;
@@ -281,10 +291,7 @@ static int response_complete(struct http1 *h)
         m->body = BODY_NONE;
     else if (m->body == BODY_NONE && !headers_find(&m->fields, HEADER_CONTENT_LENGTH))
         m->body = BODY_UNTIL_CLOSE;
-    m->close =
-        m->body == BODY_UNTIL_CLOSE ||
-        headers_have_member(&m->fields, HEADER_CONNECTION, STR("close")) ||
-        (m->version < 11 && !headers_have_member(&m->fields, HEADER_CONNECTION, STR("keep-alive")));
+    m->close = m->body == BODY_UNTIL_CLOSE || closes(m);
     if (m->close)
         h->close = true;
     learn_idle_limit(h, m);
@@ -309,8 +316,13 @@ static int on_headers_complete(llhttp_t *p)
 
     if (h->input != INPUT_HEAD)
         return 0;
-    if (head_bytes(h->head) > limits_of(h)->header_bytes)
-        return refuse(h, &refusal_head_bytes);
+    /* "chunked" with a tab behind it, perhaps. */
+    if ((p->flags & F_TRANSFER_ENCODING) && !(p->flags & F_CHUNKED) && !h->head->whole_respaced) {
+        h->head->whole_respaced = true;
+        return -1;
+    }
+    if (head_bytes(h->head) > http1_head_bytes_max(h))
+        return refuse(h, http1_too_large(h));
     return h->server ? request_complete(h) : response_complete(h);
 }
 
@@ -380,7 +392,6 @@ static llhttp_settings_t settings;
 __attribute__((constructor)) static void make_settings(void)
 {
     llhttp_settings_init(&settings);
-    settings.on_url = on_url;
     settings.on_status = on_status;
     settings.on_header_field = on_header_field;
     settings.on_header_field_complete = on_piece_complete;
@@ -412,7 +423,7 @@ struct message *http1_partial(struct http1 *h)
 
         if (cut > SPAN_TEXT_BYTES_MAX)
             cut = SPAN_TEXT_BYTES_MAX;
-        m->method = method_of(&h->parser);
+        m->method = arena_dup(h->stream.arena, str_of(h->head->origin, h->head->method_end));
         m->target = m->path =
             arena_dup(h->stream.arena, str_of(h->head->origin + h->head->url, cut));
         m->path = str_slice(m->path, 0, str_index(m->path, '?', 0));
@@ -427,8 +438,7 @@ void http1_parse_failed(struct http1 *h, llhttp_errno_t e)
     if (!h->refusal)
         h->refusal = http1_refusal_of(e, llhttp_get_error_reason(&h->parser));
     if (!h->server) {
-        if (h->stream.events)
-            h->stream.events->on_failed(h->stream.owner, SPAN_ERROR_PROTOCOL);
+        http1_refuse(h, h->refusal, NULL);
         return;
     }
     if (!h->stream.events && !h->keeper->open(h->keeper_data, &h->stream)) {

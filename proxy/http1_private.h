@@ -35,10 +35,15 @@ struct http1_field {
 /* What is known of a head while it comes. Taken from the worker's scratch where the head comes in
  * one piece, so an idle connection has none. */
 struct http1_head {
-    uint32_t url, url_end, reason, reason_end;
+    uint32_t method_end, url, url_end, reason, reason_end;
     unsigned n, cap;
-    uint32_t bytes;     /* up to the end of the last field */
-    const char *origin; /* what the offsets count from, now */
+    uint32_t bytes;      /* up to the end of the last field */
+    uint8_t line;        /* of a request's first line: what comes next, http1_line.c */
+    uint8_t version;     /* 10, 11, or what else it says */
+    uint8_t version_at;  /* how much of it came */
+    uint8_t respaced;    /* how often it was read anew, http1_space.c */
+    bool whole_respaced; /* and once when it was whole */
+    const char *origin;  /* what the offsets count from, now */
     struct http1_field v[];
 };
 
@@ -70,12 +75,13 @@ struct http1 {
     uint8_t input, output;
     uint8_t out_body; /* enum body_kind */
     bool server;
-    bool close;         /* after this exchange */
-    bool parsing;       /* http1_feed() is on the stack */
-    bool gone;          /* the conn is closed or given away */
-    bool no_body;       /* client: the response to HEAD has none */
-    bool client_closes; /* server: the client has said that this request is its last */
-    bool is_login;      /* client: nobody but the owner of logins may have it */
+    bool close;               /* after this exchange */
+    bool parsing;             /* http1_feed() is on the stack */
+    bool gone;                /* the conn is closed or given away */
+    bool no_body;             /* client: the response to HEAD has none */
+    bool client_closes;       /* server: the client has said that this request is its last */
+    bool client_asks_to_keep; /* server: of HTTP/1.0, so it is to be told that it is kept */
+    bool is_login;            /* client: nobody but the owner of logins may have it */
     bool paused;
     bool in_pool; /* when it went: it was in the keeper's list */
     uint16_t extension_bytes;
@@ -86,12 +92,27 @@ struct http1 {
 extern const struct codec_ops http1_ops;
 extern const llhttp_settings_t *http1_settings(void);
 
+/* http1_line.c: a request's first line */
+void http1_line_start(struct http1_head *head);
+bool http1_line_whole(const struct http1_head *head);
+/* Returns how many of the n bytes were taken: all of them unless the line is whole or h->refusal
+ * says why it never will be. */
+size_t http1_line_read(struct http1 *h, const char *p, size_t n);
+/* The line is whole: llhttp gets one that means the same. */
+llhttp_errno_t http1_line_tell(struct http1 *h);
+
+/* http1_space.c: what llhttp made of a head whose bytes end there; where it failed for white space
+ * that it does not take, it reads it again. */
+llhttp_errno_t http1_read_again(struct http1 *h, llhttp_errno_t e, const char *end);
+
 /* http1_parse.c */
-void http1_message_start(struct http1 *h);
 bool http1_head_take(struct http1 *h);
 void http1_head_drop(struct http1 *h);
 /* The message is over: its trailers, in the stream's arena; NULL: none. */
 const struct headers *http1_take_trailers(struct http1 *h);
+/* The rule that a head of this side breaks by its size. */
+const struct refusal *http1_too_large(const struct http1 *h);
+size_t http1_head_bytes_max(const struct http1 *h);
 /* What is known of a head that is not whole; in the stream's arena. NULL: no memory. */
 struct message *http1_partial(struct http1 *h);
 /* The parser stopped with an error: refuses the request, or fails the response. */
@@ -102,7 +123,8 @@ const struct refusal *http1_check_request(struct message *m, const struct limits
 const struct refusal *http1_check_response(struct message *m);
 /* What an error of llhttp is called. */
 const struct refusal *http1_refusal_of(llhttp_errno_t e, const char *reason);
-extern const struct refusal refusal_extension, refusal_trailer, refusal_request_line;
+extern const struct refusal refusal_extension, refusal_trailer, refusal_request_line,
+    refusal_target_character, refusal_line_end, refusal_bare_cr, refusal_version;
 
 /* http1_input.c */
 /* How many bytes are held, and which. */

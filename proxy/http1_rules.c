@@ -17,13 +17,15 @@ const struct refusal refusal_trailer = {"trailers-too-large", 431,
 const struct refusal refusal_request_line = {
     "request-line", 400, "the request line is METHOD TARGET HTTP/1.1, with one space between"};
 
-static const struct refusal version = {"version-unknown", 505, "send HTTP/1.1"};
+const struct refusal refusal_version = {"version-unknown", 505, "send HTTP/1.1"};
 static const struct refusal target_form = {
     "target-form", 400, "the target must be a path, an absolute http URL, or * for OPTIONS"};
+static const struct refusal connect_target = {"connect-target", 400,
+                                              "the target of CONNECT is HOST:PORT"};
 static const struct refusal target_fragment = {"target-fragment", 400,
                                                "a request target has no fragment (#...)"};
-static const struct refusal target_character = {"target-character", 400,
-                                                "percent-encode what is not a URL character"};
+const struct refusal refusal_target_character = {"target-character", 400,
+                                                 "percent-encode what is not a URL character"};
 static const struct refusal host_missing = {"host-missing", 400, "send one Host header"};
 static const struct refusal host_repeated = {"host-repeated", 400, "send exactly one Host header"};
 static const struct refusal host_invalid = {"host-invalid", 400,
@@ -43,7 +45,11 @@ static const struct refusal coding_in_10 = {"transfer-encoding-in-http-1.0", 400
                                             "HTTP/1.0 has no transfer codings"};
 static const struct refusal fold = {"obs-fold", 400,
                                     "do not continue a header on the next line (obs-fold)"};
-static const struct refusal line_end = {"line-end", 400, "end each line with CR LF"};
+const struct refusal refusal_line_end = {"line-end", 400, "end each line with CR LF"};
+const struct refusal refusal_bare_cr = {"bare-cr", 400,
+                                        "end each line with CR LF; CR stands nowhere else"};
+static const struct refusal status_line = {
+    "status-line", 502, "a response begins with HTTP/1.1, a status from 100 to 599 and CR LF"};
 static const struct refusal scheme_unknown = {"target-scheme", 400,
                                               "only http:// targets can be forwarded"};
 
@@ -55,8 +61,6 @@ const struct refusal *http1_refusal_of(llhttp_errno_t e, const char *reason)
         llhttp_errno_t error;
         struct refusal refusal;
     } rows[] = {
-        {HPE_INVALID_METHOD, {"method-unknown", 501, "send a method of the HTTP method registry"}},
-        {HPE_INVALID_URL, {"target-character", 400, "percent-encode what is not a URL character"}},
         {HPE_INVALID_VERSION, {"version-unknown", 505, "send HTTP/1.1"}},
         {HPE_LF_EXPECTED, {"bare-cr", 400, "end each line with CR LF; CR stands nowhere else"}},
         {HPE_INVALID_CONTENT_LENGTH,
@@ -73,15 +77,14 @@ const struct refusal *http1_refusal_of(llhttp_errno_t e, const char *reason)
          {"header-character", 400,
           "a header name is a token followed by a colon, and no control character is in a value"}},
         {HPE_INVALID_EOF_STATE, {"incomplete", 400, "send the whole message"}},
-        {HPE_PAUSED_H2_UPGRADE, {"http2-preface", 505, "send HTTP/1.1"}},
     };
     static const struct refusal malformed = {"malformed", 400, "send well-formed HTTP/1.1"};
 
-    if (e == HPE_INVALID_CONSTANT)
-        return &refusal_request_line;
+    if (e == HPE_INVALID_CONSTANT || e == HPE_INVALID_STATUS)
+        return &status_line; /* a request's first line is not read by llhttp */
     /* llhttp tells these by its words alone. */
     if (e == HPE_CR_EXPECTED || (e == HPE_INVALID_VERSION && reason && strstr(reason, "CRLF")))
-        return &line_end;
+        return &refusal_line_end;
     if ((e == HPE_INVALID_TRANSFER_ENCODING && reason && strstr(reason, "Content-Length")) ||
         ((e == HPE_UNEXPECTED_CONTENT_LENGTH || e == HPE_INVALID_CONTENT_LENGTH) && reason &&
          strstr(reason, "Transfer-Encoding")))
@@ -113,20 +116,12 @@ static const struct refusal *absolute_form(struct message *m)
 static const struct refusal *check_target(struct message *m)
 {
     if (!target_valid(m->target))
-        return &target_character;
+        return &refusal_target_character;
     if (str_index(m->target, '#', 0) < m->target.n)
         return &target_fragment;
     if (str_eq(m->method, STR("CONNECT"))) {
-        size_t colon = m->target.n;
-
         m->authority = m->target;
-        while (colon && m->target.p[colon - 1] != ':')
-            colon--;
-        /* The port must be there (RFC 9110 section 9.3.6). */
-        return host_valid(m->target) && colon && colon < m->target.n &&
-                       m->target.p[m->target.n - 1] != ']'
-                   ? NULL
-                   : &target_form;
+        return connect_target_valid(m->target) ? NULL : &connect_target;
     }
     if (m->target.n && m->target.p[0] == '/') {
         message_split_path(m, m->target);
@@ -167,7 +162,7 @@ static const struct refusal *check_host(struct message *m)
 
 /* ---- framing ---- */
 
-static const struct refusal *check_framing(struct message *m, bool request)
+static const struct refusal *check_framing(struct message *m)
 {
     const struct header *length = NULL, *coding = NULL;
     size_t lengths = 0, codings = 0;
@@ -198,7 +193,7 @@ static const struct refusal *check_framing(struct message *m, bool request)
     if (codings > 1)
         return &coding_repeated;
     if (!str_eq_nocase(coding->value, STR("chunked")))
-        return request ? &coding_unknown : &length_and_coding;
+        return &coding_unknown;
     m->body = BODY_CHUNKED;
     return NULL;
 }
@@ -207,14 +202,10 @@ const struct refusal *http1_check_request(struct message *m, const struct limits
 {
     const struct refusal *why;
 
-    if (m->version != 10 && m->version != 11)
-        return &version;
-    if (m->target.n > limits->url_bytes)
-        return &refusal_url;
     if (m->fields.n > limits->headers)
         return &refusal_headers;
     m->scheme = STR("http");
-    if ((why = check_target(m)) || (why = check_host(m)) || (why = check_framing(m, true)))
+    if ((why = check_target(m)) || (why = check_host(m)) || (why = check_framing(m)))
         return why;
     /* Of HTTP/1.0 it is ignored (RFC 9110 section 7.8). */
     m->upgrade = m->version >= 11 && headers_find(&m->fields, HEADER_UPGRADE) &&
@@ -227,8 +218,8 @@ const struct refusal *http1_check_response(struct message *m)
     const struct refusal *why;
 
     if ((m->version != 10 && m->version != 11) || m->status < 100 || m->status > 599)
-        return &version;
-    if ((why = check_framing(m, false)))
+        return &status_line;
+    if ((why = check_framing(m)))
         return why;
     return NULL;
 }

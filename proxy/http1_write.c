@@ -151,6 +151,8 @@ static void put_connection(struct writer *w, const struct http1 *h, const struct
         PUT(w, "Connection: TE\r\n");
     else if (close)
         PUT(w, "Connection: close\r\n");
+    else if (final && h->server && h->client_asks_to_keep)
+        PUT(w, "Connection: keep-alive\r\n");
 }
 
 /* HTTP/2 tells that there is no body by other means than a length. */
@@ -192,6 +194,8 @@ void http1_send_head(struct stream *s, const struct message *m, bool end)
     }
     if (h->server && (m->close || h->client_closes || http1_is_last(h)))
         h->close = true;
+    if (m->body == BODY_UNTIL_CLOSE)
+        h->close = true;
     put_start_line(&w, h, m);
     put_fields(&w, m);
     put_framing(&w, h, m);
@@ -203,8 +207,6 @@ void http1_send_head(struct stream *s, const struct message *m, bool end)
         return;
     h->out_body = m->body;
     h->left = m->body == BODY_LENGTH ? m->length : 0;
-    if (m->body == BODY_UNTIL_CLOSE)
-        h->close = true;
     h->output = end ? OUTPUT_OVER : OUTPUT_BODY;
 }
 

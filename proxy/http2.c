@@ -46,7 +46,7 @@ static bool submit_settings(struct http2 *h)
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 0},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window},
-        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)l->header_bytes},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)l->response_header_bytes},
     };
     nghttp2_settings_entry *v = h->server ? server : client;
     size_t n = h->server ? sizeof server / sizeof *server : sizeof client / sizeof *client;

@@ -19,9 +19,27 @@ static const struct limits *limits_of(const struct http2_stream *s)
     return &worker_config(s->h->worker)->limits;
 }
 
+/* The rules that a head of this side breaks by its size. */
+static const struct refusal *too_large(const struct http2_stream *s)
+{
+    return s->h->server ? &refusal_head_bytes : &refusal_response_bytes;
+}
+
+static const struct refusal *too_many(const struct http2_stream *s)
+{
+    return s->h->server ? &refusal_headers : &refusal_response_headers;
+}
+
+static size_t fields_max(const struct http2_stream *s)
+{
+    return s->h->server ? limits_of(s)->headers : limits_of(s)->response_headers;
+}
+
 size_t http2_head_limit(const struct http2 *h)
 {
-    return worker_config(h->worker)->limits.header_bytes;
+    const struct limits *l = &worker_config(h->worker)->limits;
+
+    return h->server ? l->header_bytes : l->response_header_bytes;
 }
 
 /* ---- fields that come ---- */
@@ -121,12 +139,11 @@ static size_t fields_so_far(const struct http2_stream *s)
 
 bool http2_field(struct http2_stream *s, struct str name, struct str value)
 {
-    const struct limits *l = limits_of(s);
     size_t limit = http2_head_limit(s->h);
     bool whole = http2_block_value(s->h, &value), kept;
 
     if (!whole)
-        s->rule = &refusal_head_bytes;
+        s->rule = too_large(s);
     s->head_bytes += (uint32_t)(name.n + value.n + FIELD_OVERHEAD);
     if (s->head_bytes > HTTP2_BOMB_FACTOR * limit) {
         http2_abused(s->h, ABUSE_HEADER_LIST, NGHTTP2_ENHANCE_YOUR_CALM);
@@ -135,11 +152,11 @@ bool http2_field(struct http2_stream *s, struct str name, struct str value)
     if (s->rule)
         return true;
     if ((s->input != H2_TRAILERS && !head_of(s)) || s->head_bytes > limit) {
-        s->rule = &refusal_head_bytes;
+        s->rule = too_large(s);
         return true;
     }
-    if (fields_so_far(s) >= l->headers && name.p[0] != ':') {
-        s->rule = &refusal_headers;
+    if (fields_so_far(s) >= fields_max(s) && name.p[0] != ':') {
+        s->rule = too_many(s);
         return true;
     }
     if (s->input == H2_TRAILERS)
@@ -149,7 +166,7 @@ bool http2_field(struct http2_stream *s, struct str name, struct str value)
     else
         kept = keep_field(s, &s->head->fields, name, value);
     if (!kept)
-        s->rule = &refusal_head_bytes;
+        s->rule = too_large(s);
     return true;
 }
 
@@ -221,9 +238,12 @@ static const struct refusal *check_target(struct message *m, const struct limits
                                             "a request target has no fragment (#...)"};
     static const struct refusal form = {"target-form", 400, ":path is a path, or * for OPTIONS"};
 
+    static const struct refusal connect = {"connect-target", 400,
+                                           "the :authority of CONNECT is HOST:PORT"};
+
     if (str_eq(m->method, STR("CONNECT"))) {
         m->target = m->authority;
-        return NULL;
+        return connect_target_valid(m->target) ? NULL : &connect;
     }
     if (m->target.n > l->url_bytes)
         return &refusal_url;
@@ -258,6 +278,8 @@ const struct refusal *http2_request_complete(struct http2_stream *s, bool end)
 
     if (!m || s->rule)
         return s->rule ? s->rule : &refusal_head_bytes;
+    if (!target_encode(&m->target, s->stream.arena))
+        return &refusal_head_bytes;
     if ((s->upgrade && (why = http2_from_connect(s, m))) || (why = check_authority(m)) ||
         (why = check_target(m, limits_of(s))))
         return why;
@@ -276,14 +298,14 @@ const struct refusal *http2_response_complete(struct http2_stream *s, bool end)
     static const struct refusal status = {"status", 502, "answer with a status from 100 to 599"};
 
     if (!m || s->rule)
-        return s->rule ? s->rule : &refusal_head_bytes;
+        return s->rule ? s->rule : &refusal_response_bytes;
     if (m->status < 100 || m->status > 599 || m->status == 101) /* which HTTP/2 does not have */
         return &status;
     set_body(m, end);
     if (m->status < 200 || s->no_body)
         m->body = BODY_NONE;
     if (s->upgrade && m->status >= 200 && m->status < 300 && !http2_from_connected(s))
-        return &refusal_head_bytes;
+        return &refusal_response_bytes;
     m->reason = reason_phrase(m->status);
     return NULL;
 }

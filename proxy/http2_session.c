@@ -99,7 +99,7 @@ static void request_head(struct http2_stream *s, bool end)
 /* A response, or its trailers, against a rule or over a limit. */
 static void not_taken(struct http2_stream *s, const struct refusal *why)
 {
-    bool limit = why == &refusal_head_bytes || why == &refusal_headers;
+    bool limit = why == &refusal_response_bytes || why == &refusal_response_headers;
 
     s->stream.rule = why;
     nghttp2_submit_rst_stream(s->h->session, NGHTTP2_FLAG_NONE, s->id,

@@ -11,6 +11,13 @@ const struct refusal refusal_upstream_head = {
     "head-too-large-for-upstream", 431,
     "send smaller headers, or let the upstream's server take larger ones: it has said how large "
     "(SETTINGS_MAX_HEADER_LIST_SIZE of HTTP/2)"};
+const struct refusal refusal_response_bytes = {
+    "response-header-bytes", 502,
+    "raise limits { response-header-bytes }, or let the upstream "
+    "send smaller headers"};
+const struct refusal refusal_response_headers = {
+    "response-headers", 502,
+    "raise limits { response-headers }, or let the upstream send fewer headers"};
 const struct refusal refusal_url = {"target-too-long", 414,
                                     "send a shorter URL, or raise limits { url-bytes }"};
 
@@ -59,6 +66,64 @@ bool host_valid(struct str host)
             return false;
     }
     return port_valid(str_slice(host, colon + 1, host.n)) && host.n <= 255 + 6;
+}
+
+bool connect_target_valid(struct str target)
+{
+    struct str port = {0};
+    size_t colon = target.n;
+
+    while (colon && target.p[colon - 1] != ':' && target.p[colon - 1] != ']')
+        colon--;
+    if (colon && target.p[colon - 1] == ':')
+        port = str_slice(target, colon, target.n);
+    return port.n > 0 && host_valid(target);
+}
+
+bool field_value_valid(struct str value)
+{
+    for (size_t i = 0; i < value.n; i++) {
+        unsigned char c = (unsigned char)value.p[i];
+
+        if ((c < ' ' && c != '\t') || c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+/* Digits, letters and !#$%&'*+-.^_`|~ as bits. */
+bool field_name_char(unsigned char c)
+{
+    static const uint64_t bits[2] = {0x03ff6cfa00000000ull, 0x57ffffffc7fffffeull};
+
+    return c < 128 && (bits[c / 64] >> (c % 64) & 1);
+}
+
+bool target_encode(struct str *target, struct arena *arena)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t above = 0;
+    char *to, *at;
+
+    for (size_t i = 0; i < target->n; i++)
+        above += (unsigned char)target->p[i] >= 0x80;
+    if (above == 0)
+        return true;
+    if (!(to = at = arena_alloc(arena, target->n + 2 * above)))
+        return false;
+    for (size_t i = 0; i < target->n; i++) {
+        unsigned char c = (unsigned char)target->p[i];
+
+        if (c < 0x80) {
+            *at++ = (char)c;
+            continue;
+        }
+        *at++ = '%';
+        *at++ = digits[c >> 4];
+        *at++ = digits[c & 15];
+    }
+    *target = str_of(to, (size_t)(at - to));
+    return true;
 }
 
 bool target_valid(struct str target)

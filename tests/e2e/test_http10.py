@@ -23,15 +23,6 @@ def test_a_client_of_1_0_needs_no_host(inbound, origin, connect):
     assert upstream.requests[0].get("host")   # a 1.1 request has one
 
 
-def test_a_client_of_1_0_is_closed_even_when_it_asks_to_be_kept(inbound, origin, connect):
-    client = connect(inbound(origin().address).port)
-    client.send("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")
-    response = client.read_response()
-    assert response.status == 200
-    assert (response.get("connection") or "close").lower() == "close"
-    client.expect_end()
-
-
 def test_a_response_of_unknown_length_to_a_client_of_1_0_ends_with_the_connection(
         inbound, raw_origin, connect):
     upstream = raw_origin()

@@ -40,6 +40,7 @@ def test_the_request_is_refused_and_all_say_so(sidespan, port, origin, connect, 
     assert span["error.type"] == "bad_request"
     assert "http.route" not in span or name == "fault"
     assert sidecar.metric('sidespan_refusals_total{rule="pattern-undecided"}') == 1
+    sidecar.wait_log("pattern-undecided.*\n")
     line, = [l for l in sidecar.log().splitlines() if "pattern-undecided" in l]
     assert "regular expression in line" in line and span.trace_id in line
 

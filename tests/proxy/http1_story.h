@@ -9,9 +9,10 @@
 #include "proxy/http1.h"
 #include "stepped_worker.h"
 
-#define HTTP1_CONF                      \
-    "inbound { listen 127.0.0.1:0; }\n" \
-    "limits { buffer-bytes 64k; header-bytes 8k; url-bytes 8k; headers 20; }\n"
+#define HTTP1_CONF                                                            \
+    "inbound { listen 127.0.0.1:0; }\n"                                       \
+    "limits { buffer-bytes 64k; header-bytes 8k; url-bytes 8k; headers 20;\n" \
+    "  response-header-bytes 16k; response-headers 30; }\n"
 
 struct story {
     struct worker *worker;
@@ -113,7 +114,8 @@ static void story_on_failed(void *owner, enum span_error why)
     struct story *t = owner;
     struct stream *s = t->stream;
 
-    buffer_printf(&t->text, "failed %s\n", span_error_text(why));
+    buffer_printf(&t->text, "failed %s%s%s\n", span_error_text(why), s->rule ? " by " : "",
+                  s->rule ? s->rule->rule : "");
     t->stream = NULL;
     s->codec->abort(s, STREAM_NO_ERROR);
 }

@@ -37,8 +37,23 @@ static const struct {
     unsigned status;
 } refusals[] = {
     /* the request line */
-    {"BREW / HTTP/1.1\r\n" HOST "\r\n", NULL, "", "method-unknown", 501},
-    {"get / HTTP/1.1\r\n" HOST "\r\n", NULL, "", "method-unknown", 501},
+    {"GE(T / HTTP/1.1\r\n" HOST "\r\n", NULL, "", "method-invalid", 400},
+    {" GET / HTTP/1.1\r\n" HOST "\r\n", NULL, "", "method-invalid", 400},
+    {"GET\t/ HTTP/1.1\r\n" HOST "\r\n", NULL, "", "method-invalid", 400},
+    {"G\xc3\x89T / HTTP/1.1\r\n" HOST "\r\n", NULL, "", "method-invalid", 400},
+    {"", kilobytes_8, " / HTTP/1.1\r\n" HOST "\r\n", "target-too-long", 414},
+    {"BREW\r\n" HOST "\r\n", NULL, "", "method-invalid", 400},
+    {"BREW /\r\n" HOST "\r\n", NULL, "", "request-line", 400},
+    {"BREW / \r\n" HOST "\r\n", NULL, "", "request-line", 400},
+    {"BREW / HTTP/1.1 \r\n" HOST "\r\n", NULL, "", "request-line", 400},
+    {"BREW / HTTP/1.10\r\n" HOST "\r\n", NULL, "", "request-line", 400},
+    {"BREW / HTTP/x.1\r\n" HOST "\r\n", NULL, "", "request-line", 400},
+    {"BREW / HTTP/1.1\rX" HOST "\r\n", NULL, "", "bare-cr", 400},
+    {"BREW / HTTP/1.1\r\n\r\n", NULL, "", "host-missing", 400},
+    {"BREW / HTTP/1.1\r\n" HOST LEN("5") LEN("6") "\r\n", NULL, "", "content-length-repeated", 400},
+    {"DESCRIBE / RTSP/1.0\r\n\r\n", NULL, "", "request-line", 400},
+    {"SOURCE / ICE/1.0\r\n\r\n", NULL, "", "request-line", 400},
+    {"PRI / HTTP/1.1\r\n" HOST "\r\n", NULL, "", "http2-preface", 505},
     {"GET / HTTP/2.0\r\n" HOST "\r\n", NULL, "", "version-unknown", 505},
     {"GET / HTTP/1.2\r\n" HOST "\r\n", NULL, "", "version-unknown", 505},
     {"GET / HTTP/0.9\r\n" HOST "\r\n", NULL, "", "version-unknown", 505},
@@ -47,11 +62,14 @@ static const struct {
     {"GET  / HTTP/1.1\r\n" HOST "\r\n", NULL, "", "request-line", 400},
     {"GET /  HTTP/1.1\r\n" HOST "\r\n", NULL, "", "request-line", 400},
     {"GET /a\tb HTTP/1.1\r\n" HOST "\r\n", NULL, "", "target-character", 400},
-    {"GET /\xc3\xa9 HTTP/1.1\r\n" HOST "\r\n", NULL, "", "target-character", 400},
+    {"GET /\xc3\xa9\x01 HTTP/1.1\r\n" HOST "\r\n", NULL, "", "target-character", 400},
     {"GET /a#b HTTP/1.1\r\n" HOST "\r\n", NULL, "", "target-fragment", 400},
     {"GET * HTTP/1.1\r\n" HOST "\r\n", NULL, "", "target-form", 400},
-    {"CONNECT a HTTP/1.1\r\n" HOST "\r\n", NULL, "", "target-form", 400},
-    {"CONNECT a: HTTP/1.1\r\n" HOST "\r\n", NULL, "", "target-form", 400},
+    {"CONNECT a HTTP/1.1\r\n" HOST "\r\n", NULL, "", "connect-target", 400},
+    {"CONNECT a: HTTP/1.1\r\n" HOST "\r\n", NULL, "", "connect-target", 400},
+    {"CONNECT /a HTTP/1.1\r\n" HOST "\r\n", NULL, "", "connect-target", 400},
+    {"CONNECT [::1] HTTP/1.1\r\n" HOST "\r\n", NULL, "", "connect-target", 400},
+    {"CONNECT a:65536 HTTP/1.1\r\n" HOST "\r\n", NULL, "", "connect-target", 400},
     {"GET https://a/ HTTP/1.1\r\n" HOST "\r\n", NULL, "", "target-scheme", 400},
     {"GET http://u@a/ HTTP/1.1\r\n" HOST "\r\n", NULL, "", "host-invalid", 400},
     {"GET http:///x HTTP/1.1\r\n" HOST "\r\n", NULL, "", "host-invalid", 400},
@@ -92,6 +110,10 @@ static const struct {
     {POST LEN("-5") "\r\n", NULL, "", "content-length-invalid", 400},
     {POST LEN("0x5") "\r\n", NULL, "", "content-length-invalid", 400},
     {POST LEN("5 5") "\r\n", NULL, "", "content-length-invalid", 400},
+    {POST LEN("5\t5") "\r\n", NULL, "", "content-length-invalid", 400},
+    {POST LEN("5\t") LEN("5\t") "\r\n", NULL, "", "content-length-repeated", 400},
+    {POST LEN("5\t") TE("chunked\t") "\r\n", NULL, "", "content-length-with-transfer-encoding",
+     400},
     {POST LEN("5,5") "\r\n", NULL, "", "content-length-invalid", 400},
     {POST LEN("") "\r\n", NULL, "", "content-length-invalid", 400},
     {POST LEN("18446744073709551616") "\r\n", NULL, "", "content-length-invalid", 400},
@@ -102,6 +124,9 @@ static const struct {
     /* Transfer-Encoding */
     {POST TE("gzip") "\r\n", NULL, "", "transfer-encoding-unknown", 501},
     {POST TE("identity") "\r\n", NULL, "", "transfer-encoding-unknown", 501},
+    {POST TE("gzip\t") "\r\n", NULL, "", "transfer-encoding-unknown", 501},
+    {POST TE("chunked\tx") "\r\n", NULL, "", "transfer-encoding-unknown", 501},
+    {POST TE("chunked\t\v") "\r\n", NULL, "", "header-character", 400},
     {POST TE("chunked, gzip") "\r\n", NULL, "", "transfer-encoding-invalid", 400},
     {POST TE("gzip, chunked") "\r\n", NULL, "", "transfer-encoding-unknown", 501},
     {POST TE("chunked") TE("chunked") "\r\n", NULL, "", "transfer-encoding-invalid", 400},
@@ -217,7 +242,29 @@ static const struct {
      "GET / body none close [Host=a] [Connection=close]\nend\n"},
     {"GET / HTTP/1.0\r\n\r\n", "GET / body none close\nend\n"},
     {"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-     "GET / body none close [Connection=keep-alive]\nend\n"},
+     "GET / body none [Connection=keep-alive]\nend\n"},
+    {"GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n",
+     "GET / body none close [Connection=keep-alive, close]\nend\n"},
+    {"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\t\r\n\r\n",
+     "GET / body none close [Host=a] [Connection=close]\nend\n"},
+    {"BREW /pot HTTP/1.1\r\nHost: a\r\n\r\n", "BREW /pot body none [Host=a]\nend\n"},
+    {"get / HTTP/1.1\r\nHost: a\r\n\r\n", "get / body none [Host=a]\nend\n"},
+    {"!#$%&'*+-.^_`|~09azAZ / HTTP/1.1\r\nHost: a\r\n\r\n",
+     "!#$%&'*+-.^_`|~09azAZ / body none [Host=a]\nend\n"},
+    {"PLAY / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
+     "PLAY / body length [Host=a] [Content-Length=2]\nhiend\n"},
+    {"BREW / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     "BREW / body chunked [Host=a] [Transfer-Encoding=chunked]\nend\n"},
+    {"GET /\xc3\xa9?\xff=\xa0 HTTP/1.1\r\nHost: a\r\n\r\n",
+     "GET /%C3%A9?%FF=%A0 body none [Host=a]\nend\n"},
+    {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2 \t \t\r\nA: b\tc\t\r\n\r\n\t\r",
+     "POST / body length [Host=a] [Content-Length=2] [A=b\tc]\n\t\rend\n"},
+    {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\t2\t\r\n\r\n\t\r",
+     "POST / body length [Host=a] [Content-Length=2]\n\t\rend\n"},
+    {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\tchunked\t \t\r\nA: b\tc\r\n\r\n"
+     "2\r\n\t\r\r\n0\r\nt: u\t\r\n\r\n",
+     "POST / body chunked [Host=a] [Transfer-Encoding=chunked] [A=b\tc]\n"
+     "chunk 2\n\t\rend [t=u]\n"},
     {"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
      "GET / body none upgrade [Host=a] [Connection=Upgrade] [Upgrade=websocket]\nend\n"},
     {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
@@ -521,19 +568,31 @@ static const struct {
     {"GET", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
      "101 Switching Protocols body none upgrade [Upgrade=x] [Connection=Upgrade]\nleft \"\"\n",
      false},
+    {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\t\r\n\r\nhi",
+     "200 OK body length [Content-Length=2]\nhiend\n", true},
+    {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked \t\r\n\r\n0\r\n\r\n",
+     "200 OK body chunked [Transfer-Encoding=chunked]\nend\n", true},
+    {"GET", "HTTP/1.1 418 caf\xc3\xa9\tpot\r\nContent-Length: 0\r\n\r\n",
+     "418 caf\xc3\xa9\tpot body none [Content-Length=0]\nend\n", true},
+    {"GET", "HTTP/1.1 418 a\x01z\r\nContent-Length: 0\r\n\r\n",
+     "418 I'm a teapot body none [Content-Length=0]\nend\n", true},
     /* Nothing in them may be taken for the next response. */
     {"GET", "HTTP/1.1 500 \r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
-     "failed protocol_error\n", false},
+     "failed protocol_error by content-length-with-transfer-encoding\n", false},
     {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n",
-     "failed protocol_error\n", false},
-    {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "failed protocol_error\n", false},
-    {"GET", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "failed protocol_error\n",
+     "failed protocol_error by content-length-repeated\n", false},
+    {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+     "failed protocol_error by transfer-encoding-unknown\n", false},
+    {"GET", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+     "failed protocol_error by transfer-encoding-in-http-1.0\n", false},
+    {"GET", "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", "failed protocol_error by obs-fold\n", false},
+    {"GET", "HTTP/1.1 200 OK\r\nA : b\r\n\r\n", "failed protocol_error by header-character\n",
      false},
-    {"GET", "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", "failed protocol_error\n", false},
-    {"GET", "HTTP/1.1 200 OK\nA: b\r\n\r\n", "failed protocol_error\n", false},
-    {"GET", "HTTP/1.1 20 OK\r\n\r\n", "failed protocol_error\n", false},
-    {"GET", "HTTP/1.1 600 OK\r\n\r\n", "failed protocol_error\n", false},
-    {"GET", "220 smtp ready\r\n", "failed protocol_error\n", false},
+    {"GET", "HTTP/1.1 200 OK\nA: b\r\n\r\n", "failed protocol_error by line-end\n", false},
+    {"GET", "HTTP/1.1 200 OK\r\nA: b\n\r\n", "failed protocol_error by line-end\n", false},
+    {"GET", "HTTP/1.1 20 OK\r\n\r\n", "failed protocol_error by status-line\n", false},
+    {"GET", "HTTP/1.1 600 OK\r\n\r\n", "failed protocol_error by status-line\n", false},
+    {"GET", "220 smtp ready\r\n", "failed protocol_error by status-line\n", false},
 };
 
 START_TEST(a_response_is_told_as_it_was_sent)
@@ -576,6 +635,52 @@ START_TEST(without_a_length_the_end_of_the_connection_ends_the_body)
     RUN_UNTIL(worker, t.gone);
     ck_told(&t, "200 OK body close close\nall of itend\n");
     t.peer = -1;
+    story_end(&t);
+}
+END_TEST
+
+START_TEST(a_nul_in_a_reason_is_not_told)
+{
+    static const char input[] = "HTTP/1.1 200 O\0K\r\nContent-Length: 0\r\n\r\n";
+    struct story t;
+
+    story_begin(&t, worker, false);
+    story_ask(&t, "GET");
+    story_say_bytes(&t, input, sizeof input - 1);
+    ck_told(&t, "200 OK body none [Content-Length=0]\nend\n");
+    story_end(&t);
+}
+END_TEST
+
+/* They are larger than those of requests, and named by what they are. */
+START_TEST(a_response_has_limits_of_its_own)
+{
+    static const struct {
+        const char *many;
+        size_t times;
+        const char *rule;
+    } rows[] = {
+        {"a: b\r\n", 29, NULL},
+        {"a: b\r\n", 31, "response_limit by response-headers"},
+        {"xxxxxxxx", 2000, NULL},
+        {"xxxxxxxx", 2050, "response_limit by response-header-bytes"},
+    };
+    static char input[20000];
+    struct story t;
+    int n = sprintf(input, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n%s",
+                    rows[_i].many[0] == 'x' ? "A: " : "");
+
+    for (size_t i = 0; i < rows[_i].times; i++)
+        n += sprintf(input + n, "%s", rows[_i].many);
+    n += sprintf(input + n, "%s", rows[_i].many[0] == 'x' ? "\r\n\r\n" : "\r\n");
+    story_begin(&t, worker, false);
+    story_ask(&t, "GET");
+    story_say_bytes(&t, input, (size_t)n);
+    buffer_add_char(&t.text, '\0');
+    if (rows[_i].rule)
+        ck_assert_msg(strstr(t.text.p, rows[_i].rule) != NULL, "%s", t.text.p);
+    else
+        ck_assert_msg(strncmp(t.text.p, "200 OK", 6) == 0, "%s", t.text.p);
     story_end(&t);
 }
 END_TEST
@@ -1156,6 +1261,8 @@ int main(void)
     LOOP(t, a_response_is_told_as_it_was_sent, responses);
     LOOP(t, a_response_is_the_same_byte_by_byte, responses);
     tcase_add_test(t, without_a_length_the_end_of_the_connection_ends_the_body);
+    tcase_add_test(t, a_nul_in_a_reason_is_not_told);
+    tcase_add_loop_test(t, a_response_has_limits_of_its_own, 0, 4);
     tcase_add_loop_test(t, a_response_that_is_cut_short_is_a_failure, 0, 5);
     tcase_add_test(t, bytes_behind_a_response_end_the_connection);
     tcase_add_test(t, bytes_that_nobody_asked_for_end_an_idle_connection);

@@ -115,7 +115,7 @@ START_TEST(trailers_over_a_limit_are_a_failure)
     story_listen(&t);
     buffer_reset(&t.heard);
     story_say_head(&t, END_STREAM, 1, "a", kilobytes_7, "b", kilobytes_7, "grpc-status", "0", NULL);
-    ck_told(&t, 0, "200 OK body chunked\nfailed protocol_error\n");
+    ck_told(&t, 0, "200 OK body chunked\nfailed response_limit\n");
 }
 END_TEST
 

@@ -13,9 +13,11 @@
 #include "proxy/http2.h"
 #include "stepped_worker.h"
 
-#define HTTP2_LIMITS "limits { buffer-bytes 64k; header-bytes 8k; url-bytes 8k; headers 20; }\n"
-#define HTTP2_CONF   "inbound { listen 127.0.0.1:0; }\n"
-#define PREFACE      "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+#define HTTP2_LIMITS                                                          \
+    "limits { buffer-bytes 64k; header-bytes 8k; url-bytes 8k; headers 20;\n" \
+    "  response-header-bytes 8k; response-headers 20; }\n"
+#define HTTP2_CONF "inbound { listen 127.0.0.1:0; }\n"
+#define PREFACE    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 enum { STORY_STREAMS = 128, END_STREAM = 1, ACK = 1, END_HEADERS = 4, PADDED = 8, HEAD_BYTES = 9 };
 

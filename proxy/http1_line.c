@@ -1,0 +1,138 @@
+/*
+ * The first line of a request: METHOD SP TARGET SP HTTP/1.x CR LF (RFC 9112
+ * section 3), read byte by byte as it comes, so that what cannot become one is
+ * refused at once. It is read here and not by llhttp, which has a list of
+ * methods: any token is one (RFC 9110 section 9.1). llhttp is then given a line
+ * of the same meaning for what follows, and reads the fields.
+ */
+#include "proxy/http1_private.h"
+
+enum line_state { LINE_METHOD, LINE_TARGET, LINE_VERSION, LINE_WHOLE };
+
+/* Where each character of the version stands; 'd' is a digit. */
+static const char version_form[] = "HTTP/d.d\r\n";
+
+static const struct refusal method_token = {
+    "method-invalid", 400, "the request line begins with a method, a token, and one space"};
+static const struct refusal preface = {"http2-preface", 505, "send HTTP/1.1"};
+
+void http1_line_start(struct http1_head *head)
+{
+    head->line = LINE_METHOD;
+    head->version = head->version_at = 0;
+    head->method_end = 0;
+}
+
+bool http1_line_whole(const struct http1_head *head)
+{
+    return head->line == LINE_WHOLE;
+}
+
+static const struct refusal *method_byte(struct http1_head *head, uint32_t at, char c)
+{
+    if (field_name_char((unsigned char)c))
+        return NULL;
+    if (c != ' ' || at == 0)
+        return &method_token;
+    head->method_end = at;
+    head->url = head->url_end = at + 1;
+    head->line = LINE_TARGET;
+    return NULL;
+}
+
+static const struct refusal *target_byte(struct http1_head *head, uint32_t at, char c)
+{
+    unsigned char byte = (unsigned char)c;
+
+    if (byte > ' ' && byte != 0x7f) {
+        head->url_end = at + 1;
+        return NULL;
+    }
+    /* No target, or no version. */
+    if (c == '\r' || c == '\n' || (c == ' ' && head->url_end == head->url))
+        return &refusal_request_line;
+    if (c != ' ')
+        return &refusal_target_character;
+    head->line = LINE_VERSION;
+    return NULL;
+}
+
+static const struct refusal *version_byte(struct http1_head *head, char c)
+{
+    char form = version_form[head->version_at++];
+
+    if (form == 'd') {
+        if (c < '0' || c > '9')
+            return &refusal_request_line;
+        head->version = (uint8_t)(head->version * 10 + (c - '0'));
+        return NULL;
+    }
+    if (form == '\r' && c == '\n')
+        return &refusal_line_end;
+    if (form == '\n' && c != '\n')
+        return &refusal_bare_cr;
+    if (c != form)
+        return &refusal_request_line;
+    if (c == '\n')
+        head->line = LINE_WHOLE;
+    return NULL;
+}
+
+static const struct refusal *check_version(const struct http1_head *head)
+{
+    static const char pri[] = {'P', 'R', 'I'};
+
+    if (head->method_end == sizeof pri && memcmp(head->origin, pri, sizeof pri) == 0)
+        return &preface; /* RFC 9113 section 3.4: no method of HTTP/1 */
+    return head->version == 10 || head->version == 11 ? NULL : &refusal_version;
+}
+
+/* A line for llhttp of which it makes the same as of the one that came: CONNECT and HEAD are all
+ * it treats in ways of their own. */
+static struct str stand_in(const struct http1_head *head)
+{
+    static const struct str lines[][2] = {
+        {STR_INIT("POST / HTTP/1.0\r\n"), STR_INIT("POST / HTTP/1.1\r\n")},
+        {STR_INIT("HEAD / HTTP/1.0\r\n"), STR_INIT("HEAD / HTTP/1.1\r\n")},
+        {STR_INIT("CONNECT a:1 HTTP/1.0\r\n"), STR_INIT("CONNECT a:1 HTTP/1.1\r\n")},
+    };
+    struct str method = str_of(head->origin, head->method_end);
+    size_t i = str_eq(method, STR("HEAD")) ? 1 : str_eq(method, STR("CONNECT")) ? 2 : 0;
+
+    return lines[i][head->version == 11];
+}
+
+llhttp_errno_t http1_line_tell(struct http1 *h)
+{
+    struct str line = stand_in(h->head);
+
+    return llhttp_execute(&h->parser, line.p, line.n);
+}
+
+size_t http1_line_read(struct http1 *h, const char *p, size_t n)
+{
+    const struct limits *limits = &worker_config(h->worker)->limits;
+    struct http1_head *head = h->head;
+    uint32_t at = (uint32_t)(p - head->origin);
+    const struct refusal *why = NULL;
+    size_t i = 0;
+
+    while (i < n && !why && head->line != LINE_WHOLE) {
+        if (head->line == LINE_METHOD)
+            why = method_byte(head, at, p[i]);
+        else if (head->line == LINE_TARGET)
+            why = target_byte(head, at, p[i]);
+        else
+            why = version_byte(head, p[i]);
+        if (!why && (head->url_end - head->url > limits->url_bytes || at > limits->header_bytes))
+            why = &refusal_url;
+        i++;
+        at++;
+    }
+    head->bytes = head->url_end;
+    if (!why && head->line == LINE_WHOLE && !(why = check_version(head)) &&
+        http1_line_tell(h) != HPE_OK)
+        why = &refusal_request_line;
+    h->refusal = why;
+    return i;
+}
