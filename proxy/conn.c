@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "proxy/conn_private.h"
+#include "proxy/own_dials.h"
 #include "proxy/worker.h"
 
 /* EV_CLOSED: a FIN that came with the last bytes has no edge of its own. */
@@ -234,6 +235,7 @@ static void close_now(struct conn *c)
     unregister(c);
     list_remove(&c->doubt);
     conn_drop_output(c);
+    own_dial_forget(c->dial);
     close(c->fd);
     c->fd = -1;
     c->state = CONN_CLOSED;

@@ -64,6 +64,7 @@ struct conn {
     uint64_t received_bytes, sent_bytes;
     uint64_t sent_when_read; /* what sent_bytes was at the last read */
     struct address peer;
+    uint64_t dial; /* see own_dials.h */
     struct burial burial;
 };
 

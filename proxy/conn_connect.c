@@ -10,6 +10,7 @@
 
 #include "proxy/conn_private.h"
 #include "proxy/connect_error.h"
+#include "proxy/own_dials.h"
 #include "proxy/worker.h"
 
 static void on_connect(evutil_socket_t fd, short what, void *arg)
@@ -61,6 +62,7 @@ struct conn *conn_connect(struct worker *w, const struct address *to,
         *error = ENOMEM;
         return NULL;
     }
+    c->dial = own_dial_note(fd, to);
     c->state = CONN_CONNECTING;
     event_assign(&c->event, w->base, fd, EV_WRITE, on_connect, c);
     event_add(&c->event, NULL);

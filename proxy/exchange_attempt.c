@@ -293,7 +293,7 @@ static void on_failed(void *owner, enum span_error why)
         exchange_end(x);
     else if (rule)
         fail_by_rule(x, why, rule);
-    else if (!retry(x, why))
+    else if (!retry(x, why) && !(why == SPAN_ERROR_RESET && exchange_fail_as_own(x)))
         exchange_fail(x, why, failure_detail(why));
 }
 

@@ -206,6 +206,8 @@ static void fail_to_connect(struct exchange *x, enum span_error why, int error)
     char where[ADDRESS_TEXT_MAX];
     struct str text;
 
+    if (error == ECONNRESET && exchange_fail_as_own(x))
+        return;
     address_format(&x->endpoint->address, where);
     if (why == SPAN_ERROR_OVERLOAD && !error) {
         text = arena_printf(&x->arena, "%u requests wait for a connection to %s already",

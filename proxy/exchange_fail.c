@@ -3,6 +3,7 @@
  * and the answer say of it, all come from one row of otlp/span_error.h.
  */
 #include "proxy/exchange_private.h"
+#include "proxy/own_dials.h"
 
 /* The trace, so that a line of the log leads to it. */
 static void trace_text(const struct exchange *x, char hex[TRACE_ID_HEX + 1])
@@ -64,6 +65,19 @@ void exchange_fail_by(struct exchange *x, const struct failure *by)
 void exchange_fail(struct exchange *x, enum span_error why, const char *detail)
 {
     exchange_fail_by(x, &(struct failure){.why = why, .detail = detail});
+}
+
+bool exchange_fail_as_own(struct exchange *x)
+{
+    if (!x->front->original.family || !own_dials_return(worker_now(x->worker)))
+        return false;
+    exchange_fail_by(
+        x, &(struct failure){.why = SPAN_ERROR_LOOP,
+                             .rule = "own-connection",
+                             .detail = "the connection of this sidecar was redirected back to it",
+                             .cure = "run it as the user whose connections the interception rules "
+                                     "leave alone (uid 15337)"});
+    return true;
 }
 
 /* ---- refusals ---- */

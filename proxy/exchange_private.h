@@ -143,6 +143,9 @@ struct failure {
 /* It cannot go on: answers, where the response has not begun; else cuts it. Span, log line and
  * answer say whose doing it was. */
 void exchange_fail_by(struct exchange *x, const struct failure *by);
+/* Its connection was reset: where connections of ours come back to us, we did it, and it fails for
+ * that. False: they do not. */
+bool exchange_fail_as_own(struct exchange *x);
 void exchange_fail(struct exchange *x, enum span_error why, const char *detail);
 /* What came is not a request that may be passed on: by a rule of ours. */
 void exchange_refuse(struct exchange *x, const struct refusal *why);

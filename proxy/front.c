@@ -13,6 +13,7 @@
 #include "proxy/http2.h"
 #include "proxy/loop.h"
 #include "proxy/original_dst.h"
+#include "proxy/own_dials.h"
 #include "proxy/upstream_login.h"
 
 /* ---- counting ---- */
@@ -205,13 +206,39 @@ void front_http2(struct front *f, char *data, size_t n)
 
 /* ---- accepting ---- */
 
-static void refuse_loop(struct worker *w, int fd, const struct address *peer)
+static void refuse(struct worker *w, int fd)
 {
     struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+    metrics_add(w->metrics, COUNT_LOOPS, 1);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(fd);
+}
+
+/* Under its own rules, as a user that they do not leave out. */
+static void refuse_own(struct worker *w, int fd, const struct address *to)
+{
     char text[ADDRESS_TEXT_MAX], others[LOG_HELD_TEXT];
     unsigned held;
 
-    metrics_add(w->metrics, COUNT_LOOPS, 1);
+    refuse(w, fd);
+    if (!log_limit_allow(&w->refused_log, 10, worker_now(w), &held))
+        return;
+    address_format(to, text);
+    log_write(
+        LOG_ERROR, "front",
+        "a connection of this sidecar itself, to %s, was redirected back to it: run it as the "
+        "user whose connections the interception rules leave alone (uid 15337; it runs as "
+        "uid %u)%s",
+        text, (unsigned)geteuid(), log_held_text(held, others));
+}
+
+static void refuse_loop(struct worker *w, int fd, const struct address *peer)
+{
+    char text[ADDRESS_TEXT_MAX], others[LOG_HELD_TEXT];
+    unsigned held;
+
+    refuse(w, fd);
     if (log_limit_allow(&w->refused_log, 10, worker_now(w), &held)) {
         address_format(peer, text);
         log_write(LOG_WARN, "front",
@@ -219,8 +246,22 @@ static void refuse_loop(struct worker *w, int fd, const struct address *peer)
                   "would come back here for ever; connect to the service's own port%s",
                   text, log_held_text(held, others));
     }
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-    close(fd);
+}
+
+/* True: where a redirected connection was going is known, or that it was not redirected. Else it is
+ * refused. */
+static bool find_original(struct worker *w, const struct listener *l, int fd,
+                          const struct address *peer, struct address *original)
+{
+    enum original_dst found = original_dst_get(fd, l->port, original);
+
+    if (found == ORIGINAL_DST_ITSELF)
+        refuse_loop(w, fd, peer);
+    else if (found == ORIGINAL_DST_FOUND && own_dial_returned(peer, original, worker_now(w)))
+        refuse_own(w, fd, original);
+    else
+        return true;
+    return false;
 }
 
 void front_accepted(struct worker *w, const struct listener *l, int fd, const struct address *peer)
@@ -231,11 +272,8 @@ void front_accepted(struct worker *w, const struct listener *l, int fd, const st
     metrics_add(
         w->metrics,
         l->direction == DIRECTION_INBOUND ? COUNT_ACCEPTED_INBOUND : COUNT_ACCEPTED_OUTBOUND, 1);
-    if (l->config->mode == LISTEN_TRANSPARENT &&
-        original_dst_get(fd, l->port, &original) == ORIGINAL_DST_ITSELF) {
-        refuse_loop(w, fd, peer);
+    if (l->config->mode == LISTEN_TRANSPARENT && !find_original(w, l, fd, peer, &original))
         return;
-    }
     if (!(f = calloc(1, sizeof *f))) {
         close(fd);
         return;

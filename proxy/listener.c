@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "proxy/listener_private.h"
+#include "proxy/own_dials.h"
 #include "proxy/worker.h"
 
 enum { ACCEPTED_IN_A_GO = 64 };
@@ -120,6 +121,9 @@ static void add_entry(struct listeners *l, struct event_base *base, const struct
                       unsigned worker_index)
 {
     struct accepting *a = &l->v[l->n++];
+
+    if (e->config->mode == LISTEN_TRANSPARENT)
+        own_dials_watch();
 
     a->listener = (struct listener){e->config, e->direction, e->port};
     a->all = l;

@@ -5,6 +5,7 @@ The "pod" has an http.server under uid 10001, the sidecar under uid 15337, and t
 has the pod's clients and whom it calls. See tests/netns-lab.sh.
 """
 import concurrent.futures
+import contextlib
 import ctypes
 import http.client
 import os
@@ -102,16 +103,16 @@ class Namespace:
 class PodSidespan(Sidespan):
     """The sidecar as it runs in a pod: its namespace, a user of its own, no privileges."""
 
-    def __init__(self, pod, folder):
+    def __init__(self, pod, folder, uid=SIDECAR):
         super().__init__(CONFIG, folder)
-        self.pod = pod
+        self.pod, self.uid = pod, uid
         self.binary = folder / "sidespan"      # that user need not be able to read the checkout
         shutil.copy(process.BINARY, self.binary)
 
     def spawn(self):
         with open(self.log_path, "wb") as log, open(self.out_path, "wb") as out:
             self.process = subprocess.Popen(
-                self.pod.command(self.binary, "--config", self.path, uid=SIDECAR), cwd=self.folder,
+                self.pod.command(self.binary, "--config", self.path, uid=self.uid), cwd=self.folder,
                 stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=self.environment())
         return self
 
@@ -194,11 +195,11 @@ def answers(port):
         return False
 
 
-@pytest.fixture(scope="module")
-def up():
-    """The two hosts with their servers, the rules and the sidecar."""
+@contextlib.contextmanager
+def site_with(uid, suffix=""):
+    """The two hosts with their servers, the rules, and the sidecar as that user."""
     nft = needs("nft")
-    name = f"sidespan{os.getpid()}"
+    name = f"sidespan{os.getpid()}{suffix}"
     lab("up", name)
     site = None
     try:
@@ -207,7 +208,7 @@ def up():
         site.serve(site.pod, 9102, APP)        # a port that the rules leave out
         site.serve(site.outside, 8000, APP)
         site.serve(site.outside, 9001, APP)    # likewise
-        site.sidecar = PodSidespan(site.pod, site.folder).start()
+        site.sidecar = PodSidespan(site.pod, site.folder, uid).start()
         subprocess.run(["ip", "netns", "exec", site.pod.name, nft, "--file",
                         str(TESTS / "interception.nft")], check=True)
         yield site
@@ -217,6 +218,12 @@ def up():
                 site.close()
         finally:
             lab("down", name)
+
+
+@pytest.fixture(scope="module")
+def up():
+    with site_with(SIDECAR) as site:
+        yield site
 
 
 @pytest.fixture
@@ -407,3 +414,28 @@ def test_connections_from_before_the_rules_live_on(site):
     client.close()
     server.close()
     site.new_spans(1)
+
+
+# ---- the wrong user ----
+
+@pytest.mark.parametrize("uid", [0, 10002], ids=["root", "another"])
+def test_a_sidecar_under_its_own_rules_sees_its_own_connections_come_back(request, uid):
+    with site_with(uid, "w") as site:
+        request.node.sidecars = [site.sidecar]
+        outbound = 'sidespan_connections_total{direction="outbound"}'
+        for family in FAMILIES:
+            before = site.sidecar.metric(outbound)
+            said = site.pod.curl(family.url(family.world, 8000, "/page"), "--write-out",
+                                 " %{http_code}", uid=APP)
+            assert said.endswith(" 508") and "(uid 15337)" in said, said
+            # The service's own, and those of ours for it: one that is tried, and once more.
+            assert site.sidecar.metric(outbound) - before <= 4
+        assert site.clients_of(site.outside, 8000) == []
+        assert site.sidecar.wait_log(r"a connection of this sidecar itself, to \S+, was redirected "
+                                     rf"back to it: run it as the user .* \(uid 15337; it runs as "
+                                     rf"uid {uid}\)")
+        spans = site.sidecar.wait_spans(2, lambda s: s["sidespan.rule"] == "own-connection")
+        assert all(s["error.type"] == "loop" for s in spans)
+        assert site.sidecar.metric("sidespan_loops_refused_total") >= 2
+        # The rules leave connections within the pod alone, so what comes in is served all the same.
+        assert site.outside.curl(FAMILIES[0].url(FAMILIES[0].pod, 8080, "/page")) == "the page\n"
