@@ -336,6 +336,7 @@ void exchanges_cut_all(struct worker *w, enum span_error why)
         struct exchange *x = container_of(w->active.next, struct exchange, link);
 
         x->span.error = (uint8_t)why;
+        exchange_grpc_cut(x, span_error_row(why)->what);
         exchange_end(x);
     }
 }

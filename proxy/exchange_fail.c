@@ -55,6 +55,7 @@ void exchange_fail_by(struct exchange *x, const struct failure *by)
     if (x->span_open)
         log_failure(x, &f);
     if (x->response_begun || !x->client) {
+        exchange_grpc_cut(x, f.detail);
         exchange_end(x);
         return;
     }

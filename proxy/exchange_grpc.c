@@ -141,10 +141,6 @@ static enum grpc_status status_of_failure(const struct exchange *x, unsigned htt
         return out_of_time(x) ? GRPC_DEADLINE_EXCEEDED : GRPC_CANCELLED;
     case SPAN_ERROR_STREAM_RESET:
         return grpc_status_of_stream(x->upstream_code);
-    case SPAN_ERROR_RESET:
-    case SPAN_ERROR_CLOSED_EARLY: /* amid the response the client's stream is reset, see
-                                     abort_code() */
-        return x->response_begun ? GRPC_INTERNAL : GRPC_UNAVAILABLE;
     case SPAN_ERROR_REQUEST:
         return status_of_refusal(http);
     default:
@@ -160,7 +156,7 @@ void exchange_grpc_settle(struct exchange *x)
 
 /* ---- what the sidecar says by itself ---- */
 
-static bool add_message(struct exchange *x, struct message *m, struct str text)
+static bool add_message(struct exchange *x, struct headers *f, struct str text)
 {
     enum { BYTES_MAX = 1024 }; /* clients take no more than 8 KiB of fields */
     static const struct str prefix = STR_INIT("sidespan: ");
@@ -178,8 +174,14 @@ static bool add_message(struct exchange *x, struct message *m, struct str text)
     if (!out)
         return false;
     n = grpc_message_write(text, out);
-    return headers_add_id(&m->fields, &x->arena, HEADER_GRPC_MESSAGE, STR("grpc-message"),
-                          str_of(out, n));
+    return headers_add_id(f, &x->arena, HEADER_GRPC_MESSAGE, STR("grpc-message"), str_of(out, n));
+}
+
+static bool add_status(struct exchange *x, struct headers *f, enum grpc_status code)
+{
+    struct str text = arena_printf(&x->arena, "%u", (unsigned)code);
+
+    return text.p && headers_add_id(f, &x->arena, HEADER_GRPC_STATUS, STR("grpc-status"), text);
 }
 
 void exchange_grpc_reply(struct exchange *x, struct message *m, struct str text)
@@ -190,7 +192,39 @@ void exchange_grpc_reply(struct exchange *x, struct message *m, struct str text)
     m->status = 200;
     headers_add_id(&m->fields, &x->arena, HEADER_CONTENT_TYPE, STR("content-type"),
                    STR("application/grpc"));
-    headers_add_id(&m->fields, &x->arena, HEADER_GRPC_STATUS, STR("grpc-status"),
-                   arena_printf(&x->arena, "%u", (unsigned)code));
-    add_message(x, m, text);
+    add_status(x, &m->fields, code);
+    add_message(x, &m->fields, text);
+}
+
+/* Whether a call whose response has begun is told its status in trailers. A reset by the upstream
+ * goes on as one; a caller whose time is over reads its own end of it, see abort_code(). */
+static bool ends_with_status(const struct exchange *x)
+{
+    switch (x->span.error) {
+    case SPAN_ERROR_NONE:
+    case SPAN_ERROR_CANCELLED:
+    case SPAN_ERROR_TIMEOUT:
+    case SPAN_ERROR_IDLE:
+    case SPAN_ERROR_STREAM_RESET:
+        return false;
+    default:
+        return x->span.grpc && x->client && x->response_begun && !x->response_ended && !x->local;
+    }
+}
+
+void exchange_grpc_cut(struct exchange *x, const char *detail)
+{
+    struct headers *trailers;
+    enum grpc_status code;
+
+    if (!ends_with_status(x) || !(trailers = arena_zalloc(&x->arena, sizeof *trailers)))
+        return;
+    code = status_of_failure(x, 0);
+    if (!add_status(x, trailers, code))
+        return;
+    add_message(x, trailers, str_from(detail));
+    exchange_release_upstream(x, false);
+    x->client->codec->send_end(x->client, trailers);
+    x->span.grpc_status = (int16_t)code;
+    x->response_ended = true;
 }

@@ -246,6 +246,9 @@ bool exchange_grpc_send_timeout(struct exchange *x);
 void exchange_grpc_status(struct exchange *x, const struct headers *f);
 /* A call that failed without a status: the span has the one that the client makes of it. */
 void exchange_grpc_settle(struct exchange *x);
+/* A call whose response has begun and that fails by span.error is given its status as trailers,
+ * where its client can make nothing else of it. */
+void exchange_grpc_cut(struct exchange *x, const char *detail);
 /* Makes the reply of exchange_reply() one of gRPC: trailers only. */
 void exchange_grpc_reply(struct exchange *x, struct message *m, struct str text);
 /* Its deadline is over: the route's, or the caller's. */

@@ -326,8 +326,12 @@ static void ops_abort(struct stream *s, enum stream_code code)
 {
     struct http1 *h = http1_of(s);
 
+    /* Whoever reads it sees that it is not whole, and is given what there is of it. */
+    bool framed =
+        h->output == OUTPUT_BODY && (h->out_body == BODY_LENGTH || h->out_body == BODY_CHUNKED);
+
     disown(s);
-    if (h->server && code != STREAM_NO_ERROR) /* an upstream sees that the request is not whole */
+    if (h->server && code != STREAM_NO_ERROR && !framed)
         conn_reset(h->conn);
     else
         close_conn(h);

@@ -143,6 +143,11 @@ static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *buf, siz
     size_t unsent = http2_unsent(s), n = unsent < room ? unsent : room;
     bool last = n == unsent && s->output == H2_OUT_ENDED;
 
+    if (s->cut && !n) {
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, s->cut);
+        s->deferred = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
     if ((!n && !last) || conn_blocked(s->h->conn)) {
         s->deferred = true;
         return NGHTTP2_ERR_DEFERRED;
@@ -163,6 +168,12 @@ static void wake(struct http2_stream *s)
         nghttp2_session_resume_data(s->h->session, s->id);
     }
     http2_touch(s->h);
+}
+
+void http2_cut(struct http2_stream *s, uint32_t code)
+{
+    s->cut = code;
+    wake(s);
 }
 
 /* ---- what the owner sends ---- */

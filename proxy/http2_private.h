@@ -63,6 +63,8 @@ struct http2_stream {
     bool upgrade;       /* extended CONNECT (RFC 8441), until the protocols are switched */
     bool ended_here;    /* END_STREAM was sent */
     bool quit_after;    /* RST_STREAM follows END_STREAM: the rest of the request is not wanted */
+    uint32_t
+        cut; /* the code of RST_STREAM, when what was given to us has gone out; 0: none is due */
     uint32_t head_bytes;
     uint32_t unconsumed;                /* of the body, while paused */
     uint32_t taken;                     /* of the body, until the window is wide */
@@ -205,6 +207,8 @@ void http2_send_body(struct stream *s, struct str data);
 void http2_send_end(struct stream *s, const struct headers *trailers);
 void http2_settle(struct stream *s);
 bool http2_blocked(struct stream *s);
+/* It is reset with that code when what there is of its body has gone out. */
+void http2_cut(struct http2_stream *s, uint32_t code);
 /* Nothing more of it is to be sent. */
 void http2_drop_output(struct http2_stream *s);
 /* The turn's end has something to do for it. */

@@ -124,7 +124,10 @@ static void ops_abort(struct stream *stream, enum stream_code code)
         return;
     }
     consume_all(s);
-    http2_stream_reset(s, code == STREAM_NO_ERROR ? NGHTTP2_CANCEL : (uint32_t)code);
+    if (s->h->server && s->output == H2_OUT_BODY && code != STREAM_NO_ERROR)
+        http2_cut(s, code);
+    else
+        http2_stream_reset(s, code == STREAM_NO_ERROR ? NGHTTP2_CANCEL : (uint32_t)code);
 }
 
 static void ops_pause(struct stream *stream, bool paused)
@@ -232,7 +235,7 @@ void http2_stream_failed(struct http2_stream *s, uint32_t code)
     struct message *m = s->head ? s->head : &nothing;
     bool ours = s->h->server && !s->reset_by_peer && !s->h->gone;
 
-    s->stream.code = code;
+    s->stream.code = s->reset_by_peer || code == NGHTTP2_REFUSED_STREAM ? code : 0;
     if (ours && code != NGHTTP2_NO_ERROR && code != NGHTTP2_CANCEL &&
         code != NGHTTP2_INTERNAL_ERROR) {
         if (!m->path.n && m->target.n)
