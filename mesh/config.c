@@ -37,6 +37,8 @@ static void set_defaults(struct config *c)
     c->timeouts = (struct timeouts){.header = SECONDS(10),
                                     .idle = SECONDS(300),
                                     .half_closed = SECONDS(10),
+                                    .keepalive = SECONDS(60),
+                                    .keepalive_timeout = SECONDS(120),
                                     .ping = SECONDS(360),
                                     .ping_timeout = SECONDS(20),
                                     .drain_delay = SECONDS(1),

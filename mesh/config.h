@@ -314,11 +314,14 @@ struct timeouts {
     nsec_t half_closed;   /* HTTP/1: a client that has sent FIN is answered for so long */
     nsec_t exchange_idle; /* between bytes of an exchange; 0: none */
     nsec_t tunnel_idle;   /* between bytes of a tunnel; 0: none */
-    nsec_t ping;          /* HTTP/2: a silent peer with open streams is asked; 0: not */
-    nsec_t ping_timeout;  /* and must answer within */
-    nsec_t drain_delay;   /* from SIGTERM to the close of the inbound listeners */
-    nsec_t drain;         /* from then to the end, whatever is still open */
-    nsec_t flush;         /* for the last spans */
+    /* TCP: a silent peer is asked; 0: not. And must answer within, or acknowledge what it is sent.
+     */
+    nsec_t keepalive, keepalive_timeout;
+    nsec_t ping;         /* HTTP/2: a silent peer with open streams is asked; 0: not */
+    nsec_t ping_timeout; /* and must answer within */
+    nsec_t drain_delay;  /* from SIGTERM to the close of the inbound listeners */
+    nsec_t drain;        /* from then to the end, whatever is still open */
+    nsec_t flush;        /* for the last spans */
 };
 
 struct admin_config {

@@ -524,6 +524,8 @@ static void write_timeouts(struct writer *w, const struct timeouts *t)
     duration_line(w, "half-closed", t->half_closed, false);
     duration_line(w, "exchange-idle", t->exchange_idle, true);
     duration_line(w, "tunnel-idle", t->tunnel_idle, true);
+    duration_line(w, "keepalive", t->keepalive, true);
+    duration_line(w, "keepalive-timeout", t->keepalive_timeout, false);
     duration_line(w, "ping", t->ping, true);
     duration_line(w, "ping-timeout", t->ping_timeout, false);
     duration_line(w, "drain-delay", t->drain_delay, false);

@@ -407,6 +407,19 @@ static const struct directive rows[] = {
          "none", "tunnel-idle 1h;"),
      .read = read_duration_field, .field = {FIELD(struct timeouts, tunnel_idle), 1, YEARS, true},
      ARGS(1, 1)},
+    {ROW(CONTEXT_TIMEOUTS, "keepalive", "TIME | none",
+         "a TCP connection on which nothing came for so long is probed, of either side, whatever "
+         "it "
+         "carries",
+         "1m", "keepalive 5m;"),
+     .read = read_duration_field,
+     .field = {FIELD(struct timeouts, keepalive), SECONDS(1), SECONDS(32767), true}, ARGS(1, 1)},
+    {ROW(CONTEXT_TIMEOUTS, "keepalive-timeout", "TIME",
+         "for the answer, and for what is sent to be acknowledged; then the connection is lost",
+         "2m", "keepalive-timeout 30s;"),
+     .read = read_duration_field,
+     .field = {FIELD(struct timeouts, keepalive_timeout), SECONDS(1), SECONDS(32767), false},
+     ARGS(1, 1)},
     {ROW(CONTEXT_TIMEOUTS, "ping", "TIME | none",
          "an HTTP/2 connection with open streams on which nothing came for so long is asked with a "
          "PING; servers of gRPC take more than one in 5 minutes for abuse",

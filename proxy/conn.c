@@ -33,6 +33,8 @@ static struct conn *conn_new(struct worker *w, int fd, const struct address *pee
     c->owner_data = data;
     c->peer = *peer;
     list_init(&c->doubt);
+    list_init(&c->all);
+    conn_watch(c);
     event_assign(&c->event, w->base, fd, READ_EDGE, on_event, c);
     return c;
 }
@@ -217,6 +219,14 @@ void conn_read_now(struct conn *c)
     read_once(c);
 }
 
+void conn_lost(struct conn *c, int error)
+{
+    c->broken = true;
+    c->error = error;
+    unregister(c);
+    c->owner->on_error(c, error);
+}
+
 /* ---- closing ---- */
 
 static void free_conn(struct burial *b)
@@ -234,6 +244,8 @@ static void close_now(struct conn *c)
         return;
     unregister(c);
     list_remove(&c->doubt);
+    list_remove(&c->all);
+    w->n_conns--;
     conn_drop_output(c);
     own_dial_forget(c->dial);
     close(c->fd);

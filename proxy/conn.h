@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "proxy/turn.h"
 
+struct timeouts;
 struct worker;
 struct conn;
 
@@ -61,6 +62,10 @@ struct conn {
     struct out_turn *turn;
     struct out_queue *queue;
     struct list doubt; /* in worker->doubtful, or alone */
+    struct list all;   /* in worker->conns */
+    /* What it was like when it was last looked at: conn_silent.c. */
+    uint64_t looked_received, looked_sent;
+    nsec_t waits_since; /* 0: nothing waits */
     uint64_t received_bytes, sent_bytes;
     uint64_t sent_when_read; /* what sent_bytes was at the last read */
     struct address peer;
@@ -105,5 +110,9 @@ void conn_close(struct conn *c);
 void conn_close_lingering(struct conn *c);
 /* RST, without what is still queued. */
 void conn_reset(struct conn *c);
+
+/* Makes the kernel ask a silent peer whether it is there, as timeouts say; a listening socket hands
+ * that on to what it accepts. */
+void socket_keep_alive(int fd, const struct timeouts *t);
 
 #endif

@@ -49,8 +49,10 @@ struct conn *conn_connect(struct worker *w, const struct address *to,
         *error = errno;
         return NULL;
     }
-    if (to->family != AF_UNIX)
+    if (to->family != AF_UNIX) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        socket_keep_alive(fd, &worker_config(w)->timeouts);
+    }
     if (connect(fd, (struct sockaddr *)&sa, len) != 0 && errno != EINPROGRESS) {
         *error = errno;
         close(fd);

@@ -28,4 +28,14 @@ void conns_look_again(struct timer *t);
 /* Frees the turns that are not lent. */
 void out_turns_free(struct worker *w);
 
+/* ---- conn_silent.c ---- */
+/* It is among those that are looked at from here on. */
+void conn_watch(struct conn *c);
+/* Ends those whose peer is gone though bytes wait for it. */
+void conns_look_for_lost(struct timer *t);
+
+/* ---- conn.c ---- */
+/* The peer is gone: tells the owner. */
+void conn_lost(struct conn *c, int error);
+
 #endif

@@ -244,9 +244,10 @@ static void on_error(struct conn *c, int error)
     h->close = true;
     if (h->stream.events) {
         /* EPIPE: the peer had closed before the reset came. */
-        h->stream.events->on_failed(h->stream.owner, h->server        ? SPAN_ERROR_CANCELLED
-                                                     : error == EPIPE ? SPAN_ERROR_CLOSED_EARLY
-                                                                      : SPAN_ERROR_RESET);
+        h->stream.events->on_failed(h->stream.owner, h->server            ? SPAN_ERROR_CANCELLED
+                                                     : error == EPIPE     ? SPAN_ERROR_CLOSED_EARLY
+                                                     : error == ETIMEDOUT ? SPAN_ERROR_UNREACHABLE
+                                                                          : SPAN_ERROR_RESET);
         return;
     }
     conn_close(c);

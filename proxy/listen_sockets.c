@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "proxy/conn.h"
 #include "proxy/listener_private.h"
 
 enum { BACKLOG = 4096 }; /* as far as net.core.somaxconn allows */
@@ -307,6 +308,15 @@ static bool open_all(struct listen_sockets *s, const struct listen_sockets *old,
     return true;
 }
 
+/* What is accepted inherits it. Those that were open before are told anew: the times may be others
+ * now. */
+static void keep_alive(const struct listen_sockets *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        for (unsigned k = 0; k < s->workers && s->v[i].port; k++)
+            socket_keep_alive(s->v[i].bound[k]->fd, &s->config->timeouts);
+}
+
 struct listen_sockets *listen_sockets_open(struct config *config, const struct listen_sockets *old,
                                            unsigned workers, struct error *err)
 {
@@ -326,6 +336,7 @@ struct listen_sockets *listen_sockets_open(struct config *config, const struct l
         listen_sockets_unref(s);
         return NULL;
     }
+    keep_alive(s);
     return s;
 }
 

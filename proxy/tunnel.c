@@ -171,7 +171,9 @@ static void side_broke(struct side *s)
 {
     struct tunnel *t = s->tunnel;
     bool ending = s->ended || s->other->ended;
-    enum span_error why = s == &t->client ? SPAN_ERROR_CANCELLED : SPAN_ERROR_RESET;
+    enum span_error why = s == &t->client               ? SPAN_ERROR_CANCELLED
+                          : s->conn->error == ETIMEDOUT ? SPAN_ERROR_UNREACHABLE
+                                                        : SPAN_ERROR_RESET;
 
     note_end(s);
     conn_reset(s->other->conn);

@@ -152,7 +152,9 @@ struct worker *worker_new(const struct worker_setup *setup, struct error *err)
     list_init(&w->dying);
     list_init(&w->turn_ends);
     list_init(&w->doubtful);
+    list_init(&w->conns);
     timer_init(&w->doubt_timer, conns_look_again);
+    timer_init(&w->lost_timer, conns_look_for_lost);
     list_init(&w->http2_clients);
     list_init(&w->idle);
     list_init(&w->tunnels);
@@ -247,6 +249,7 @@ void worker_free(struct worker *w)
     mailbox_free(w->mailbox);
     if (w->timers)
         timer_release(&w->doubt_timer);
+    timer_release(&w->lost_timer);
     timers_free(w->timers);
     out_turns_free(w);
     metrics_free(w->metrics);

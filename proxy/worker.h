@@ -101,6 +101,9 @@ struct worker {
     struct out_turn *free_turns;
     struct list doubtful; /* conns that are to be looked at again */
     struct timer doubt_timer;
+    struct list conns; /* all that are open */
+    unsigned n_conns;
+    struct timer lost_timer;
     struct arena scratch; /* of this turn: what is written and need not live longer */
     struct http1_head *spare_head;
     struct http2_common *http2; /* owned; NULL until it is needed */

@@ -35,7 +35,7 @@ static const char everything[] =
     "limits { body-bytes 1g; connections none; streams 7; stream-window 65535;\n"
     "  connection-window 1g; }\n"
     "timeouts { half-closed 0s; drain-delay 0s; exchange-idle 1h; ping none; ping-timeout 1500ms; "
-    "}\n"
+    "keepalive none; keepalive-timeout 90s; }\n"
     "workers 4; admin off; log level warn; log format json;\n";
 
 /* The text with nothing masked. */
@@ -121,6 +121,8 @@ static const struct {
     {"connection-window 1g", "connection-window 64k"},
     {"ping none", "ping 6m"},
     {"ping-timeout 1500ms", "ping-timeout 20s"},
+    {"keepalive none", "keepalive 1m"},
+    {"keepalive-timeout 90s", "keepalive-timeout 2m"},
 };
 
 START_TEST(a_change_of_meaning_changes_the_hash)

@@ -14,7 +14,8 @@ START_TEST(every_directive_of_a_whole_file_reaches_its_field)
         "  connection-window 2m; }\n"
         "timeouts { header 1s; idle 2s; half-closed 11s; exchange-idle 3s; tunnel-idle 4s; "
         "drain-delay 5s;\n"
-        "  drain 6s; flush 7s; ping 8s; ping-timeout 9s; }\n"
+        "  drain 6s; flush 7s; ping 8s; ping-timeout 9s;\n"
+        "  keepalive 12s; keepalive-timeout 13s; }\n"
         "workers 3; admin 127.0.0.1:9901; log level debug; log format json;\n");
 
     ASSERT_STR(c->service.name, "checkout");
@@ -56,6 +57,8 @@ START_TEST(every_directive_of_a_whole_file_reaches_its_field)
     ck_assert_int_eq(c->timeouts.flush, SECONDS(7));
     ck_assert_int_eq(c->timeouts.ping, SECONDS(8));
     ck_assert_int_eq(c->timeouts.ping_timeout, SECONDS(9));
+    ck_assert_int_eq(c->timeouts.keepalive, SECONDS(12));
+    ck_assert_int_eq(c->timeouts.keepalive_timeout, SECONDS(13));
     ck_assert_uint_eq(c->workers, 3);
     ck_assert(c->admin.on && c->admin.location.address.port == 9901);
     ck_assert_int_eq(c->log_level, LOG_DEBUG);
