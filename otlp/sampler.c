@@ -96,7 +96,7 @@ static double parse_ratio(const char *argument, const char **warning)
     char *end;
     double ratio = strtod(argument, &end);
     if (end == argument || *end || !(ratio >= 0 && ratio <= 1)) {
-        *warning = "OTEL_TRACES_SAMPLER_ARG is not a ratio from 0 to 1 and was ignored: "
+        *warning = "is not a ratio from 0 to 1 and was ignored: "
                    "all traces are sampled";
         return 1;
     }
@@ -121,7 +121,8 @@ bool sampler_from_environment(const char *name, const char *argument, struct sam
 
     const struct named_sampler *named = find_sampler(name);
     if (!named) {
-        *warning = "OTEL_TRACES_SAMPLER names no sampler that is known here and was ignored: "
+        *warning = "names no sampler that is known here (always_on, always_off, traceidratio, and "
+                   "these behind parentbased_) and was ignored: "
                    "parentbased_always_on is used";
         return false;
     }

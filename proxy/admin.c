@@ -170,7 +170,9 @@ static int listen_on(const struct address *address, struct address *bound, struc
         getsockname(fd, (struct sockaddr *)&sa, &len) != 0) {
         address_format(address, text);
         error_set(err, "admin %s: %s%s", text, strerror(errno),
-                  errno == EADDRINUSE ? "; another program listens there, perhaps a sidecar" : "");
+                  errno == EADDRINUSE ? "; perhaps another sidecar: give each an address of its "
+                                        "own, as admin 127.0.0.1:15100"
+                                      : "");
         if (fd >= 0)
             close(fd);
         return -1;

@@ -29,6 +29,7 @@ static void take_sampler(struct environment *e, struct sampler *out)
 {
     const struct trace_config *t = &e->config->trace;
     const char *name = e->get("OTEL_TRACES_SAMPLER"), *warning = NULL;
+    char shown[80];
 
     *out = (struct sampler){.parent_based = t->parent_based,
                             .root = sampler_rule_of(&t->root),
@@ -36,9 +37,11 @@ static void take_sampler(struct environment *e, struct sampler *out)
                             .remote_not_sampled = sampler_rule_of(&t->remote_not_sampled)};
     if (t->said_sample || !name || !*name)
         return;
-    sampler_from_environment(name, e->get("OTEL_TRACES_SAMPLER_ARG"), out, &warning);
+    const char *argument = e->get("OTEL_TRACES_SAMPLER_ARG");
+    bool known = sampler_from_environment(name, argument, out, &warning);
     if (warning)
-        environment_warn(e, "OTEL_TRACES_SAMPLER", "%s", warning);
+        environment_warn(e, known ? "OTEL_TRACES_SAMPLER_ARG" : "OTEL_TRACES_SAMPLER", "\"%s\" %s",
+                         value_shown(str_from(known ? argument : name), shown), warning);
     buffer_add_str(&e->notes, STR("# sample "));
     sampler_describe(out, &e->notes);
     buffer_add_char(&e->notes, '\n');

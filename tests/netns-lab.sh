@@ -42,6 +42,11 @@ up() {
     for host in pod outside; do
         ip netns add "$name-$host" || fail 77 "this machine makes no network namespaces"
     done
+    # Programs run there by mounting a /sys of its own, which a chroot does not allow where / is no mount.
+    if ! ip netns exec "$name-pod" true; then
+        down "$name"
+        fail 77 "no program can be run in a network namespace here"
+    fi
     if ! ip link add eth0 netns "$name-pod" type veth peer name eth0 netns "$name-outside"; then
         down "$name"
         fail 77 "this machine makes no veth pairs"

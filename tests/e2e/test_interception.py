@@ -439,3 +439,39 @@ def test_a_sidecar_under_its_own_rules_sees_its_own_connections_come_back(reques
         assert site.sidecar.metric("sidespan_loops_refused_total") >= 2
         # The rules leave connections within the pod alone, so what comes in is served all the same.
         assert site.outside.curl(FAMILIES[0].url(FAMILIES[0].pod, 8080, "/page")) == "the page\n"
+
+
+# ---- without a sidecar, and without a lab ----
+
+def test_with_the_sidecar_down_nothing_passes(site, family):
+    """The rules lead to a port on which nobody listens: refused, not let through unseen."""
+    site.sidecar.stop()
+    try:
+        assert site.outside.curl(family.url(family.pod, 8080, "/page"), fails=True) == 7
+        assert site.pod.curl(family.url(family.world, 8000, "/page"), uid=APP, fails=True) == 7
+        # What the rules leave out does not need it.
+        assert site.outside.curl(family.url(family.pod, 9102, "/page")) == "the page\n"
+    finally:
+        site.sidecar.start()
+    assert site.outside.curl(family.url(family.pod, 8080, "/page")) == "the page\n"
+
+
+def test_the_lab_is_skipped_where_the_root_is_no_mount(tmp_path):
+    """As in a plain chroot, in which no program can be started in a network namespace."""
+    unshare = needs("unshare")
+    root = tmp_path / "root"
+    root.mkdir()
+    script = f"""
+        for folder in bin sbin lib lib64 usr proc sys dev etc; do
+            [ -e /$folder ] || continue
+            mkdir -p {root}/$folder
+            mount --rbind /$folder {root}/$folder
+        done
+        mkdir -p {root}/run/netns {root}/tests
+        mount --bind {TESTS} {root}/tests
+        exec chroot {root} /tests/netns-lab.sh up no-mount{os.getpid()}
+        """
+    done = subprocess.run([unshare, "--mount", "bash", "-ec", script], capture_output=True, text=True)
+    if done.returncode not in (0, 77):
+        pytest.skip(f"this machine makes no such root: {done.stderr}")
+    assert done.returncode == 77 and "no program can be run" in done.stderr, done.stderr

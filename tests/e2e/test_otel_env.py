@@ -112,7 +112,7 @@ def test_the_sampler_is_honoured(with_env, sampler, argument, sampled):
     flags = [int(r.get("traceparent")[-2:], 16) & 1 for r in sidecar.upstream.requests]
     assert sum(flags) == sampled
     if sampler == "no_such_sampler" or argument == "junk":
-        assert "OTEL_TRACES_SAMPLER" in sidecar.log()
+        assert f'OTEL_TRACES_SAMPLER{"_ARG" if argument == "junk" else ""}: "{argument or sampler}" ' in sidecar.log()
 
 
 def test_propagators_are_honoured(with_env):
