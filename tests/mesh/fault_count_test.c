@@ -9,7 +9,7 @@ static struct config *parse(const char *inbound)
     char text[2048];
     struct config *c;
 
-    snprintf(text, sizeof(text), "inbound { listen :1; %s } cluster a { endpoint 127.0.0.1:1; }",
+    snprintf(text, sizeof(text), "inbound { listen :1; %s } cluster a { endpoint 127.0.0.1:2; }",
              inbound);
     c = config_parse("t.conf", str_from(text), NULL, &errors);
     ck_assert_msg(c != NULL, "%s", errors.n ? errors.v[0].text : "?");
