@@ -6,6 +6,8 @@
 #include "proxy/conn.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -225,6 +227,14 @@ void conn_lost(struct conn *c, int error)
     c->error = error;
     unregister(c);
     c->owner->on_error(c, error);
+}
+
+void conn_acknowledge(struct conn *c)
+{
+    int one = 1;
+
+    if (c->state == CONN_OPEN && c->peer.family != AF_UNIX)
+        setsockopt(c->fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
 }
 
 /* ---- closing ---- */

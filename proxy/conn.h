@@ -84,6 +84,9 @@ void conn_give(struct conn *c, const struct conn_owner *owner, void *data);
 
 /* Whether on_read() and on_eof() are wanted. Turning it off and on costs no system call. */
 void conn_read(struct conn *c, bool on);
+/* Acknowledges at once what was received. The kernel would wait up to 40 ms for something to send
+ * with it, and a peer that writes in small pieces (Nagle's algorithm, RFC 896) as long for that. */
+void conn_acknowledge(struct conn *c);
 /* Reads once without waiting for readiness, where bytes are likely to be there. */
 void conn_read_now(struct conn *c);
 

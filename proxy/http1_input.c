@@ -94,6 +94,7 @@ static bool message_start(struct http1 *h, const char *at)
     h->refusal = NULL;
     h->last_head = NULL;
     h->trailer_pieces = 0;
+    h->acknowledged = false;
     if (!h->head && !http1_head_take(h))
         return false;
     h->head->n = 0;
@@ -299,6 +300,23 @@ void http1_go_on(struct http1 *h)
         http1_server_eof(h);
 }
 
+/*
+ * A peer that writes a message in small pieces, head and body apart say, is not
+ * kept waiting for the acknowledgement of the first. That costs a call for such a
+ * message alone: one that comes whole needs none, nor a connection's first, which
+ * the kernel acknowledges at once by itself.
+ */
+static void acknowledge(struct http1 *h, size_t n)
+{
+    enum { SMALL = 4096 };
+    bool more = h->input == INPUT_HEAD || h->input == INPUT_BODY;
+
+    if (!more || h->acknowledged || n > SMALL || !h->messages)
+        return;
+    h->acknowledged = true;
+    conn_acknowledge(h->conn);
+}
+
 void http1_feed(struct http1 *h, char *data, size_t n)
 {
     bool later = h->parsing || h->input == INPUT_OVER || (h->input == INPUT_IDLE && !may_begin(h));
@@ -319,6 +337,8 @@ void http1_feed(struct http1 *h, char *data, size_t n)
     else
         consume_read(h, data, n);
     h->parsing = false;
+    if (!h->gone)
+        acknowledge(h, n);
     http1_go_on(h);
 }
 
