@@ -20,6 +20,10 @@ struct resolver {
     struct event_base *base; /* borrowed */
     struct event *timer;     /* what c-ares wants to do next without an answer */
     ares_channel channel;
+    /* The same servers, but what a server says is told as it is: channel tries the next server when
+     * one fails or refuses, and in the end says only that none could be asked. NULL: not needed
+     * yet. */
+    ares_channel frank;
     struct list watches; /* struct watch: one a socket of c-ares */
     struct resolver_cache cache;
     /* Within ares_getaddrinfo() of this one: an answer at once is for its caller to tell. */
@@ -30,6 +34,7 @@ struct resolver {
 struct watch {
     struct list link;
     struct resolver *resolver;
+    ares_channel channel;
     ares_socket_t fd;
     struct event *event; /* owned */
 };
@@ -44,10 +49,12 @@ struct resolve {
 
 static void set_timer(struct resolver *r)
 {
-    struct timeval tv;
+    struct timeval tv, other, *next = ares_timeout(r->channel, NULL, &tv);
 
-    if (ares_timeout(r->channel, NULL, &tv))
-        event_add(r->timer, &tv);
+    if (r->frank)
+        next = ares_timeout(r->frank, next, &other);
+    if (next)
+        event_add(r->timer, next);
     else
         event_del(r->timer);
 }
@@ -57,14 +64,17 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     struct resolver *r = arg;
 
     ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    if (r->frank)
+        ares_process_fd(r->frank, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     set_timer(r);
 }
 
 static void on_ready(evutil_socket_t fd, short what, void *arg)
 {
-    struct resolver *r = ((struct watch *)arg)->resolver; /* the watch may go in between */
+    struct watch *w = arg;
+    struct resolver *r = w->resolver; /* the watch may go in between */
 
-    ares_process_fd(r->channel, what & EV_READ ? (ares_socket_t)fd : ARES_SOCKET_BAD,
+    ares_process_fd(w->channel, what & EV_READ ? (ares_socket_t)fd : ARES_SOCKET_BAD,
                     what & EV_WRITE ? (ares_socket_t)fd : ARES_SOCKET_BAD);
     set_timer(r);
 }
@@ -88,9 +98,9 @@ static struct watch *watch_of(struct resolver *r, ares_socket_t fd)
 }
 
 /* Without memory the socket goes unwatched, and the question ends by its timeout. */
-static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
+static void watch_socket(struct resolver *r, bool frank, ares_socket_t fd, int readable,
+                         int writable)
 {
-    struct resolver *r = arg;
     struct watch *w = watch_of(r, fd);
     short wanted = (short)((readable ? EV_READ : 0) | (writable ? EV_WRITE : 0) | EV_PERSIST);
 
@@ -101,11 +111,21 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
     w = calloc(1, sizeof(*w));
     if (!w)
         return;
-    *w = (struct watch){.resolver = r, .fd = fd};
+    *w = (struct watch){.resolver = r, .channel = frank ? r->frank : r->channel, .fd = fd};
     list_push_back(&r->watches, &w->link);
     w->event = event_new(r->base, (evutil_socket_t)fd, wanted, on_ready, w);
     if (!w->event || event_add(w->event, NULL) < 0)
         watch_free(w);
+}
+
+static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
+{
+    watch_socket(arg, false, fd, readable, writable);
+}
+
+static void on_frank_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
+{
+    watch_socket(arg, true, fd, readable, writable);
 }
 
 /* ---- life ---- */
@@ -115,24 +135,40 @@ static void library_init(void)
     ares_library_init(ARES_LIB_INIT_ALL);
 }
 
-static bool channel_init(struct resolver *r, struct error *err)
+static int channel_init(struct resolver *r, ares_channel *channel, bool frank)
 {
-    struct ares_options options = {.timeout = QUERY_TIMEOUT_MS,
+    struct ares_options options = {.flags = ARES_FLAG_NOCHECKRESP,
+                                   .timeout = QUERY_TIMEOUT_MS,
                                    .tries = QUERY_TRIES,
-                                   .sock_state_cb = on_socket_state,
+                                   .sock_state_cb = frank ? on_frank_socket_state : on_socket_state,
                                    .sock_state_cb_data = r};
     int given = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
+    int status;
 
+    if (frank)
+        given |= ARES_OPT_FLAGS;
 #ifdef ARES_OPT_QUERY_CACHE
     options.qcache_max_ttl = 0; /* ours is the only cache */
     given |= ARES_OPT_QUERY_CACHE;
 #endif
-    int status = ares_init_options(&r->channel, &options, given);
-    if (status != ARES_SUCCESS) {
-        r->channel = NULL;
-        return error_set(err, "names cannot be resolved: %s", ares_strerror(status));
+    status = ares_init_options(channel, &options, given);
+    if (status != ARES_SUCCESS)
+        *channel = NULL;
+    return status;
+}
+
+/* NULL: no memory. */
+static ares_channel frank_channel(struct resolver *r)
+{
+    struct ares_addr_port_node *servers;
+
+    if (r->frank || channel_init(r, &r->frank, true) != ARES_SUCCESS)
+        return r->frank;
+    if (ares_get_servers_ports(r->channel, &servers) == ARES_SUCCESS) {
+        ares_set_servers_ports(r->frank, servers);
+        ares_free_data(servers);
     }
-    return true;
+    return r->frank;
 }
 
 struct resolver *resolver_new(struct event_base *base, struct error *err)
@@ -151,7 +187,10 @@ struct resolver *resolver_new(struct event_base *base, struct error *err)
     r->timer = evtimer_new(base, on_timer, r);
     if (!r->timer)
         error_set(err, "no memory");
-    if (!r->timer || !channel_init(r, err)) {
+    int status = r->timer ? channel_init(r, &r->channel, false) : ARES_SUCCESS;
+    if (status != ARES_SUCCESS)
+        error_set(err, "names cannot be resolved: %s", ares_strerror(status));
+    if (!r->channel) {
         resolver_free(r);
         return NULL;
     }
@@ -165,6 +204,8 @@ void resolver_free(struct resolver *r)
     r->closing = true;
     if (r->channel)
         ares_destroy(r->channel);
+    if (r->frank)
+        ares_destroy(r->frank);
     LIST_FOR_EACH_SAFE (at, next, &r->watches)
         watch_free(container_of(at, struct watch, link));
     LIST_FOR_EACH (at, &r->cache.ages) {
@@ -183,6 +224,8 @@ bool resolver_set_servers(struct resolver *r, const char *servers, struct error 
 {
     int status = ares_set_servers_ports_csv(r->channel, servers);
 
+    if (status == ARES_SUCCESS && r->frank)
+        status = ares_set_servers_ports_csv(r->frank, servers);
     if (status != ARES_SUCCESS)
         return error_set(err, "DNS servers \"%s\": %s", servers, ares_strerror(status));
     return true;
@@ -213,13 +256,17 @@ static void tell_all(struct resolver_entry *e, const struct resolved *answer)
     }
 }
 
+static void ask_frankly(struct resolver_entry *e);
+
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
     struct resolver_entry *e = arg;
     struct resolver *r = e->resolver;
     struct resolved answer;
 
-    if (!r->closing) {
+    if (!r->closing && status == ARES_ECONNREFUSED && !e->frankly && frank_channel(r)) {
+        ask_frankly(e);
+    } else if (!r->closing) {
         if (status == ARES_SUCCESS && info)
             resolved_read(&answer, info);
         else
@@ -235,6 +282,21 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 
 /* ---- questions ---- */
 
+static void put_question(struct resolver_entry *e, ares_channel channel)
+{
+    struct ares_addrinfo_hints hints = {.ai_flags = ARES_AI_NOSORT, .ai_family = AF_UNSPEC};
+
+    ares_getaddrinfo(channel, e->name, NULL, &hints, on_answer, e);
+}
+
+/* No server could be asked, or each failed or refused: which of these it was is found out. */
+static void ask_frankly(struct resolver_entry *e)
+{
+    e->frankly = true;
+    put_question(e, e->resolver->frank);
+    set_timer(e->resolver);
+}
+
 /* Fills out from the entry while it is fresh; the TTL is what is left of it. */
 static bool answer_from_cache(const struct resolver_entry *e, nsec_t now, struct resolved *out)
 {
@@ -248,16 +310,15 @@ static bool answer_from_cache(const struct resolver_entry *e, nsec_t now, struct
 /* True: the answer is there at once. */
 static bool begin(struct resolver *r, struct resolver_entry *e, nsec_t now, struct resolved *out)
 {
-    struct ares_addrinfo_hints hints = {.ai_flags = ARES_AI_NOSORT, .ai_family = AF_UNSPEC};
-
     if (resolved_from_hosts_file(r->channel, e->name, out)) {
         resolver_entry_store(e, out, now + out->ttl);
         return true;
     }
     e->resolver = r;
     e->asking = true;
+    e->frankly = false;
     r->beginning = e;
-    ares_getaddrinfo(r->channel, e->name, NULL, &hints, on_answer, e);
+    put_question(e, r->channel);
     r->beginning = NULL;
     set_timer(r);
     if (e->asking)

@@ -23,7 +23,13 @@ const char *resolved_reason(int status)
     case ARES_ENODATA:
         return "the name has no address";
     case ARES_ESERVFAIL:
-        return "the DNS server failed";
+        return "the DNS server failed (SERVFAIL)";
+    case ARES_EREFUSED:
+        return "the DNS server refuses to answer (REFUSED)";
+    case ARES_ENOTIMP:
+        return "the DNS server does not know how to answer (NOTIMP)";
+    case ARES_EFORMERR:
+        return "the DNS server did not understand the question (FORMERR)";
     case ARES_ETIMEOUT:
         return "no DNS server answers";
     case ARES_ECONNREFUSED:

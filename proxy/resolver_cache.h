@@ -17,6 +17,7 @@ struct resolver_entry {
     struct list age;             /* in the cache's */
     struct list waiting;         /* struct resolve, in the order they asked */
     bool asking;                 /* c-ares owes an answer */
+    bool frankly;                /* of resolver->frank */
     struct resolved *answer;     /* owned, cut after n addresses; NULL: none yet */
     nsec_t expires;              /* of the answer, monotonic */
     size_t name_bytes;

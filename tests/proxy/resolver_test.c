@@ -352,6 +352,28 @@ START_TEST(a_failure_says_why_and_is_remembered_for_a_second)
 }
 END_TEST
 
+static const struct {
+    int rcode;
+    const char *why;
+} rcode_rows[] = {
+    {1, "the DNS server did not understand the question (FORMERR)"},
+    {2, "the DNS server failed (SERVFAIL)"},
+    {4, "the DNS server does not know how to answer (NOTIMP)"},
+    {5, "the DNS server refuses to answer (REFUSED)"},
+};
+
+/* It could be reached very well. */
+START_TEST(what_a_server_says_is_told_as_it_is)
+{
+    struct heard h;
+
+    world.server.rcode = rcode_rows[_i].rcode;
+    ask_and_wait("service.test.", &h);
+    ck_assert(h.failed);
+    ck_assert_str_eq(h.why, rcode_rows[_i].why);
+}
+END_TEST
+
 START_TEST(a_name_without_addresses_is_a_failure)
 {
     struct heard h;
@@ -508,6 +530,8 @@ int main(void)
                         sizeof(ttls) / sizeof(ttls[0]));
     tcase_add_test(tcase, an_answer_is_remembered_for_its_ttl_and_no_longer);
     tcase_add_test(tcase, a_failure_says_why_and_is_remembered_for_a_second);
+    tcase_add_loop_test(tcase, what_a_server_says_is_told_as_it_is, 0,
+                        sizeof rcode_rows / sizeof rcode_rows[0]);
     tcase_add_test(tcase, a_name_without_addresses_is_a_failure);
     tcase_add_test(tcase, many_who_wait_cost_one_question);
     tcase_add_test(tcase, who_cancelled_is_not_told_and_the_others_are);
