@@ -54,8 +54,9 @@ struct endpoint_config {
 
 struct cluster {
     struct str name;
-    unsigned index; /* in config->clusters */
-    bool implicit;  /* made of an address written in `to`; its name is that text */
+    unsigned index;    /* in config->clusters */
+    atomic_uint *news; /* whether its endpoints were heard of: the proxy's, who says it once */
+    bool implicit;     /* made of an address written in `to`; its name is that text */
     struct place at;
     struct endpoint_config *endpoints;
     size_t n_endpoints;

@@ -10,6 +10,7 @@ struct cluster *cluster_new(struct loader *ld, struct str name, struct place at)
     struct cluster *c = must(arena_zalloc(ld->arena, sizeof(*c)));
 
     c->name = name;
+    c->news = must(arena_zalloc(ld->arena, sizeof *c->news));
     c->at = at;
     c->balance = BALANCE_ROUND_ROBIN;
     c->protocol = PROTOCOL_AUTO;

@@ -208,6 +208,8 @@ static void fail_to_connect(struct exchange *x, enum span_error why, int error)
 
     if (error == ECONNRESET && exchange_fail_as_own(x))
         return;
+    if (x->cluster && error)
+        cluster_has_not_answered(x->generation, x->cluster, &x->endpoint->address, error);
     address_format(&x->endpoint->address, where);
     if (why == SPAN_ERROR_OVERLOAD && !error) {
         text = arena_printf(&x->arena, "%u requests wait for a connection to %s already",
@@ -354,6 +356,8 @@ static void on_ready(struct upstream_ask *ask, struct stream *s, bool reused)
     x->counted = true;
     a->endpoint = NULL;
     exchange_stop_asking(x);
+    if (x->cluster && !x->cluster->answered)
+        cluster_has_answered(x->generation, x->cluster, &x->endpoint->address);
     exchange_attempt(x, s, reused, a->ask.queued);
 }
 

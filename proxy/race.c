@@ -169,6 +169,8 @@ static void attempt_failed(struct attempt *a, int error)
         return;
     if (r->n_running)
         return;
+    if (r->cluster)
+        cluster_has_not_answered(r->generation, r->cluster, &at, error);
     race_end(r);
     r->events->failed(r->arg, &at, error);
 }
@@ -208,6 +210,8 @@ static void on_connected(struct conn *c)
 
     metrics_add(r->worker->metrics, COUNT_UPSTREAM_CONNECTS, 1);
     upstream_answered(a->to);
+    if (r->cluster)
+        cluster_has_answered(r->generation, r->cluster, &at);
     attempt_over(a);
     race_end(r);
     r->events->connected(r->arg, c, &at);
@@ -275,6 +279,8 @@ struct race *race_start(struct worker *w, struct generation *g, const struct rac
     *error = EHOSTUNREACH; /* where there is nobody to try */
     if (begin(r, from, dialled, at, error))
         return r;
+    if (r->cluster && at->family)
+        cluster_has_not_answered(r->generation, r->cluster, at, *error);
     race_end(r);
     return NULL;
 }

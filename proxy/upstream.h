@@ -69,6 +69,7 @@ struct cluster_state {
     struct series *series[2];  /* by direction */
     uint8_t speaks;            /* enum speaks: its endpoints are alike */
     struct siphash_key salt;   /* of `balance random` */
+    bool answered;             /* one of its endpoints, once */
     enum balance_kind balance; /* of the newest configuration that has it, and so */
     struct pool_rules pool;
     struct list waiting; /* of struct names_wait */
@@ -108,6 +109,12 @@ struct upstream *cluster_choose(struct cluster_state *c, const struct tried *tri
                                 const struct trace_id *key);
 /* It has an endpoint that was not tried; answering: and that answered, when it was asked last. */
 bool cluster_has_another(const struct cluster_state *c, const struct tried *tried, bool answering);
+/* What came of connecting: where none of its endpoints ever answered that is said once, by all
+ * workers together, and so is it when one does then. g: whose cluster it is. */
+void cluster_has_answered(const struct generation *g, struct cluster_state *c,
+                          const struct address *at);
+void cluster_has_not_answered(const struct generation *g, const struct cluster_state *c,
+                              const struct address *at, int error);
 /* The one for an address that no cluster names: the original destination. Counted for the caller.
  */
 struct upstream *upstream_original(struct upstreams *u, const struct address *address);

@@ -92,9 +92,9 @@ def test_connect_to_nobody_is_told(proxy):
     assert connect_tunnel(proxy.port, f"localhost:{free_port()}") == 502
 
 
-def tunnel_listener(sidespan, port, *endpoints, rest=""):
+def listener(sidespan, port, *endpoints, rest="", carries=""):
     return sidespan(f"""
-        inbound {{ listen 127.0.0.1:{port}; route / {{ to app; }} }}
+        inbound {{ listen 127.0.0.1:{port} {carries}; route / {{ to app; }} }}
         cluster app {{ {" ".join(f"endpoint {e};" for e in endpoints)} {rest} }}
         """)
 
@@ -141,15 +141,15 @@ class EchoBytes(RawOrigin):
 
 def test_a_tunnel_tries_every_endpoint(sidespan, port, closing):
     server = closing(EchoBytes())
-    tunnel_listener(sidespan, port, server.address, dead_address())
+    listener(sidespan, port, server.address, dead_address(), carries="auto")
     assert [tunnel_through(port) for _ in range(30)] == [b"\x16\x03\x01\x00\x05hello"] * 30
 
 
 def test_a_tunnel_does_not_wait_for_an_endpoint_that_does_not_answer(sidespan, port, closing,
                                                                      black_hole):
     server = closing(EchoBytes())
-    tunnel_listener(sidespan, port, black_hole().address, server.address,
-                    rest="connect-timeout 60s;")
+    listener(sidespan, port, black_hole().address, server.address,
+             rest="connect-timeout 60s;", carries="auto")
     for _ in range(10):
         assert tunnel_through(port) == b"\x16\x03\x01\x00\x05hello"
 
@@ -158,9 +158,8 @@ def test_a_tunnel_does_not_wait_for_an_endpoint_that_does_not_answer(sidespan, p
 def test_a_request_does_not_wait_for_an_endpoint_that_does_not_answer(
         sidespan, port, origin, black_hole, connect, balance):
     server = echo(origin)
-    sidecar = tunnel_listener(sidespan, port, black_hole().address, black_hole().address,
-                              server.address,
-                              rest=f"connect-timeout 60s; balance {balance}; pool requests 1;")
+    sidecar = listener(sidespan, port, black_hole().address, black_hole().address, server.address,
+                       rest=f"connect-timeout 60s; balance {balance}; pool requests 1;")
     for _ in range(30):
         assert connect(port).get().body == b"good"
     assert sidecar.metric('sidespan_upstream_connects_total{result="connected"}') == 30
@@ -175,8 +174,8 @@ def test_a_pair_does_not_wait_for_an_endpoint_that_does_not_answer(pair, black_h
 def test_what_does_not_answer_is_asked_again_without_a_request_waiting(
         sidespan, port, origin, black_hole, connect):
     server, hole = echo(origin), black_hole()
-    sidecar = tunnel_listener(sidespan, port, hole.address, server.address,
-                              rest="connect-timeout 60s; pool requests 1;")
+    sidecar = listener(sidespan, port, hole.address, server.address,
+                       rest="connect-timeout 60s; pool requests 1;")
     for _ in range(2):
         assert connect(port).get().body == b"good"
     back = threading.Event()
@@ -207,6 +206,39 @@ def test_an_endpoint_is_tried_that_came_while_another_was_waited_for(
 
 
 def test_all_that_refuse_are_told_once(sidespan, port, connect):
-    tunnel_listener(sidespan, port, dead_address(), dead_address(), dead_address())
+    listener(sidespan, port, dead_address(), dead_address(), dead_address())
     response = connect(port).get()
     assert (response.status, response.get("sidespan-reason")) == (502, "connection_refused")
+
+
+def test_a_cluster_that_never_answered_gets_one_sentence(sidespan, port, connect, closing):
+    """And when it answers later, that is said too: the last line is true."""
+    service = free_port()
+    sidecar = listener(sidespan, port, f"127.0.0.1:{service}")
+    for _ in range(3):
+        assert connect(port).get().status == 502
+    sentence = "no endpoint of cluster app has ever answered"
+    sidecar.wait_log(f"{sentence} .*127.0.0.1:{service}.*mend the address")
+    listening = closing(socket.socket())
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(("127.0.0.1", service))
+    listening.listen()
+    client = connect(port)
+    client.send(request_bytes())
+    served = Wire(listening.accept()[0])
+    served.read_request()
+    served.send(response_bytes(body=b"now"))
+    assert client.read_response().body == b"now"
+    sidecar.wait_log(f"cluster app answers now, at 127.0.0.1:{service}")
+    served.close()
+    listening.close()
+    sidecar.wait_metric("sidespan_upstream_connections_open", 0)
+    assert connect(port).get("/last").status == 502
+    sidecar.wait_log("GET service.test/last")  # it has answered before, so nothing else is said
+    assert sidecar.log().count(sentence) == 1
+
+
+def test_a_cluster_that_never_answered_a_tunnel_gets_its_sentence_too(sidespan, port):
+    sidecar = listener(sidespan, port, dead_address(), dead_address(), carries="auto")
+    assert tunnel_through(port) == b""
+    sidecar.wait_log("no endpoint of cluster app has ever answered")
