@@ -30,6 +30,8 @@ static void set_defaults(struct config *c)
                                 .response_headers = 1000,
                                 .url_bytes = 16 << 10,
                                 .connections = 65536,
+                                .inbound_connections = 65536,
+                                .outbound_connections = 65536,
                                 .buffer_bytes = 64 << 10,
                                 .streams = 100,
                                 .stream_window = 256 << 10,

@@ -294,14 +294,15 @@ struct trace_config {
 };
 
 struct limits {
-    size_t header_bytes;              /* of a request's head, 431 */
-    size_t headers;                   /* fields, 431 */
-    size_t response_header_bytes;     /* of a response's head, 502 */
-    size_t response_headers;          /* fields, 502 */
-    size_t url_bytes;                 /* of the request target, 414 */
-    uint64_t body_bytes;              /* of a request, 413; 0: none */
-    size_t connections;               /* of all workers together, both directions; 0: none */
-    uint64_t requests_per_connection; /* 0: none */
+    size_t header_bytes;          /* of a request's head, 431 */
+    size_t headers;               /* fields, 431 */
+    size_t response_header_bytes; /* of a response's head, 502 */
+    size_t response_headers;      /* fields, 502 */
+    size_t url_bytes;             /* of the request target, 414 */
+    uint64_t body_bytes;          /* of a request, 413; 0: none */
+    size_t connections;           /* of clients in each direction, all workers; 0: none */
+    size_t inbound_connections, outbound_connections; /* of these directions; 0: none */
+    uint64_t requests_per_connection;                 /* 0: none */
     size_t buffer_bytes; /* held for one side of an exchange before its reading pauses */
     /* HTTP/2 */
     size_t streams;           /* a client may have open on one connection */

@@ -507,6 +507,8 @@ static void write_limits(struct writer *w, const struct limits *l)
     size_line(w, "url-bytes", l->url_bytes, false);
     size_line(w, "body-bytes", l->body_bytes, true);
     number_line(w, "connections", l->connections, true);
+    number_line(w, "inbound-connections", l->inbound_connections, true);
+    number_line(w, "outbound-connections", l->outbound_connections, true);
     number_line(w, "requests-per-connection", l->requests_per_connection, true);
     size_line(w, "buffer-bytes", l->buffer_bytes, false);
     number_line(w, "streams", l->streams, false);

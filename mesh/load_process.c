@@ -73,6 +73,10 @@ void read_limits(struct loader *ld, const struct directive *row, const struct st
 
     block_init(&b, CONTEXT_LIMITS_NAME, IN(CONTEXT_LIMITS), limits);
     load_block(ld, &b, s->block);
+    if (!block_has(&b, "inbound-connections"))
+        limits->inbound_connections = limits->connections;
+    if (!block_has(&b, "outbound-connections"))
+        limits->outbound_connections = limits->connections;
     check_part(ld, &b, "url-bytes", limits->url_bytes, "header-bytes", limits->header_bytes,
                "counts the URL too");
     check_part(ld, &b, "stream-window", limits->stream_window, "connection-window",

@@ -24,36 +24,44 @@ static enum counter open_counter(unsigned direction)
 }
 
 /* A worker takes its share of the limit, so that no counter is shared. */
-static bool over_limit(const struct worker *w)
+static bool over_limit(const struct worker *w, unsigned direction)
 {
-    size_t limit = worker_config(w)->limits.connections;
+    const struct limits *l = &worker_config(w)->limits;
+    size_t limit =
+        direction == DIRECTION_INBOUND ? l->inbound_connections : l->outbound_connections;
 
-    return limit && w->open >= (limit + w->n_workers - 1) / w->n_workers;
+    return limit && w->open[direction] >= (limit + w->n_workers - 1) / w->n_workers;
+}
+
+static void resume(struct worker *w, unsigned direction)
+{
+    if (!w->accept_paused[direction] || over_limit(w, direction) || !w->listeners)
+        return;
+    w->accept_paused[direction] = false;
+    listeners_pause(w->listeners, direction, false);
 }
 
 void fronts_resume(struct worker *w)
 {
-    if (!w->accept_paused || over_limit(w) || !w->listeners)
-        return;
-    w->accept_paused = false;
-    listeners_pause(w->listeners, false);
+    resume(w, DIRECTION_INBOUND);
+    resume(w, DIRECTION_OUTBOUND);
 }
 
 void front_count(struct worker *w, unsigned direction, int n)
 {
-    w->open += (unsigned)n;
+    w->open[direction] += (unsigned)n;
     metrics_add(w->metrics, open_counter(direction), n);
     if (n < 0)
-        fronts_resume(w);
+        resume(w, direction);
 }
 
-static void pause_when_full(struct worker *w)
+static void pause_when_full(struct worker *w, unsigned direction)
 {
-    if (!over_limit(w) || w->accept_paused || !w->listeners)
+    if (!over_limit(w, direction) || w->accept_paused[direction] || !w->listeners)
         return;
     metrics_add(w->metrics, COUNT_CONNECTION_LIMIT, 1);
-    w->accept_paused = true;
-    listeners_pause(w->listeners, true); /* the kernel's queue holds the rest */
+    w->accept_paused[direction] = true;
+    listeners_pause(w->listeners, direction, true); /* the kernel's queue holds the rest */
 }
 
 /* ---- rules ---- */
@@ -291,7 +299,7 @@ void front_accepted(struct worker *w, const struct listener *l, int fd, const st
         return;
     }
     front_count(w, f->direction, 1);
-    pause_when_full(w);
+    pause_when_full(w, f->direction);
     front_sniff_begin(f);
 }
 

@@ -46,6 +46,7 @@ struct sniffing {
     struct upstream *endpoint;     /* a reference; of a cluster it is chosen when it is needed */
     struct trace_id trace_id;      /* of the trace that a tunnel begins */
     bool connected;
+    bool early;                   /* its upstream was dialled though the client had said nothing */
     nsec_t dialled, connected_at; /* when that began, and was done; 0: it was not */
     int dial_error;               /* errno; 0: none */
     nsec_t dial_at;               /* the destination is dialled then; 0: not, or done */

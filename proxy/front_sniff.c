@@ -24,6 +24,12 @@
  * with none. */
 #define GRACE MILLISECONDS(200)
 
+/* A client that says nothing may wait for its server to speak first, or be one of many who are
+ * there to take up room: each that is dialled for costs the service a connection. */
+enum { EARLY_MAX = 256 };
+/* And those who come after them are looked at again. */
+#define EARLY_AGAIN SECONDS(1)
+
 static const struct conn_owner client_owner, upstream_owner;
 
 /* ---- time ---- */
@@ -75,6 +81,7 @@ void sniffing_end(struct sniffing *s)
     list_remove(&s->link);
     timer_release(&s->timer);
     upstream_unref(s->endpoint);
+    s->front->worker->early -= s->early;
     worker_bury(s->front->worker, &s->burial, free_sniffing);
 }
 
@@ -240,11 +247,23 @@ static void dial_failed(struct sniffing *s, int error)
     rearm(s);
 }
 
+/* It has said nothing, and neither have so many others. */
+static bool is_too_early(struct sniffing *s)
+{
+    if (s->n || s->front->worker->early < EARLY_MAX)
+        return false;
+    s->dial_at = in(s, EARLY_AGAIN);
+    rearm(s);
+    return true;
+}
+
 static void dial(struct sniffing *s)
 {
     struct worker *w = s->front->worker;
     int error;
 
+    if (is_too_early(s))
+        return;
     if (!sniffing_choose(s)) {
         dial_failed(s, EHOSTUNREACH);
         return;
@@ -261,6 +280,10 @@ static void dial(struct sniffing *s)
         return;
     }
     metrics_add(w->metrics, COUNT_UPSTREAM_OPEN, 1);
+    if (!s->n && !s->early) {
+        s->early = true;
+        w->early++;
+    }
     if (s->endpoint->pool.connect_timeout)
         s->dial_until = in(s, s->endpoint->pool.connect_timeout);
     rearm(s);

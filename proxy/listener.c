@@ -25,7 +25,7 @@ struct listeners {
     struct worker *worker; /* borrowed */
     struct config *config; /* a reference */
     accepted_fn *accepted;
-    bool paused;         /* by limits.connections */
+    bool paused[2];      /* by limits.connections, by direction */
     bool starved;        /* there were no descriptors: until `resume` */
     struct event resume; /* a timer */
     struct log_limit starved_log;
@@ -33,15 +33,18 @@ struct listeners {
     struct accepting v[];
 };
 
-static void watch(struct listeners *l, bool on)
+/* Those from which something may be accepted now. */
+static void watch(struct listeners *l)
 {
     for (size_t i = 0; i < l->n; i++) {
-        if (!l->v[i].bound)
+        struct accepting *a = &l->v[i];
+
+        if (!a->bound)
             continue;
-        if (on)
-            event_add(&l->v[i].readable, NULL);
+        if (l->starved || l->paused[a->listener.direction])
+            event_del(&a->readable);
         else
-            event_del(&l->v[i].readable);
+            event_add(&a->readable, NULL);
     }
 }
 
@@ -61,7 +64,7 @@ static void starve(struct listeners *l, int error)
     if (l->starved)
         return;
     l->starved = true;
-    watch(l, false);
+    watch(l);
     evtimer_add(&l->resume, &pause);
 }
 
@@ -70,8 +73,7 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
     struct listeners *l = arg;
 
     l->starved = false;
-    if (!l->paused)
-        watch(l, true);
+    watch(l);
 }
 
 /* Errors of the connection that waited, which came up before it was accepted (accept(2)). */
@@ -110,7 +112,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     struct worker *w = a->all->worker;
 
     worker_begin_turn(w);
-    for (int i = 0; i < ACCEPTED_IN_A_GO && !a->all->paused && accept_one(a); i++)
+    for (int i = 0; i < ACCEPTED_IN_A_GO && !a->all->paused[a->listener.direction] && accept_one(a);
+         i++)
         ;
     worker_end_turn(w);
 }
@@ -146,7 +149,7 @@ struct listeners *listeners_start(struct worker *w, struct event_base *base,
     evtimer_assign(&l->resume, base, on_resume, l);
     for (size_t i = 0; i < sockets->n; i++)
         add_entry(l, base, &sockets->v[i], worker_index);
-    watch(l, true);
+    watch(l);
     return l;
 }
 
@@ -187,11 +190,10 @@ void listeners_stop(struct listeners *l)
     free(l);
 }
 
-void listeners_pause(struct listeners *l, bool paused)
+void listeners_pause(struct listeners *l, enum direction_kind direction, bool paused)
 {
-    if (l->paused == paused)
+    if (l->paused[direction] == paused)
         return;
-    l->paused = paused;
-    if (!l->starved)
-        watch(l, !paused);
+    l->paused[direction] = paused;
+    watch(l);
 }

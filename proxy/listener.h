@@ -52,6 +52,6 @@ void listeners_stop(struct listeners *l);
 /* The same for those of one direction; the others go on. */
 void listeners_shut(struct listeners *l, enum direction_kind direction);
 /* While paused, the kernel's queue holds new connections (limits.connections was met). */
-void listeners_pause(struct listeners *l, bool paused);
+void listeners_pause(struct listeners *l, enum direction_kind direction, bool paused);
 
 #endif

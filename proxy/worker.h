@@ -85,12 +85,13 @@ struct worker {
     struct list sniffing;        /* client connections whose protocol is not known yet */
     struct list lingering;       /* conns whose peer is let read the end */
     unsigned n_lingering;
-    unsigned open; /* client connections open */
+    unsigned open[2]; /* client connections open, by direction */
+    unsigned early;   /* upstreams that were dialled for clients who have said nothing yet */
     unsigned n_workers;
-    bool accept_paused; /* limits.connections was met */
-    uint8_t leaving[2]; /* enum leaving, by direction */
-    char *receive;      /* WORKER_RECEIVE_BYTES, lent to whoever reads */
-    size_t received;    /* of these are lent until the end of the turn */
+    bool accept_paused[2]; /* limits.connections was met in that direction */
+    uint8_t leaving[2];    /* enum leaving, by direction */
+    char *receive;         /* WORKER_RECEIVE_BYTES, lent to whoever reads */
+    size_t received;       /* of these are lent until the end of the turn */
     /* The end of a turn: conns with something to send, and things to free. */
     unsigned turns;            /* begun and not ended: a turn may lie in another */
     struct list turn_ends;     /* of struct turn_end: before the conns send */

@@ -40,8 +40,8 @@ static void on_listen(void *arg)
     w->listeners = listeners_start(w, w->base, m->sockets, w->index, front_accepted);
     if (!w->listeners)
         log_write(LOG_ERROR, "worker", "no memory to listen: worker %u accepts nothing", w->index);
-    else if (w->accept_paused)
-        listeners_pause(w->listeners, true);
+    for (unsigned d = 0; w->listeners && d < 2; d++)
+        listeners_pause(w->listeners, d, w->accept_paused[d]);
     if (old)
         listeners_stop(old);
     listen_sockets_unref(m->sockets);

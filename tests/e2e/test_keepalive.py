@@ -1,9 +1,11 @@
 """Connections are kept on both sides, and those to upstreams are shared."""
 import socket
 import threading
+import time
 
 import pytest
 
+from process import free_port
 from test_bodies import MIB, Flood, bounded, stalled
 from wire import Response, Wire, request_bytes, response_bytes, until
 
@@ -410,3 +412,35 @@ def test_a_client_that_asks_for_much_and_reads_nothing_costs_no_memory(inbound, 
         assert stalled(flood) < 20 * MIB
     bounded(sidecar, before)
     assert len(upstream.requests) < 1000
+
+
+def test_silent_clients_of_inbound_do_not_starve_outbound(sidespan, port, origin, connect):
+    """limits { connections } is each direction's own."""
+    app, out = origin(), free_port()
+    sidecar = sidespan(f"""
+        inbound {{ listen 127.0.0.1:{port}; route / {{ to {app.address}; }} }}
+        outbound {{ listen 127.0.0.1:{out}; route / {{ to {app.address}; }} }}
+        limits {{ connections 20; outbound-connections 2; }}
+        """)
+    for _ in range(30):
+        connect(port)
+    sidecar.wait_metric('sidespan_limit_hits_total{limit="connections"}', 1)
+    clients = [connect(out) for _ in range(3)]
+    assert [c.get().status for c in clients[:2]] == [200, 200]
+    clients[2].send(request_bytes())          # and has a limit of its own
+    sidecar.wait_metric('sidespan_limit_hits_total{limit="connections"}', 2)
+    clients[0].close()
+    assert clients[2].read_response().status == 200
+
+
+def test_who_has_said_nothing_is_dialled_for_within_bounds(sidespan, port, origin, connect):
+    """A server may speak first, so its connection is made before the client has said a word; but not for
+    any number of clients who say nothing."""
+    app = origin()
+    sidecar = sidespan(f"inbound {{ listen 127.0.0.1:{port} auto; route / {{ to {app.address}; }} }}")
+    silent = [connect(port) for _ in range(300)]
+    sidecar.wait_metric('sidespan_connections_open{direction="inbound"}', 300)
+    until(lambda: app.connections >= 200, "early connections")
+    time.sleep(0.5)
+    assert app.connections <= 260
+    assert silent[-1].get().status == 200     # whoever speaks is served

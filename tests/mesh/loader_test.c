@@ -3,20 +3,21 @@
 
 START_TEST(every_directive_of_a_whole_file_reaches_its_field)
 {
-    struct config *c = loaded(
-        "service checkout { namespace shop; version 1.4.2; instance i-7;\n"
-        "  attribute deployment.environment.name production; attribute a \"b c\"; }\n"
-        "inbound { listen :15006 transparent; listen 127.0.0.1:8080; x-forwarded off;\n"
-        "  unmatched reject; timeout 30s; route / { to 127.0.0.1:3000; } }\n"
-        "outbound { listen 127.0.0.1:15001 forward-proxy; route / { to original; } }\n"
-        "limits { header-bytes 32k; headers 50; url-bytes 8k; body-bytes 10m; connections 100;\n"
-        "  requests-per-connection 7; buffer-bytes 128k; streams 9; stream-window 512k;\n"
-        "  connection-window 2m; }\n"
-        "timeouts { header 1s; idle 2s; half-closed 11s; exchange-idle 3s; tunnel-idle 4s; "
-        "drain-delay 5s;\n"
-        "  drain 6s; flush 7s; ping 8s; ping-timeout 9s;\n"
-        "  keepalive 12s; keepalive-timeout 13s; }\n"
-        "workers 3; admin 127.0.0.1:9901; log level debug; log format json;\n");
+    struct config *c =
+        loaded("service checkout { namespace shop; version 1.4.2; instance i-7;\n"
+               "  attribute deployment.environment.name production; attribute a \"b c\"; }\n"
+               "inbound { listen :15006 transparent; listen 127.0.0.1:8080; x-forwarded off;\n"
+               "  unmatched reject; timeout 30s; route / { to 127.0.0.1:3000; } }\n"
+               "outbound { listen 127.0.0.1:15001 forward-proxy; route / { to original; } }\n"
+               "limits { header-bytes 32k; headers 50; url-bytes 8k; body-bytes 10m; connections "
+               "100; outbound-connections 70;\n"
+               "  requests-per-connection 7; buffer-bytes 128k; streams 9; stream-window 512k;\n"
+               "  connection-window 2m; }\n"
+               "timeouts { header 1s; idle 2s; half-closed 11s; exchange-idle 3s; tunnel-idle 4s; "
+               "drain-delay 5s;\n"
+               "  drain 6s; flush 7s; ping 8s; ping-timeout 9s;\n"
+               "  keepalive 12s; keepalive-timeout 13s; }\n"
+               "workers 3; admin 127.0.0.1:9901; log level debug; log format json;\n");
 
     ASSERT_STR(c->service.name, "checkout");
     ASSERT_STR(c->service.namespace_, "shop");
@@ -42,6 +43,8 @@ START_TEST(every_directive_of_a_whole_file_reaches_its_field)
     ck_assert_uint_eq(c->limits.url_bytes, 8 << 10);
     ck_assert_uint_eq(c->limits.body_bytes, 10 << 20);
     ck_assert_uint_eq(c->limits.connections, 100);
+    ck_assert_uint_eq(c->limits.inbound_connections, 100);
+    ck_assert_uint_eq(c->limits.outbound_connections, 70);
     ck_assert_uint_eq(c->limits.requests_per_connection, 7);
     ck_assert_uint_eq(c->limits.buffer_bytes, 128 << 10);
     ck_assert_uint_eq(c->limits.streams, 9);

@@ -86,7 +86,7 @@ static void on_accepted(struct worker *w, const struct listener *l, int fd,
     if (++accepted.in_a_go > accepted.most_in_a_go)
         accepted.most_in_a_go = accepted.in_a_go;
     if (accepted.pauses_at_once)
-        listeners_pause(accepted.pauses_at_once, true);
+        listeners_pause(accepted.pauses_at_once, l->direction, true);
 }
 
 static void close_accepted(void)
@@ -299,7 +299,7 @@ START_TEST(while_paused_connections_wait)
         worker_step(s.worker);
     ck_assert_uint_eq(accepted.n, 1);
     accepted.pauses_at_once = NULL;
-    listeners_pause(s.listeners, false);
+    listeners_pause(s.listeners, DIRECTION_INBOUND, false);
     RUN_UNTIL(s.worker, accepted.n == 3);
     for (int i = 0; i < 3; i++)
         close(fd[i]);

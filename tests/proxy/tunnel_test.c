@@ -110,7 +110,7 @@ static void scene_end(struct scene *s)
 {
     ck_assert(list_empty(&s->worker->tunnels));
     ck_assert_uint_eq(worker_busy(s->worker), 0);
-    ck_assert_uint_eq(s->worker->open, 0);
+    ck_assert_uint_eq(s->worker->open[DIRECTION_INBOUND] + s->worker->open[DIRECTION_OUTBOUND], 0);
     ck_assert_int_eq(counted(s->worker, COUNT_OPEN_OUTBOUND), 0);
     ck_assert_int_eq(counted(s->worker, COUNT_UPSTREAM_OPEN), 0);
     ck_assert_int_eq(counted(s->worker, COUNT_TUNNELS_OUTBOUND), 1);
