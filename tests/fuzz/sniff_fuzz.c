@@ -10,10 +10,17 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* What no request and no word of a protocol of text has: sniff() does not wait for its line. */
 static bool is_text(struct str s)
 {
+    size_t first = 0;
+
+    while (first < s.n && (s.p[first] == '\r' || s.p[first] == '\n'))
+        first++;
+    if (first < s.n && (s.p[first] & 0x80))
+        return false;
     for (size_t i = 0; i < s.n; i++)
-        if ((uint8_t)s.p[i] < 0x20 && !memchr("\t\v\f\r\n", s.p[i], 5))
+        if (s.p[i] == 0x7f || ((uint8_t)s.p[i] < 0x20 && !memchr("\t\v\f\r\n", s.p[i], 5)))
             return false;
     return true;
 }
