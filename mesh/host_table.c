@@ -203,7 +203,8 @@ static const struct name_entry *find_entry(const struct host_table *t, struct st
     struct str port, host = split_port(authority, &port);
     const struct name_entry *entry;
 
-    if (!key_set_host(&key, host))
+    /* Several with commas between (grpc-core's list of addresses) are nobody's name. */
+    if (str_index(host, ',', 0) < host.n || !key_set_host(&key, host))
         key.n = key.port_n = 0;
     if (t->any_ports && !key_set_port(&key, port))
         key.port_n = 0;

@@ -80,7 +80,7 @@ static bool read_request(struct question *q, struct str text)
         q->request.path = STR("/");
     if (mark < url.n)
         q->request.query = str_slice(url, mark + 1, url.n);
-    return value_is_token(q->request.method) && host_valid(q->request.authority) &&
+    return value_is_token(q->request.method) && authority_valid(q->request.authority) &&
            value_is_text(url) && str_index(url, ' ', 0) == url.n;
 }
 

@@ -110,7 +110,7 @@ static const struct refusal *absolute_form(struct message *m)
     /* Overrides Host (RFC 9112 section 3.2.2). */
     m->authority = str_slice(rest, 0, end);
     message_split_path(m, str_slice(rest, end, rest.n));
-    return host_valid(m->authority) ? NULL : &host_invalid;
+    return authority_valid(m->authority) ? NULL : &host_invalid;
 }
 
 static const struct refusal *check_target(struct message *m)
@@ -153,7 +153,7 @@ static const struct refusal *check_host(struct message *m)
         return &host_repeated;
     if (n == 0)
         return m->version >= 11 ? &host_missing : NULL;
-    if (!host_valid(host->value))
+    if (!authority_valid(host->value))
         return &host_invalid;
     if (m->authority.n == 0)
         m->authority = host->value;

@@ -227,7 +227,7 @@ static const struct refusal *check_authority(struct message *m)
         m->authority = host->value;
     if (!m->authority.n)
         return &missing;
-    return host_valid(m->authority) ? NULL : &invalid;
+    return authority_valid(m->authority) ? NULL : &invalid;
 }
 
 static const struct refusal *check_target(struct message *m, const struct limits *l)

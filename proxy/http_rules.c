@@ -68,6 +68,21 @@ bool host_valid(struct str host)
     return port_valid(str_slice(host, colon + 1, host.n)) && host.n <= 255 + 6;
 }
 
+bool authority_valid(struct str authority)
+{
+    enum { BYTES_MAX = 4096 };
+    size_t comma = str_index(authority, ',', 0);
+
+    if (authority.n > BYTES_MAX)
+        return false;
+    for (size_t from = 0;; from = comma + 1, comma = str_index(authority, ',', from)) {
+        if (!host_valid(str_slice(authority, from, comma)))
+            return false;
+        if (comma == authority.n)
+            return true;
+    }
+}
+
 bool connect_target_valid(struct str target)
 {
     struct str port = {0};

@@ -10,7 +10,7 @@ import process
 
 from grpc_service import Feed, GrpcClient, GrpcService
 from process import CLIENT, SERVER, free_port
-from wire import response_bytes, until
+from wire import DEADLINE, response_bytes, until
 
 Code = grpc.StatusCode
 
@@ -629,3 +629,24 @@ def test_the_span_of_a_stream_ends_with_its_trailers(hops):
     feed.end()
     assert list(answers) == []
     assert hops.near.wait_span()["rpc.grpc.status_code"] == 0
+
+
+@pytest.mark.parametrize("protocol", ["h1", "h2"])
+def test_a_list_of_addresses_is_an_authority(sidespan, service, closing, protocol):
+    """grpc-core's `ipv4:A,B` is what it calls the service too. Between two sidecars, over either protocol."""
+    ports = free_port(), free_port()
+    sidespan(f"""
+        inbound {{ listen 127.0.0.1:{ports[0]}; route / {{ to app; }} }}
+        cluster app {{ endpoint {service().address}; protocol h2; }}
+        """, name="far.conf")
+    sidespan(f"""
+        outbound {{
+            listen 127.0.0.1:{ports[1]};
+            host 127.0.0.1 {{ route / {{ respond 403; }} }}
+            route / {{ to far; }}
+        }}
+        cluster far {{ endpoint 127.0.0.1:{ports[0]}; protocol {protocol}; }}
+        """, name="near.conf")
+    channel = closing(grpc.insecure_channel(f"ipv4:127.0.0.1:{ports[1]},127.0.0.1:{ports[1]}",
+                                            options=[("grpc.enable_http_proxy", 0)]))
+    assert channel.unary_unary("/e2e.Test/Echo")(b"hello", timeout=DEADLINE) == b"hello"

@@ -13,7 +13,7 @@ GET = request()
 OK = block([(":status", "200")])
 
 LONG = 110_000
-OVER = 200_000
+OVER = 300_000                              # of a response
 
 
 def in_frames(stream, fields, end=True, size=16384):
