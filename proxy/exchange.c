@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #include "proxy/exchange_private.h"
+#include "proxy/websocket.h"
 
 #define TO(state) (1u << (state))
 static const unsigned may_enter[] = {
@@ -151,6 +152,8 @@ static void client_on_body(void *owner, struct str data)
     }
     if (x->replayable)
         exchange_hold_data(x, data);
+    if (x->frames)
+        websocket_feed(&x->frames[0], data);
     x->upstream->codec->send_body(x->upstream, data);
     if (x->upstream->codec->blocked(x->upstream))
         x->client->codec->pause(x->client, true);
@@ -218,6 +221,7 @@ static void exchange_clear(struct exchange *x)
     x->request = NULL;
     x->request_trailers = NULL;
     x->switching = NULL;
+    x->frames = NULL;
     x->route = NULL;
     x->aborted = NULL;
     x->cluster = NULL;
@@ -337,6 +341,8 @@ void exchanges_cut_all(struct worker *w, enum span_error why)
 
         x->span.error = (uint8_t)why;
         exchange_grpc_cut(x, span_error_row(why)->what);
+        if (x->switched)
+            exchange_go_away(x);
         exchange_end(x);
     }
 }

@@ -8,6 +8,7 @@
 #include "proxy/http_rules.h"
 #include "proxy/http_upgrade.h"
 #include "proxy/upstream_login.h"
+#include "proxy/websocket.h"
 
 /* Gives up the attempt's connection. */
 static void drop_stream(struct exchange *x)
@@ -232,6 +233,8 @@ static void on_body(void *owner, struct str data)
 
     x->last_activity = worker_now(x->worker);
     x->span.response_bytes += data.n;
+    if (x->frames)
+        websocket_feed(&x->frames[1], data);
     x->client->codec->send_body(x->client, data);
     if (x->client->codec->blocked(x->client))
         x->upstream->codec->pause(x->upstream, true);

@@ -80,8 +80,9 @@ struct exchange {
     struct upstream *endpoint; /* a reference: chosen, or, with counted, in use; NULL: neither */
     struct series *series;
     struct timer timer;
-    nsec_t began;    /* of the present attempt's span */
-    nsec_t switched; /* its bytes are opaque since then; 0: they are not */
+    nsec_t began;                    /* of the present attempt's span */
+    struct websocket_frames *frames; /* in the arena: of client and upstream; NULL: not followed */
+    nsec_t switched;                 /* its bytes are opaque since then; 0: they are not */
     nsec_t started, deadline, last_activity, idle_limit;
     struct buffer held; /* of the body: not sent yet, or kept to be sent again */
     uint8_t state;
@@ -268,6 +269,8 @@ void exchange_upgrade(struct exchange *x, struct message *m); /* 101 came */
 /* A connection carries other streams too: the bytes pass as bodies, which both begin anew. held:
  * what is kept was not sent yet. */
 void exchange_go_on_as_bytes(struct exchange *x, bool held);
+/* One whose bytes are opaque is over, as who goes away ends it. */
+void exchange_go_away(struct exchange *x);
 
 /* ---- exchange_connect_method.c ---- */
 /* True: it is to be dialled, where any request of its route would go. False: it is dealt with. */

@@ -5,6 +5,7 @@
 #include "proxy/conn.h"
 #include "proxy/exchange_private.h"
 #include "proxy/tunnel.h"
+#include "proxy/websocket.h"
 
 /* The request is over with its answer: what follows is a connection. */
 static void count_request(struct exchange *x)
@@ -44,14 +45,14 @@ static void keep_counts(struct exchange *x)
 }
 
 /* Both connections are these two streams' alone: they become a tunnel. */
-static void hand_over(struct exchange *x)
+static void hand_over(struct exchange *x, bool websocket)
 {
     struct stream *client = x->client, *upstream = x->upstream;
     struct tunnel_setup setup;
 
     count_request(x);
     setup = setup_of(x);
-
+    setup.websocket = websocket;
     client->codec->settle(client);
     setup.client = client->codec->detach(client, &setup.from_client);
     setup.upstream = upstream->codec->detach(upstream, &setup.from_upstream);
@@ -64,6 +65,9 @@ static void hand_over(struct exchange *x)
 void exchange_go_on_as_bytes(struct exchange *x, bool held)
 {
     count_request(x);
+    if (x->request
+            ->upgrade) /* through HTTP/2 it is a WebSocket; without memory it has no goodbye */
+        x->frames = arena_zalloc(&x->arena, 2 * sizeof *x->frames);
     x->request_ended = x->response_ended = false;
     x->deadline = 0;
     x->idle_limit = exchange_config(x)->timeouts.tunnel_idle;
@@ -77,8 +81,33 @@ void exchange_go_on_as_bytes(struct exchange *x, bool held)
         x->client->codec->switch_protocols(x->client);
 }
 
+/* What is sent on that stream is over. A mask is for servers. */
+static void go_away(struct exchange *x, struct stream *to, const struct websocket_frames *sent,
+                    uint32_t mask)
+{
+    char *frame = worker_scratch(x->worker, WEBSOCKET_CLOSE_MAX);
+
+    if (frame && sent && websocket_between(sent))
+        to->codec->send_body(to, str_of(frame, websocket_going_away((uint8_t *)frame, mask)));
+    to->codec->send_end(to, NULL);
+}
+
+void exchange_go_away(struct exchange *x)
+{
+    struct websocket_frames *frames = x->frames;
+
+    if (x->client && !x->response_ended)
+        go_away(x, x->client, frames ? &frames[1] : NULL, 0);
+    if (x->upstream && !x->request_ended)
+        go_away(x, x->upstream, frames ? &frames[0] : NULL,
+                (uint32_t)random_next(&x->worker->random) | 1);
+    x->request_ended = x->response_ended = true;
+}
+
 void exchange_upgrade(struct exchange *x, struct message *m)
 {
+    bool websocket;
+
     /* What the client is sending is its message, to the end (RFC 9110 section 7.8). */
     if (x->request->body != BODY_NONE && !x->request_ended) {
         x->switching = m;
@@ -91,6 +120,7 @@ void exchange_upgrade(struct exchange *x, struct message *m)
         exchange_fail(x, SPAN_ERROR_OVERLOAD, "the response's headers are too large to rewrite");
         return;
     }
+    websocket = headers_have_member(&m->fields, HEADER_UPGRADE, STR("websocket"));
     m->close = false;
     m->body = BODY_NONE;
     x->response_begun = true;
@@ -98,7 +128,7 @@ void exchange_upgrade(struct exchange *x, struct message *m)
                                                  : x->upstream->codec->switched_status;
     x->client->codec->send_head(x->client, m, false);
     if (x->client->codec->detach && x->upstream->codec->detach)
-        hand_over(x);
+        hand_over(x, websocket);
     else
         exchange_go_on_as_bytes(x, false);
 }

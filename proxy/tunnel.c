@@ -9,6 +9,7 @@
 #include "proxy/front.h"
 #include "proxy/metrics_tcp.h"
 #include "proxy/tunnel_record.h"
+#include "proxy/websocket.h"
 
 /* What each state waits for: */
 enum tunnel_state {
@@ -22,9 +23,10 @@ enum tunnel_state {
 struct side {
     struct tunnel *tunnel;
     struct side *other;
-    struct conn *conn; /* owned; NULL: there is none yet, or it is closed */
-    bool ended;        /* its FIN came */
-    uint64_t bytes;    /* that it sent */
+    struct conn *conn;              /* owned; NULL: there is none yet, or it is closed */
+    struct websocket_frames frames; /* that it sent */
+    bool ended;                     /* its FIN came */
+    uint64_t bytes;                 /* that it sent */
 };
 
 struct tunnel {
@@ -42,6 +44,7 @@ struct tunnel {
     uint8_t state;      /* enum tunnel_state */
     uint8_t direction;  /* enum direction_kind */
     uint8_t first;      /* enum ended_by: whose end came first */
+    bool websocket;
 };
 
 static const struct conn_owner tunnel_owner;
@@ -121,10 +124,37 @@ void tunnel_cut(struct tunnel *t, enum span_error why)
     tunnel_end(t, why);
 }
 
+/* What is sent to that side is over. A mask is for servers. */
+static void go_away(struct side *to, uint32_t mask)
+{
+    struct worker *w = to->tunnel->worker;
+    char *frame = worker_scratch(w, WEBSOCKET_CLOSE_MAX);
+
+    if (frame && to->tunnel->websocket && !to->other->ended &&
+        websocket_between(&to->other->frames))
+        conn_write(to->conn, str_of(frame, websocket_going_away((uint8_t *)frame, mask)));
+    conn_close_lingering(to->conn);
+    to->conn = NULL;
+}
+
+static void tunnel_leave(struct tunnel *t, enum span_error why)
+{
+    struct worker *w = t->worker;
+
+    if (t->state == TUNNEL_CONNECTING) {
+        tunnel_cut(t, why);
+        return;
+    }
+    go_away(&t->client, 0);
+    go_away(&t->upstream, (uint32_t)random_next(&w->random) | 1);
+    metrics_add(w->metrics, COUNT_UPSTREAM_OPEN, -1);
+    tunnel_end(t, why);
+}
+
 void tunnels_cut_all(struct worker *w, enum span_error why)
 {
     while (!list_empty(&w->tunnels))
-        tunnel_cut(container_of(w->tunnels.next, struct tunnel, link), why);
+        tunnel_leave(container_of(w->tunnels.next, struct tunnel, link), why);
 }
 
 /* ---- bytes ---- */
@@ -140,6 +170,8 @@ static void forward(struct side *from, struct str bytes)
     struct conn *to = from->other->conn;
 
     from->bytes += bytes.n;
+    if (from->tunnel->websocket)
+        websocket_feed(&from->frames, bytes);
     conn_write(to, bytes);
     if (conn_blocked(to))
         conn_read(from->conn, false);
@@ -364,6 +396,7 @@ static struct tunnel *tunnel_new(const struct tunnel_setup *setup)
     t->worker = setup->worker;
     t->series = setup->series;
     t->idle = setup->idle;
+    t->websocket = setup->websocket;
     t->direction = (uint8_t)setup->direction;
     t->client = (struct side){.tunnel = t, .other = &t->upstream, .conn = setup->client};
     t->upstream = (struct side){.tunnel = t, .other = &t->client};

@@ -31,6 +31,7 @@ struct tunnel_setup {
                                 upgrade or CONNECT. Its start is the tunnel's. */
     nsec_t began;            /* of the connection, monotonic, for its series; 0: with the span */
     bool sampled;            /* push the span at the end */
+    bool websocket;          /* the bytes are frames of a WebSocket */
     struct series *series;   /* to record the connection in; NULL: none */
 };
 
@@ -39,7 +40,9 @@ struct tunnel_setup {
 struct tunnel *tunnel_start(const struct tunnel_setup *setup);
 /* Ends it with that error on its span and resets both sides; nothing when it has ended. */
 void tunnel_cut(struct tunnel *t, enum span_error why);
-/* Cuts every tunnel of a worker. */
+/* Ends every tunnel of a worker, as who goes away does: a WebSocket is told with a close frame
+ * where its frames leave room for one, and all end with FIN after what was read from the other
+ * side. */
 void tunnels_cut_all(struct worker *w, enum span_error why);
 
 #endif

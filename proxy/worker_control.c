@@ -164,9 +164,9 @@ static void on_cut(void *arg)
     struct worker *w = arg;
 
     worker_begin_turn(w);
+    conns_cut_lingering(w); /* not what lingers from here on: it has a goodbye to read */
     exchanges_cut_all(w, SPAN_ERROR_DRAINING);
     tunnels_cut_all(w, SPAN_ERROR_DRAINING);
-    conns_cut_lingering(w);
     worker_end_turn(w);
 }
 

@@ -437,7 +437,7 @@ START_TEST(a_reset_that_a_write_meets_first_is_one_too)
 }
 END_TEST
 
-START_TEST(a_tunnel_is_cut_with_resets_and_its_reason)
+START_TEST(tunnels_that_are_ended_for_the_drain_say_goodbye)
 {
     struct scene s;
     struct got caller = {0}, origin = {0};
@@ -448,9 +448,25 @@ START_TEST(a_tunnel_is_cut_with_resets_and_its_reason)
     tunnels_cut_all(s.worker, SPAN_ERROR_DRAINING);
     worker_end_turn(s.worker);
     RUN_UNTIL(s.worker, has_ended(s.caller, &caller) && has_ended(s.origin, &origin));
+    ck_assert_int_eq(caller.ended, 1); /* FIN */
+    ck_assert_int_eq(origin.ended, 1);
+    ck_assert_int_eq(told.error, SPAN_ERROR_DRAINING);
+    scene_end(&s);
+}
+END_TEST
+
+START_TEST(a_tunnel_is_cut_with_resets_and_its_reason)
+{
+    struct scene s;
+    struct got caller = {0}, origin = {0};
+
+    scene_init(&s);
+    scene_open(&s);
+    cut(&s, SPAN_ERROR_IDLE);
+    RUN_UNTIL(s.worker, has_ended(s.caller, &caller) && has_ended(s.origin, &origin));
     ck_assert_int_eq(caller.ended, ECONNRESET);
     ck_assert_int_eq(origin.ended, ECONNRESET);
-    ck_assert_int_eq(told.error, SPAN_ERROR_DRAINING);
+    ck_assert_int_eq(told.error, SPAN_ERROR_IDLE);
     scene_end(&s);
 }
 END_TEST
@@ -683,6 +699,7 @@ int main(void)
     tcase_add_test(t, a_client_that_had_closed_its_half_before_is_answered);
     tcase_add_loop_test(t, a_reset_is_passed_on_as_a_reset_after_what_came_before_it, 0, 2);
     tcase_add_test(t, a_reset_that_a_write_meets_first_is_one_too);
+    tcase_add_test(t, tunnels_that_are_ended_for_the_drain_say_goodbye);
     tcase_add_test(t, a_tunnel_is_cut_with_resets_and_its_reason);
     tcase_add_test(t, an_idle_tunnel_is_ended_and_traffic_keeps_it);
     tcase_add_test(t, a_refused_connection_is_a_reset_for_the_caller);
