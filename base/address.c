@@ -207,3 +207,14 @@ bool address_is_loopback(const struct address *a)
                (memcmp(a->ip, v4_mapped, sizeof(v4_mapped)) == 0 && a->ip[12] == 127);
     return a->family == AF_UNIX;
 }
+
+bool address_within(const struct address *a, const struct address *network, unsigned bits)
+{
+    size_t whole = bits / 8;
+    unsigned rest = bits % 8, mask = 0xffu << (8 - rest) & 0xff;
+
+    if (a->family != network->family || (a->family != AF_INET && a->family != AF_INET6) ||
+        memcmp(a->ip, network->ip, whole) != 0)
+        return false;
+    return rest == 0 || ((a->ip[whole] ^ network->ip[whole]) & mask) == 0;
+}

@@ -72,7 +72,7 @@ struct cluster {
 
 /* ---- routes ---- */
 
-enum route_match_kind { MATCH_METHOD, MATCH_HEADER, MATCH_QUERY };
+enum route_match_kind { MATCH_METHOD, MATCH_HEADER, MATCH_QUERY, MATCH_SOURCE };
 enum match_test { TEST_PRESENT, TEST_ABSENT, TEST_EQUALS, TEST_REGEX };
 
 /* One `match` line, or the `when` of a fault. */
@@ -81,8 +81,10 @@ struct match_rule {
     enum match_test test;
     struct str name; /* of the header or query parameter */
     enum header_id header;
-    struct str value;    /* TEST_EQUALS; for TEST_REGEX the text of the expression */
-    struct regex *regex; /* TEST_REGEX; compiled */
+    struct str value;       /* TEST_EQUALS; for TEST_REGEX the text of the expression */
+    struct regex *regex;    /* TEST_REGEX; compiled */
+    struct address network; /* MATCH_SOURCE: its first bits are those of the caller */
+    unsigned network_bits;
     struct str *methods; /* MATCH_METHOD: any of these */
     size_t n_methods;
     struct str text; /* as it was written, for explain */
@@ -113,6 +115,7 @@ struct fault {
     unsigned status;               /* FAULT_ABORT: for all but calls of gRPC */
     int grpc_status;               /* FAULT_ABORT: their code; -1: what goes with status */
     const struct match_rule *when; /* NULL: for all */
+    nsec_t until;                  /* wall clock: over from then on; 0: never */
     uint64_t first;                /* 0: no bound; else the first N requests only */
     atomic_uint_fast64_t *struck;  /* with first: how many it has struck, all workers together */
     struct fault_counter *counter; /* it belongs to; NULL: there is no first */
@@ -389,9 +392,9 @@ void config_print_errors(const struct errors *errors, struct buffer *out);
 /*
  * What the file says that is no mistake, but may surprise: each with its place.
  * It takes its time (seconds, for many regular expressions), so it is for who
- * checks a file, not for who runs it.
+ * checks a file, not for who runs it. wall_now decides which faults are over.
  */
-void config_warnings(const struct config *c, struct errors *warnings);
+void config_warnings(const struct config *c, nsec_t wall_now, struct errors *warnings);
 
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c); /* NULL is fine */

@@ -28,7 +28,6 @@ static const struct later rows[] = {
     {IN(CONTEXT_ROUTE), "match", "source", NULL},
     {IN(CONTEXT_ROUTE), "match", "principal", NULL},
     {IN(CONTEXT_ROUTE), "fault", "rate", NULL},
-    {IN(CONTEXT_ROUTE), "fault", "until", "first N ends a fault too"},
 
     {IN(CONTEXT_CLUSTER), "breaker", NULL, "pool max N bounds the connections"},
     {IN(CONTEXT_CLUSTER), "health", NULL, NULL},

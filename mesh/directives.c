@@ -144,23 +144,26 @@ static const struct directive rows[] = {
          "by source;"),
      .word = "source", .read = read_by, ARGS(1, 1)},
     {ROW(CONTEXT_ROUTE, "fault",
-         "delay TIME [jitter TIME] [for SHARE] [when header NAME [= VALUE | ~ REGEX | absent]] "
-         "[first N]",
+         "delay TIME [jitter TIME] [for SHARE] "
+         "[when header NAME [= VALUE | ~ REGEX | absent] | source CIDR] [first N] [until MOMENT]",
          "requests wait so long before they are forwarded, and up to jitter longer; for a share of "
-         "them, drawn by trace id; only those with that header; only the first N",
+         "them, drawn by trace id; only those with that header, or of callers of that network; "
+         "only "
+         "the first N; not after that moment, written as 2026-12-01T10:00:00Z",
          "for 100%", "fault delay 2s jitter 100ms for 10% when header x-test first 5;"),
      .word = "delay", .read = read_fault, ARGS(2, WORDS_ANY), .repeats = true},
     {ROW(CONTEXT_ROUTE, "fault",
-         "abort STATUS | grpc CODE [for SHARE] [when header NAME [= VALUE | ~ REGEX | absent]] "
-         "[first N]",
+         "abort STATUS | grpc CODE [for SHARE] "
+         "[when header NAME [= VALUE | ~ REGEX | absent] | source CIDR] [first N] [until MOMENT]",
          "requests are answered so instead of being forwarded; a call of gRPC gets the code, any "
          "other request the status, and where the one is said the other goes with it",
          "for 100%", "fault abort 503 for 1%;"),
      .word = "abort", .read = read_fault, ARGS(2, WORDS_ANY), .repeats = true},
     {ROW(CONTEXT_ROUTE, "fault",
-         "reset [for SHARE] [when header NAME [= VALUE | ~ REGEX | absent]] [first N]",
+         "reset [for SHARE] [when header NAME [= VALUE | ~ REGEX | absent] | source CIDR] "
+         "[first N] [until MOMENT]",
          "the client's connection is reset instead of an answer", "for 100%",
-         "fault reset first 3;"),
+         "fault reset when source 10.0.0.0/8 until 2026-12-01T10:00:00Z;"),
      .word = "reset", .read = read_fault, ARGS(1, WORDS_ANY), .repeats = true},
     {ROW(CONTEXT_ROUTE, "timeout", "TIME | none",
          "for the whole exchange, faults included; then 504", "that of the direction",
@@ -189,8 +192,9 @@ static const struct directive rows[] = {
     {ROW(CONTEXT_ROUTE, "respond", "STATUS [BODY]", "answer so, and forward nothing", NULL,
          "respond 200 \"ok\\n\";"),
      .read = read_respond, ARGS(1, 2)},
-    {ROW(CONTEXT_ROUTE, "redirect", "STATUS URL", "send the client there", NULL,
-         "redirect 308 https://shop.example$(request-path);"),
+    {ROW(CONTEXT_ROUTE, "redirect", "STATUS URL",
+         "send the client there; $(request-uri) is the path with its query", NULL,
+         "redirect 308 https://$(host)$(request-uri);"),
      .read = read_redirect, ARGS(2, 2)},
     {ROW(CONTEXT_ROUTE, "name", "TEXT", "http.route and the name of the spans",
          "the pattern, but of a regular expression", "name /api/orders;"),

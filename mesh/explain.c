@@ -126,6 +126,10 @@ static void explain_strike(const struct fault *f, const struct request *r, struc
 
 static void explain_miss(const struct fault *f, const struct request *r, struct buffer *out)
 {
+    if (fault_is_over(f, r->now)) {
+        buffer_printf(out, ": its time is over");
+        return;
+    }
     if (f->when && match_rule_holds(f->when, r) == VERDICT_NO) {
         buffer_printf(out, ": when %.*s does not hold: ", STR_ARG(f->when->text));
         text_why_not(out, f->when, r);

@@ -126,6 +126,8 @@ static void why_not_query(struct buffer *out, const struct match_rule *m, struct
 
 void text_why_not(struct buffer *out, const struct match_rule *m, const struct request *r)
 {
+    char address[ADDRESS_TEXT_MAX];
+
     switch (m->kind) {
     case MATCH_METHOD:
         buffer_printf(out, "the method is ");
@@ -136,6 +138,10 @@ void text_why_not(struct buffer *out, const struct match_rule *m, const struct r
         break;
     case MATCH_QUERY:
         why_not_query(out, m, r->query);
+        break;
+    case MATCH_SOURCE:
+        buffer_printf(out, "the caller is ");
+        buffer_printf(out, "%.*s", (int)address_format_ip(&r->source, address), address);
         break;
     }
 }

@@ -19,9 +19,16 @@ uint64_t fault_draw(const struct fault *f, const struct trace_id *trace_id)
     return siphash(&f->salt, trace_id->bytes, sizeof(trace_id->bytes));
 }
 
+bool fault_is_over(const struct fault *f, nsec_t now)
+{
+    return f->until && now >= f->until;
+}
+
 enum verdict fault_strikes(const struct fault *f, const struct request *r)
 {
     if (f->share == 0 || (r->faults_drawn && !f->when))
+        return VERDICT_NO;
+    if (fault_is_over(f, r->now))
         return VERDICT_NO;
     if (f->share != SHARE_ALWAYS && fault_draw(f, &r->trace_id) >= f->share)
         return VERDICT_NO;

@@ -22,6 +22,8 @@ struct siphash_key fault_salt(struct str route_text, size_t n, enum fault_kind k
 
 /* What decides: the fault strikes a trace whose draw is below its share. */
 uint64_t fault_draw(const struct fault *f, const struct trace_id *trace_id);
+/* Its `until` is past. */
+bool fault_is_over(const struct fault *f, nsec_t now);
 /* Would this fault strike the request, `first` aside? */
 enum verdict fault_strikes(const struct fault *f, const struct request *r);
 /* How long it delays: delay plus a part of jitter that the trace id draws, the ends included. */

@@ -54,6 +54,14 @@ struct str authority_host(struct str authority)
     return split_port(authority, &port);
 }
 
+struct str authority_port(struct str authority)
+{
+    struct str port;
+
+    split_port(authority, &port);
+    return port;
+}
+
 /* Lower case, without the dot at the end. False: too long to be any host's name. */
 static bool key_set_host(struct key *key, struct str host)
 {

@@ -11,21 +11,33 @@ enum { FIRST_MAX = 1000000000 };
 /* What the options of one fault have said. */
 struct draft {
     struct fault fault;
-    struct str share_text;
-    bool said[4];
+    struct str share_text, until_text;
+    bool said[5];
 };
-enum option { OPTION_JITTER, OPTION_FOR, OPTION_WHEN, OPTION_FIRST };
-static const char *const options[] = {"jitter", "for", "when", "first", NULL};
+enum option { OPTION_JITTER, OPTION_FOR, OPTION_WHEN, OPTION_FIRST, OPTION_UNTIL };
+static const char *const options[] = {"jitter", "for", "when", "first", "until", NULL};
 
 static bool take_when(struct loader *ld, struct words *w, struct fault *f)
 {
     struct match_rule *when = must(arena_zalloc(ld->arena, sizeof(*when)));
     const struct word *kind = words_next(w);
-    static const char *const kinds[] = {"header", NULL};
+    static const char *const kinds[] = {"header", "source", NULL};
     size_t index;
 
     f->when = when;
-    return word_choice(ld, w, kind, kinds, &index) && take_match(ld, w, MATCH_HEADER, when);
+    return word_choice(ld, w, kind, kinds, &index) &&
+           take_match(ld, w, index == 1 ? MATCH_SOURCE : MATCH_HEADER, when);
+}
+
+static bool take_until(struct loader *ld, struct words *w, struct draft *d)
+{
+    const struct word *word = words_next(w);
+    struct error err = {0};
+
+    if (!word)
+        return incomplete(ld, w);
+    d->until_text = word->text;
+    return value_moment(word->text, &d->fault.until, &err) || wrong(ld, word, &err);
 }
 
 static bool take_first(struct loader *ld, struct words *w, struct fault *f)
@@ -52,6 +64,8 @@ static bool take_option(struct loader *ld, struct words *w, const struct word *w
         return take_when(ld, w, &d->fault);
     if (option == OPTION_FIRST)
         return take_first(ld, w, &d->fault);
+    if (option == OPTION_UNTIL)
+        return take_until(ld, w, d);
     if (w->i < w->s->n_args)
         d->share_text = w->s->args[w->i].text;
     return take_share(ld, w, &d->fault.share, NULL);
@@ -172,6 +186,8 @@ static struct str fault_text(struct loader *ld, const struct draft *d)
         buffer_printf(&b, " when %.*s", STR_ARG(f->when->text));
     if (f->first)
         buffer_printf(&b, " first %llu", (unsigned long long)f->first);
+    if (f->until)
+        buffer_printf(&b, " until %.*s", STR_ARG(d->until_text));
     struct str text = keep(ld, buffer_str(&b));
     buffer_release(&b);
     return text;

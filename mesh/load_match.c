@@ -61,11 +61,28 @@ static struct str rule_text(struct loader *ld, const struct match_rule *m)
     return text;
 }
 
+static bool take_source(struct loader *ld, struct words *w, struct match_rule *out)
+{
+    const struct word *word = words_next(w);
+    struct match_rule m = {.kind = MATCH_SOURCE, .at = w->s->name.at};
+    struct error err = {0};
+
+    if (!word)
+        return incomplete(ld, w);
+    if (!value_network(word->text, &m.network, &m.network_bits, &err))
+        return wrong(ld, word, &err);
+    m.text = must_str(arena_printf(ld->arena, "source %.*s", STR_ARG(word->text)));
+    *out = m;
+    return true;
+}
+
 bool take_match(struct loader *ld, struct words *w, enum route_match_kind kind,
                 struct match_rule *out)
 {
     struct match_rule m = {.kind = kind};
 
+    if (kind == MATCH_SOURCE)
+        return take_source(ld, w, out);
     if (kind == MATCH_HEADER) {
         if (!take_header_name(ld, w, &m.name, &m.header))
             return false;

@@ -172,6 +172,8 @@ enum verdict match_rule_holds(const struct match_rule *m, const struct request *
         return header_holds(m, r->headers);
     case MATCH_QUERY:
         return query_holds(m, r->query);
+    case MATCH_SOURCE:
+        return verdict_of(address_within(&r->source, &m->network, m->network_bits));
     }
     return VERDICT_NO;
 }
@@ -239,6 +241,9 @@ bool match_rule_implies(const struct match_rule *given, const struct match_rule 
         return str_eq_nocase(given->name, wanted->name) && same_test(given, wanted);
     case MATCH_QUERY:
         return str_eq(given->name, wanted->name) && same_test(given, wanted);
+    case MATCH_SOURCE:
+        return given->network_bits >= wanted->network_bits &&
+               address_within(&given->network, &wanted->network, wanted->network_bits);
     }
     return false;
 }

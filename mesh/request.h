@@ -5,11 +5,13 @@
 #define SIDESPAN_MESH_REQUEST_H
 
 #include "base/address.h"
+#include "base/clock.h"
 #include "base/headers.h"
 #include "propagation/context.h"
 
 struct request {
     struct str method;
+    struct str scheme;    /* empty: http */
     struct str authority; /* Host or :authority, perhaps with a port */
     struct str path;      /* without the query */
     struct str query;     /* without '?'; p NULL: there was no '?' */
@@ -17,6 +19,7 @@ struct request {
     bool grpc;                /* a call of gRPC, see is_grpc_content_type() */
     struct trace_id trace_id; /* of the context that is sent on */
     struct address source;    /* the peer */
+    nsec_t now;               /* wall clock; 0: not known, and no `until` is over */
     /* The first inside a CONNECT that the same route took: for it the faults that ask for no header
      * have been drawn. */
     bool faults_drawn;

@@ -98,5 +98,7 @@ const struct host *host_table_find(const struct host_table *t, struct str author
 struct str host_table_name_for(const struct host_table *t, struct str authority);
 /* The host of an authority, without port and brackets kept. */
 struct str authority_host(struct str authority);
+/* Its port; empty: it has none. */
+struct str authority_port(struct str authority);
 
 #endif

@@ -14,6 +14,11 @@ enum part_kind {
     PART_HOST,
     PART_METHOD,
     PART_REQUEST_PATH,
+    PART_REQUEST_QUERY,
+    PART_REQUEST_URI, /* while reading: it is the two above */
+    PART_PORT,
+    PART_AUTHORITY,
+    PART_SCHEME,
 };
 
 struct part {
@@ -34,10 +39,19 @@ static const struct part_name {
     enum part_kind kind;
     bool takes_name;
 } part_names[] = {
-    {STR_INIT("header"), PART_HEADER, true},  {STR_INIT("path"), PART_PATH, true},
-    {STR_INIT("query"), PART_QUERY, true},    {STR_INIT("trace-id"), PART_TRACE_ID, false},
-    {STR_INIT("source"), PART_SOURCE, false}, {STR_INIT("host"), PART_HOST, false},
-    {STR_INIT("method"), PART_METHOD, false}, {STR_INIT("request-path"), PART_REQUEST_PATH, false},
+    {STR_INIT("header"), PART_HEADER, true},
+    {STR_INIT("path"), PART_PATH, true},
+    {STR_INIT("query"), PART_QUERY, true},
+    {STR_INIT("trace-id"), PART_TRACE_ID, false},
+    {STR_INIT("source"), PART_SOURCE, false},
+    {STR_INIT("host"), PART_HOST, false},
+    {STR_INIT("method"), PART_METHOD, false},
+    {STR_INIT("request-path"), PART_REQUEST_PATH, false},
+    {STR_INIT("request-query"), PART_REQUEST_QUERY, false},
+    {STR_INIT("request-uri"), PART_REQUEST_URI, false},
+    {STR_INIT("port"), PART_PORT, false},
+    {STR_INIT("authority"), PART_AUTHORITY, false},
+    {STR_INIT("scheme"), PART_SCHEME, false},
 };
 enum { PART_NAMES = sizeof(part_names) / sizeof(part_names[0]), NEAR = 3 };
 
@@ -60,7 +74,8 @@ static bool unknown_part(struct str word, struct error *err)
                          STR_ARG(nearest->word));
     return error_set(err,
                      "unknown part \"$(%.*s)\"; there are header NAME, path NAME, query NAME, "
-                     "trace-id, source, host, method and request-path",
+                     "trace-id, source, scheme, authority, host, port, method, request-path, "
+                     "request-query and request-uri",
                      STR_ARG(word));
 }
 
@@ -108,6 +123,11 @@ static bool add_part(struct reader *rd, struct part part, struct error *err)
 {
     if (part.kind == PART_LITERAL && part.text.n == 0)
         return true;
+    if (part.kind == PART_REQUEST_URI) {
+        part.kind = PART_REQUEST_PATH;
+        return add_part(rd, part, err) &&
+               add_part(rd, (struct part){.kind = PART_REQUEST_QUERY}, err);
+    }
     if (rd->n == TEMPLATE_PARTS_MAX)
         return error_set(err, "more than %d parts in a text", TEMPLATE_PARTS_MAX);
     rd->parts[rd->n++] = part;
@@ -255,6 +275,26 @@ static struct str path_value(const struct part *part, const struct path_params *
     return STR("");
 }
 
+static struct str scheme_of(const struct request *r)
+{
+    return str_eq_nocase(r->scheme, STR("https")) ? STR("https") : STR("http");
+}
+
+static struct str port_of(const struct request *r)
+{
+    struct str port = authority_port(r->authority);
+
+    if (port.n)
+        return port;
+    return scheme_of(r).n == 5 ? STR("443") : STR("80");
+}
+
+/* The mark before a query is part of what stands for it. */
+static bool has_mark(const struct part *part, const struct request *r)
+{
+    return part->kind == PART_REQUEST_QUERY && r->query.p;
+}
+
 static struct str value_of(const struct part *part, const struct request *r,
                            const struct path_params *params, struct made *made)
 {
@@ -277,7 +317,16 @@ static struct str value_of(const struct part *part, const struct request *r,
     case PART_METHOD:
         return r->method;
     case PART_REQUEST_PATH:
+    case PART_REQUEST_URI:
         return r->path;
+    case PART_REQUEST_QUERY:
+        return r->query;
+    case PART_PORT:
+        return port_of(r);
+    case PART_AUTHORITY:
+        return r->authority;
+    case PART_SCHEME:
+        return scheme_of(r);
     }
     return STR("");
 }
@@ -330,12 +379,15 @@ static struct str expand(const struct template *t, const struct request *r,
     for (size_t i = 0; i < t->n; i++) {
         values[i] = value_of(&t->parts[i], r, params, &made);
         total += t->parts[i].kind == PART_LITERAL ? values[i].n : escaped_length(values[i], url);
+        total += has_mark(&t->parts[i], r);
     }
     char *p = arena_alloc(arena, total + 1), *at = p;
     if (!p)
         return str_of(NULL, 0);
     for (size_t i = 0; i < t->n; i++) {
         if (t->parts[i].kind != PART_LITERAL) {
+            if (has_mark(&t->parts[i], r))
+                *at++ = '?';
             at = put_escaped(at, values[i], url);
         } else {
             memcpy(at, values[i].p, values[i].n);

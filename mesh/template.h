@@ -1,6 +1,5 @@
 /*
- * Text with parts of the request in it: $(header NAME), $(path NAME),
- * $(query NAME), $(trace-id), $(source), $(host), $(method), $(request-path).
+ * Text with parts of the request in it:
  *
  *   $(header NAME)   the first field of that name
  *   $(path NAME)     what {NAME} of the route's path, or the named group, stood for
@@ -8,8 +7,13 @@
  *   $(trace-id)      32 hex digits
  *   $(source)        the caller's IP address
  *   $(host)          the host that was asked for, without its port
+ *   $(port)          its port: as it was asked for, or that of the scheme
+ *   $(authority)     host and port as they came
+ *   $(scheme)        http or https
  *   $(method)        the method
  *   $(request-path)  the path as it came, without the query
+ *   $(request-query) "?" and the query as it came; empty where there is none
+ *   $(request-uri)   both
  */
 #ifndef SIDESPAN_MESH_TEMPLATE_H
 #define SIDESPAN_MESH_TEMPLATE_H

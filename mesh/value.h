@@ -31,6 +31,11 @@ bool value_location(struct str text, enum address_use use, struct arena *arena,
 bool value_is_host_name(struct str text);
 /* A token of RFC 9110 section 5.6.2: the name of a header, a method. */
 bool value_is_token(struct str text);
+/* "10.0.0.0/8", "2001:db8::/32"; an address alone is a network of one. */
+bool value_network(struct str text, struct address *network, unsigned *bits, struct error *err);
+/* A moment as RFC 3339 section 5.6 writes it: 2026-12-01T10:00:00Z, or with +01:00 for Z. In
+ * nanoseconds since 1970. */
+bool value_moment(struct str text, nsec_t *out, struct error *err);
 /* No control characters but tab: what a header's value may hold. */
 bool value_is_field(struct str text);
 /* No control characters and not empty: a name in a span. */

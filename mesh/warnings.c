@@ -3,6 +3,7 @@
  */
 #include "mesh/warnings.h"
 #include "base/buffer.h"
+#include "mesh/fault.h"
 #include "mesh/value.h"
 
 static void warn_of(struct errors *warnings, struct place at, const struct regex *r,
@@ -62,7 +63,17 @@ static void warn_of_answer(struct errors *warnings, const struct route *r)
                        r->status, rows[i].field, rows[i].field, rows[i].example);
 }
 
-static void warn_of_route(struct errors *warnings, const struct route *r)
+static void warn_of_fault(struct errors *warnings, const struct fault *f, nsec_t now)
+{
+    if (f->when)
+        warn_of_rule(warnings, f->when);
+    if (fault_is_over(f, now))
+        errors_add(warnings, f->at,
+                   "this fault strikes nobody any more: its time is over; take it away, or give it "
+                   "a later `until`");
+}
+
+static void warn_of_route(struct errors *warnings, const struct route *r, nsec_t now)
 {
     const struct regex *path = pattern_regex(r->pattern);
 
@@ -71,18 +82,17 @@ static void warn_of_route(struct errors *warnings, const struct route *r)
     for (size_t i = 0; i < r->n_matches; i++)
         warn_of_rule(warnings, &r->matches[i]);
     for (size_t i = 0; i < r->n_faults; i++)
-        if (r->faults[i].when)
-            warn_of_rule(warnings, r->faults[i].when);
+        warn_of_fault(warnings, &r->faults[i], now);
     warn_of_answer(warnings, r);
 }
 
-static void warn_of_direction(struct errors *warnings, const struct direction *d)
+static void warn_of_direction(struct errors *warnings, const struct direction *d, nsec_t now)
 {
     for (size_t i = 0; i < d->n_hosts; i++)
         for (size_t j = 0; j < d->hosts[i]->n_routes; j++)
-            warn_of_route(warnings, d->hosts[i]->routes[j]);
+            warn_of_route(warnings, d->hosts[i]->routes[j], now);
     for (size_t i = 0; i < d->n_routes; i++)
-        warn_of_route(warnings, d->routes[i]);
+        warn_of_route(warnings, d->routes[i], now);
 }
 
 /* As ready as it looks, all that comes in is answered 404. */
@@ -95,12 +105,12 @@ static void warn_of_nothing(struct errors *warnings, const struct direction *d)
                    "HOST:PORT; }");
 }
 
-void config_warnings(const struct config *c, struct errors *warnings)
+void config_warnings(const struct config *c, nsec_t wall_now, struct errors *warnings)
 {
     warn_of_nothing(warnings, &c->inbound);
     warn_of_nothing(warnings, &c->outbound);
     warn_of_listens(warnings, &c->inbound);
     warn_of_listens(warnings, &c->outbound);
-    warn_of_direction(warnings, &c->inbound);
-    warn_of_direction(warnings, &c->outbound);
+    warn_of_direction(warnings, &c->inbound, wall_now);
+    warn_of_direction(warnings, &c->outbound, wall_now);
 }

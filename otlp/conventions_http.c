@@ -110,6 +110,10 @@ static void add_full_url(struct describing *d, struct str scheme)
     struct str query = without_fragment(s->text[SPAN_QUERY]);
     const char *start = d->at;
 
+    /* Of a request that could not be read there is no URL: "http://" is none. */
+    if ((!s->text[SPAN_AUTHORITY].n && s->peer.family == 0) ||
+        (path.n && path.p[0] != '/' && !str_eq(path, STR("*"))))
+        return;
     make_str(d, scheme.n ? scheme : STR("http"));
     make_str(d, STR("://"));
     if (s->text[SPAN_AUTHORITY].n)

@@ -70,7 +70,8 @@ void describe_server_address(struct describing *d, struct str authority, struct 
         add_integer(d, STR("server.port"), port);
 }
 
-/* x-forwarded-for may carry the port: "1.2.3.4:5", "[::1]:5". */
+/* It may carry the port: "1.2.3.4:5", "[::1]:5". "unknown", and what a proxy made up to hide who it
+ * was (RFC 7239 section 6.3), are no address: empty. */
 static struct str forwarded_address(struct str text)
 {
     struct address address;
@@ -79,7 +80,7 @@ static struct str forwarded_address(struct str text)
     if (address_parse_ip(text, &address))
         return text.p[0] == '[' ? str_slice(text, 1, text.n - 1) : text;
     struct str host = authority_split(text, &port);
-    return address_parse_ip(host, &address) ? host : text;
+    return address_parse_ip(host, &address) ? host : str_of(NULL, 0);
 }
 
 void describe_client_address(struct describing *d, struct str peer)
@@ -87,12 +88,10 @@ void describe_client_address(struct describing *d, struct str peer)
     const struct span *s = d->s;
     struct str text = s->text[SPAN_FORWARDED_FOR];
 
-    if (text.n)
-        text = forwarded_address(text);
-    else if (s->client.family && !address_eq(&s->client, &s->peer))
-        text = make_address(d, &s->client);
-    else
-        text = peer;
+    text = forwarded_address(text);
+    if (!text.n)
+        text = s->client.family && !address_eq(&s->client, &s->peer) ? make_address(d, &s->client)
+                                                                     : peer;
     add_string(d, STR("client.address"), text);
 }
 

@@ -63,6 +63,7 @@ static bool read_request(struct question *q, struct str text)
     q->request.method = space < text.n ? str_slice(text, 0, space) : STR("GET");
     if (str_eq(q->request.method, STR("CONNECT")))
         return read_connect(q, url);
+    q->request.scheme = str_starts(url, STR("https:")) ? STR("https") : STR("http");
     if (str_starts(url, STR("http://")) || (q->grpc = str_starts(url, STR("grpc://"))))
         url = str_slice(url, 7, url.n);
     else if (str_starts(url, STR("https://")))
@@ -172,6 +173,7 @@ static void complete(struct question *q)
         trace_context_start(&q->trace, &random);
     }
     q->request.trace_id = q->trace.trace_id;
+    q->request.now = clock_wall();
     q->request.headers = &q->headers;
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "mesh/config.h"
 #include "mesh/directives.h"
 #include "mesh/value.h"
@@ -127,7 +128,7 @@ int command_check_file(const char *path)
 
     command_print_errors(&errors);
     if (c)
-        config_warnings(c, &warnings);
+        config_warnings(c, clock_wall(), &warnings);
     for (size_t i = 0; i < warnings.n; i++)
         print_warning(&warnings.v[i]);
     if (c)

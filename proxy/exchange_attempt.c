@@ -79,7 +79,8 @@ void exchange_attempt(struct exchange *x, struct stream *s, bool reused, bool qu
         return;
     }
     if (!x->edited && !(x->edited = exchange_edit_request(x))) {
-        exchange_fail(x, SPAN_ERROR_OVERLOAD, "the request's headers are too large to rewrite");
+        if (!x->refused)
+            exchange_fail(x, SPAN_ERROR_OVERLOAD, "the request's headers are too large to rewrite");
         return;
     }
     if (!exchange_inject(x)) {

@@ -6,6 +6,7 @@
 
 #include "mesh/template.h"
 #include "proxy/exchange_private.h"
+#include "proxy/http_rules.h"
 #include "proxy/http_upgrade.h"
 #include "proxy/loop.h"
 
@@ -114,6 +115,14 @@ static void end_proxy_auth(const struct exchange *x, struct headers *f, bool res
 
 /* ---- what the routes say ---- */
 
+/* p stays, where nothing is left too. */
+static struct str trimmed(struct str value)
+{
+    struct str inside = str_trim_ows(value);
+
+    return inside.n ? inside : str_of(value.p, 0);
+}
+
 static bool act(struct exchange *x, struct headers *f, bool response)
 {
     const struct route *r = x->route;
@@ -133,6 +142,8 @@ static bool act(struct exchange *x, struct headers *f, bool response)
         if (a->kind == HEADER_REMOVE)
             continue;
         value = template_expand(a->value, &x->asking->facts, x->asking->params, &x->arena);
+        if (value.p) /* white space around it is none of a value (RFC 9110 section 5.5) */
+            value = trimmed(value);
         if (!value.p || !headers_add_id(f, &x->arena, a->id, a->name, value))
             return false;
     }
@@ -196,6 +207,23 @@ static bool set_host(struct exchange *x, struct headers *f, struct str host)
     return true;
 }
 
+static const struct refusal rewrite_invalid = {
+    "rewrite-invalid", 400,
+    "what rewrite makes of this request is no path: begin it with a / in the "
+    "file, or send the field that it is made of"};
+static const struct refusal rewrite_host_invalid = {
+    "rewrite-host-invalid", 400,
+    "what rewrite-host makes of this request is no host: name one in the "
+    "file, or send the field that it is made of"};
+
+/* What a rule makes of a request is checked like what a client sends. False: it is refused. */
+static bool made_well(struct exchange *x, const struct refusal *why, bool well)
+{
+    if (!well)
+        exchange_refuse(x, why);
+    return well;
+}
+
 /* The target as an origin is asked: origin form, whatever it came in (RFC 9112 section 3.2.1). */
 static bool set_target(struct exchange *x, struct message *m)
 {
@@ -208,7 +236,7 @@ static bool set_target(struct exchange *x, struct message *m)
         if (m->query.p && str_index(to, '?', 0) == to.n)
             to = arena_printf(&x->arena, "%.*s?%.*s", STR_ARG(to), STR_ARG(m->query));
         m->target = to;
-        return to.p && to.n && to.p[0] == '/';
+        return to.p && made_well(x, &rewrite_invalid, target_valid(to) && to.n && to.p[0] == '/');
     }
     if (m->target.n && (m->target.p[0] == '/' || m->target.p[0] == '*'))
         return true;
@@ -243,7 +271,7 @@ bool exchange_edit_request(struct exchange *x)
     if (x->route && x->route->rewrite_host) {
         host = template_expand(x->route->rewrite_host, &x->asking->facts, x->asking->params,
                                &x->arena);
-        if (!host.p)
+        if (!host.p || !made_well(x, &rewrite_host_invalid, host_valid(host)))
             return false;
     }
     if (host.n == 0 && !(host = address_asked(x)).p) /* HTTP/1.0 without Host */

@@ -184,7 +184,8 @@ void exchange_to_original(struct exchange *x);
 void exchange_next_address(struct exchange *x);
 
 /* ---- exchange_headers.c ---- */
-/* Makes the request's fields those that are sent on. False: the arena is full. */
+/* Makes the request's fields those that are sent on. False: the arena is full, or it has been
+ * refused. */
 bool exchange_edit_request(struct exchange *x);
 bool exchange_edit_response(struct exchange *x, struct message *m);
 /* Puts the span's context into the request: anew for each attempt. */

@@ -99,6 +99,9 @@ void exchange_reply(struct exchange *x, unsigned status, struct str text, const 
 
 void exchange_respond(struct exchange *x)
 {
+    static const struct refusal redirect_invalid = {
+        "redirect-invalid", 400,
+        "what redirect makes of this request is empty: send the field that it is made of"};
     const struct route *r = x->route;
     struct message *m = arena_zalloc(&x->arena, sizeof *m);
     struct str body = {0};
@@ -112,6 +115,10 @@ void exchange_respond(struct exchange *x)
         struct str to =
             template_expand_url(r->location, &x->asking->facts, x->asking->params, &x->arena);
 
+        if (to.p && to.n == 0) {
+            exchange_refuse(x, &redirect_invalid);
+            return;
+        }
         headers_add(&m->fields, &x->arena, STR("location"), to);
     } else if (r->body) {
         body = template_expand(r->body, &x->asking->facts, x->asking->params, &x->arena);

@@ -44,6 +44,7 @@ static void set_facts(struct exchange *x, const struct message *m)
     exchange_grpc_detect(x, m);
     x->asking->facts = (struct request){
         .method = m->method,
+        .scheme = m->scheme,
         .authority = m->authority,
         .path = m->path,
         .query = m->query,
@@ -51,6 +52,7 @@ static void set_facts(struct exchange *x, const struct message *m)
         .grpc = x->span.grpc,
         .trace_id = x->asking->context.trace_id,
         .source = x->front->conn->peer,
+        .now = worker_now(x->worker) + x->worker->wall_offset,
     };
 }
 

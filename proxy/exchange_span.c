@@ -4,6 +4,7 @@
  */
 #include "otlp/rpc_call.h"
 #include "proxy/exchange_private.h"
+#include "proxy/forwarded.h"
 #include "proxy/metrics_rpc.h"
 #include "proxy/metrics_tcp.h"
 
@@ -30,6 +31,20 @@ static struct str leftmost(struct str list)
     struct str member = {0};
 
     return list.n && str_next_member(&list, &member) ? member : (struct str){0};
+}
+
+/* What the first proxy knew of the client: Forwarded is the standard's, and counts where it says
+ * so; else the fields that most send. */
+static void set_forwarded(struct span *s, const struct headers *f)
+{
+    struct forwarded said = forwarded_first(value_of(f, HEADER_FORWARDED));
+
+    s->text[SPAN_FORWARDED_FOR] =
+        said.node.n ? said.node : leftmost(value_of(f, HEADER_X_FORWARDED_FOR));
+    s->text[SPAN_FORWARDED_HOST] =
+        said.host.n ? said.host : leftmost(value_of(f, HEADER_X_FORWARDED_HOST));
+    s->text[SPAN_FORWARDED_PROTO] =
+        said.proto.n ? said.proto : leftmost(value_of(f, HEADER_X_FORWARDED_PROTO));
 }
 
 static void add_attributes(struct exchange *x)
@@ -79,9 +94,7 @@ void exchange_span_request(struct exchange *x)
     s->text[SPAN_USER_AGENT] = value_of(&m->fields, HEADER_USER_AGENT);
     if (s->kind == SPAN_SERVER) {
         s->peer = s->client = x->front->conn->peer;
-        s->text[SPAN_FORWARDED_FOR] = leftmost(value_of(&m->fields, HEADER_X_FORWARDED_FOR));
-        s->text[SPAN_FORWARDED_HOST] = leftmost(value_of(&m->fields, HEADER_X_FORWARDED_HOST));
-        s->text[SPAN_FORWARDED_PROTO] = leftmost(value_of(&m->fields, HEADER_X_FORWARDED_PROTO));
+        set_forwarded(s, &m->fields);
     }
     if (x->route) {
         s->text[SPAN_ROUTE] = x->route->template;

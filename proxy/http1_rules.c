@@ -198,6 +198,17 @@ static const struct refusal *check_framing(struct message *m)
     return NULL;
 }
 
+/* What is known of it all the same, for its span. */
+static void tell_refused(struct message *m)
+{
+    const struct header *host = headers_find(&m->fields, HEADER_HOST);
+
+    if (!m->path.p)
+        m->path = str_slice(m->target, 0, str_index(m->target, '?', 0));
+    if (!m->authority.n && host && host_valid(host->value))
+        m->authority = host->value;
+}
+
 const struct refusal *http1_check_request(struct message *m, const struct limits *limits)
 {
     const struct refusal *why;
@@ -205,8 +216,10 @@ const struct refusal *http1_check_request(struct message *m, const struct limits
     if (m->fields.n > limits->headers)
         return &refusal_headers;
     m->scheme = STR("http");
-    if ((why = check_target(m)) || (why = check_host(m)) || (why = check_framing(m)))
+    if ((why = check_target(m)) || (why = check_host(m)) || (why = check_framing(m))) {
+        tell_refused(m);
         return why;
+    }
     /* Of HTTP/1.0 it is ignored (RFC 9110 section 7.8). */
     m->upgrade = m->version >= 11 && headers_find(&m->fields, HEADER_UPGRADE) &&
                  headers_have_member(&m->fields, HEADER_CONNECTION, STR("upgrade"));

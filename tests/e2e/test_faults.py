@@ -190,3 +190,20 @@ def test_a_fault_can_strike_the_callers_side_too(outbound, origin, connect):
     assert connect(sidecar.port).get().status == 503
     span = sidecar.wait_span()
     assert span.kind == 3 and span["error.type"] == "fault_injected"
+
+
+def test_a_fault_strikes_callers_of_a_network_and_until_a_moment(inbound, origin, connect):
+    sidecar = inbound(origin().address, extra="""
+        fault abort 500 until 2020-01-01T00:00:00Z;
+        fault abort 501 when source 10.0.0.0/8;
+        fault abort 502 when header x-a until 2199-01-01T00:00:00+02:00;
+        fault abort 503 when source 127.0.0.0/8 first 1 until 2199-01-01T00:00:00Z;
+        """)
+    client = connect(sidecar.port)
+    assert client.get("/", "X-A: 1").status == 502
+    assert client.get("/").status == 503
+    assert client.get("/").status == 200
+    done = run("check", sidecar.path)
+    assert "its time is over" in done.stderr and done.stderr.count("warning") == 1
+    done = run("explain", "--config", sidecar.path, "--source", "10.1.2.3", "GET http://a/")
+    assert "its time is over" in done.stdout and "status 501, by a fault" in done.stdout

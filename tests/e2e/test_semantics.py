@@ -130,3 +130,102 @@ def test_explain_takes_no_such_port_either(tmp_path):
     path.write_text("inbound { listen :8080; route / { respond 200; } }")
     assert run("explain", "--config", path, "GET http://a:99999/").returncode == 2
     assert run("explain", "--config", path, "GET http://a:8080/").returncode == 0
+
+
+# ---- TRACE, OPTIONS, Max-Forwards: sections 9.3.7, 9.3.8 and 7.6.2
+
+def test_options_that_may_go_no_further_is_answered_here(pair):
+    upstream = pair.origin()
+    pair.inbound(upstream)
+    client = pair.client()
+    response = client.ask("OPTIONS", "*", ["Max-Forwards: 0"])
+    assert response.status == 200 and response.body == b"" and response.get("content-length") == "0"
+    assert "OPTIONS" in response.get("allow")
+    for given, sent in (("1", "0"), ("18446744073709551616", "18446744073709551614"), ("x", "x")):
+        assert client.ask("OPTIONS", "/", [f"Max-Forwards: {given}"]).status == 200
+        assert upstream.requests[-1].get("max-forwards") == sent
+    assert client.ask("GET", "/", ["Max-Forwards: 0"]).status == 200      # of other methods it is nobody's concern
+    assert len(upstream.requests) == 4
+
+
+# ---- redirects, and what rules make of a request
+
+@pytest.mark.parametrize("pair", ["h1-h1", "h2-h1"], indirect=True)
+def test_a_redirect_keeps_what_it_says(pair):
+    pair.start(f"""inbound {{ listen 127.0.0.1:{pair.port};
+        route /secure {{ redirect 308 https://$(host)$(request-uri); }}
+        route /query {{ redirect 302 /other$(request-query); }}
+        route /all {{ redirect 307 $(scheme)://$(authority):$(port)/; }} }}""")
+    client = pair.client()
+    for target, host, location in (
+            ("/secure/a?b=c&d", "shop.test:8080", "https://shop.test/secure/a?b=c&d"),
+            ("/secure", "shop.test", "https://shop.test/secure"),
+            ("/secure?", "shop.test", "https://shop.test/secure?"),
+            ("/secure?a=<b>", "[::1]:80", "https://[::1]/secure?a=%3Cb%3E"),
+            ("/query?x", "a", "/other?x"), ("/query", "a", "/other"),
+            ("/all", "a:81", "http://a:81:81/"), ("/all", "a", "http://a:80/")):
+        assert client.get(target, host=host).get("location") == location
+
+
+@pytest.mark.parametrize("host, status", [("users.test", 200), ("users.test:81", 200), ("a b", 400), ("a/b", 400),
+                                          ("u@a", 400), ("a:99999", 400), (None, 400)])
+def test_a_host_that_a_rule_makes_is_checked(pair, host, status):
+    upstream = pair.origin()
+    sidecar = pair.inbound(upstream, extra='rewrite-host "$(header x-host)";')
+    response = pair.client().get("/", *([f"X-Host: {host}"] if host else []))
+    assert response.status == status
+    if status == 400:
+        assert response.get("sidespan-reason") == "rewrite-host-invalid"
+        assert sidecar.wait_span()["sidespan.refusal"] == "rewrite-host-invalid"
+        assert upstream.requests == []
+    else:
+        assert upstream.requests[0].authority == host
+
+
+def test_a_path_and_a_url_that_rules_make_are_too(pair):
+    upstream = pair.origin()
+    pair.start(f"""inbound {{ listen 127.0.0.1:{pair.port};
+        route /to {{ redirect 302 $(header x-to); }} route / {{ to app; rewrite "$(header x-path)"; }} }}
+        {pair.cluster(upstream)}""")
+    client = pair.client()
+    assert client.get("/", "X-Path: /ok").status == 200
+    response = client.get("/", "X-Path: nok")
+    assert (response.status, response.get("sidespan-reason")) == (400, "rewrite-invalid")
+    assert client.get("/").status == 400
+    assert client.get("/to", "X-To: /there").get("location") == "/there"
+    response = client.get("/to")
+    assert (response.status, response.get("sidespan-reason")) == (400, "redirect-invalid")
+    assert [r.target for r in upstream.requests] == ["/ok"]
+
+
+# ---- who the client is
+
+@pytest.mark.parametrize("fields, address, scheme", [
+    (["Forwarded: for=192.0.2.43;proto=https, for=198.51.100.17"], "192.0.2.43", "https"),
+    (['Forwarded: For="[2001:db8:cafe::17]:4711"'], "2001:db8:cafe::17", "http"),
+    (["Forwarded: for=192.0.2.43", "X-Forwarded-For: 192.0.2.1"], "192.0.2.43", "http"),
+    (["Forwarded: proto=https", "X-Forwarded-For: 192.0.2.1"], "192.0.2.1", "https"),
+    (["Forwarded: for=_hidden"], "127.0.0.1", "http"), (["Forwarded: for=unknown"], "127.0.0.1", "http"),
+    (["X-Forwarded-For: unknown"], "127.0.0.1", "http"), (["Forwarded: ;;for"], "127.0.0.1", "http"),
+])
+def test_forwarded_says_who_the_client_is(inbound, origin, connect, fields, address, scheme):
+    sidecar = inbound(origin().address)
+    connect(sidecar.port).get("/", *fields)
+    span = sidecar.wait_span()
+    assert span["client.address"] == address
+    assert span["url.scheme"] == scheme
+
+
+def test_what_is_told_of_what_the_sidecar_answers(sidespan, port, connect):
+    sidecar = sidespan('outbound { listen 127.0.0.1:%d forward-proxy; route / { respond 200 "hello"; } }' % port)
+    client = connect(port)
+    client.get("/")
+    client.send("GET foo HTTP/1.1\r\nHost: a\r\n\r\n")
+    client.read_response()
+    client = connect(port)
+    client.send("GET http:///x HTTP/1.1\r\n\r\n")
+    client.read_response()
+    answered, *refused = sidecar.wait_spans(3)
+    assert answered["http.response.body.size"] == 5
+    assert "sidespan.time.first_byte" not in answered
+    assert all("url.full" not in span for span in refused)

@@ -330,12 +330,84 @@ START_TEST(a_shown_word_fits_a_line)
 }
 END_TEST
 
+static const struct {
+    const char *text;
+    int64_t seconds; /* -1: refused */
+    const char *why;
+} moments[] = {
+    {"1970-01-01T00:00:00Z", 0, NULL},
+    {"2000-02-29T12:00:00Z", 951825600, NULL},
+    {"2026-12-01T10:00:00Z", 1796119200, NULL},
+    {"2026-12-01T10:00:00.250Z", 1796119200, NULL},
+    {"2026-12-01T11:30:00+01:30", 1796119200, NULL},
+    {"2026-12-01T09:00:00-01:00", 1796119200, NULL},
+    {"2026-12-01T23:59:60Z", 1796169600, NULL},
+    {"30m", -1, "date -u"},
+    {"2026-12-01", -1, "no moment"},
+    {"2026-12-01T10:00:00", -1, "no moment"},
+    {"2026-13-01T10:00:00Z", -1, "no moment"},
+    {"2026-02-29T10:00:00Z", -1, "no moment"},
+    {"2026-12-01T24:00:00Z", -1, "no moment"},
+    {"2026-12-01T10:00:00+25:00", -1, "no moment"},
+    {"", -1, "no moment"},
+};
+
+START_TEST(a_moment_is_written_as_rfc_3339_has_it)
+{
+    struct error err = {0};
+    nsec_t at = -1;
+    bool good = value_moment(str_from(moments[_i].text), &at, &err);
+
+    ck_assert_msg(good == (moments[_i].seconds >= 0), "%s: %s", moments[_i].text, err.text);
+    if (good)
+        ck_assert_int_eq(at, SECONDS(moments[_i].seconds));
+    else
+        ck_assert_msg(strstr(err.text, moments[_i].why) != NULL, "%s", err.text);
+}
+END_TEST
+
+static const struct {
+    const char *text, *within, *without; /* NULL: refused */
+} networks[] = {
+    {"10.0.0.0/8", "10.255.1.2", "11.0.0.0"},
+    {"192.0.2.128/25", "192.0.2.129", "192.0.2.127"},
+    {"192.0.2.7", "192.0.2.7", "192.0.2.6"},
+    {"0.0.0.0/0", "1.2.3.4", "::1"},
+    {"2001:db8::/33", "2001:db8:7fff::1", "2001:db8:8000::"},
+    {"::1", "::1", "::2"},
+    {"10.0.0.1/8", NULL, NULL},
+    {"10.0.0.0/33", NULL, NULL},
+    {"10.0.0.0/", NULL, NULL},
+    {"x", NULL, NULL},
+};
+
+START_TEST(a_network_takes_the_addresses_that_begin_like_it)
+{
+    struct error err = {0};
+    struct address network, a;
+    unsigned bits;
+    bool good = value_network(str_from(networks[_i].text), &network, &bits, &err);
+
+    ck_assert_msg(good == (networks[_i].within != NULL), "%s: %s", networks[_i].text, err.text);
+    if (!good)
+        return;
+    ck_assert(address_parse_ip(str_from(networks[_i].within), &a));
+    ck_assert(address_within(&a, &network, bits));
+    ck_assert(address_parse_ip(str_from(networks[_i].without), &a));
+    ck_assert(!address_within(&a, &network, bits));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("value");
     TCase *tc = tcase_create("value");
     SRunner *sr = srunner_create(s);
 
+    tcase_add_loop_test(tc, a_moment_is_written_as_rfc_3339_has_it, 0,
+                        (int)(sizeof(moments) / sizeof(moments[0])));
+    tcase_add_loop_test(tc, a_network_takes_the_addresses_that_begin_like_it, 0,
+                        (int)(sizeof(networks) / sizeof(networks[0])));
     tcase_add_loop_test(tc, a_duration_is_digits_and_a_unit, 0, COUNT(durations));
     tcase_add_loop_test(tc, a_size_is_digits_and_perhaps_a_unit, 0, COUNT(sizes));
     tcase_add_loop_test(tc, a_share_is_a_percentage, 0, COUNT(shares));

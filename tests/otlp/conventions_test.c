@@ -128,7 +128,8 @@ static const struct row {
     {SERVER, SET({SPAN_FORWARDED_FOR, "2001:db8::1"}), IS("client.address", "2001:db8::1")},
     {SERVER, SET({SPAN_FORWARDED_FOR, "[2001:db8::1]:55"}), IS("client.address", "2001:db8::1")},
     {SERVER, SET({SPAN_FORWARDED_FOR, "[2001:db8::1]"}), IS("client.address", "2001:db8::1")},
-    {SERVER, SET({SPAN_FORWARDED_FOR, "unknown"}), IS("client.address", "unknown")},
+    {SERVER, SET({SPAN_FORWARDED_FOR, "unknown"}), IS("client.address", "10.0.0.9")},
+    {SERVER, SET({SPAN_FORWARDED_FOR, "_gazonk"}), IS("client.address", "10.0.0.9")},
     {SERVER, .client = "192.0.2.7", IS("client.address", "192.0.2.7")},
     {CLIENT, ABSENT("client.address")},
 
