@@ -301,8 +301,8 @@ def test_protocols_of_text_that_are_not_http_pass(inbound, raw_origin, connect, 
 
 
 @pytest.mark.parametrize("name", [
-    "bad-method", "nul-before", "nul-within", "dollar", "long-method", "version-2", "no-version",
-    "version-small", "wrong-preface", "space", "utf-8", "junk-behind-version"])
+    "bad-method", "nul-before", "nul-within", "version-2", "no-version", "version-small",
+    "wrong-preface", "space", "utf-8", "junk-behind-version"])
 def test_what_looks_like_http_is_http_however_malformed(inbound, origin, connect, name):
     upstream = origin()
     sidecar = inbound(upstream.address, carries="auto")
@@ -311,6 +311,16 @@ def test_what_looks_like_http_is_http_however_malformed(inbound, origin, connect
     response = client.read_response()
     assert response.status in (400, 501, 505)
     assert upstream.requests == []
+    assert sidecar.wait_span().kind == SERVER
+    assert sidecar.metric('sidespan_tunnels_total{direction="inbound"}') == 0
+
+
+@pytest.mark.parametrize("name", ["dollar", "long-method", "lower-case", "unknown-method"])
+def test_any_token_is_a_method(inbound, origin, connect, name):
+    upstream = origin()
+    sidecar = inbound(upstream.address, carries="auto")
+    assert connect(sidecar.port).ask(ODD[name].split()[0].decode(), "/admin").body == b"hello"
+    assert upstream.requests[-1].method == ODD[name].split()[0].decode()
     assert sidecar.wait_span().kind == SERVER
     assert sidecar.metric('sidespan_tunnels_total{direction="inbound"}') == 0
 
