@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from grpc_service import GrpcService
-from process import CLIENT
+from process import CLIENT, run
 from wire import request_bytes, response_bytes
 
 TLS_HELLO = b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00"
@@ -362,3 +362,17 @@ def test_a_connect_over_http2_goes_where_its_route_sends_it(pair, raw_origin):
     server.expect_end()
     server.close()
     assert sidecar.wait_span()["sidespan.cluster"] == "c"
+
+
+# -- explained
+
+def test_explain_knows_connect(tmp_path):
+    conf = tmp_path / "x.conf"
+    conf.write_text("""service x; admin off; outbound { listen 127.0.0.1:15002 forward-proxy;
+        host x.test { route /admin { respond 403; } route / { to 127.0.0.1:1; } } }""")
+    done = run("explain", "--config", conf, "CONNECT x.test:443")
+    assert done.returncode == 0
+    assert "answered with 200, for the requests inside" in done.stdout
+    assert "what is not HTTP is refused: /admin" in done.stdout
+    for wrong in ("CONNECT x.test", "CONNECT http://x.test:1/", "CONNECT x.test:99999", "CONNECT :1"):
+        assert run("explain", "--config", conf, wrong).returncode != 0
