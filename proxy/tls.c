@@ -232,7 +232,10 @@ void tls_bufferevent_error(struct bufferevent *bev, char *out, size_t n)
     /* What is no more than an SSL_ERROR_ number came of the socket: its errno tells more. */
     if (ERR_GET_LIB(code) != 0)
         text = ERR_reason_error_string(code);
-    if (text)
+    if (ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == SSL_R_WRONG_VERSION_NUMBER)
+        snprintf(out, n,
+                 "it does not answer in TLS; without TLS a URL begins with grpc:// or http://");
+    else if (text)
         snprintf(out, n, "%s", text);
     else if (ERR_GET_LIB(code) != 0)
         snprintf(out, n, "error %lx", code);

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from otlp_receiver import Answer, check_request, message_from_json, service as pb
-from process import sanitized
+from process import free_port, sanitized
 from programs import long_variant, needs
 from wire import Wire, until
 
@@ -534,3 +534,26 @@ def test_answers_of_many_forms_are_understood(exporting, raw_origin, answer, kep
             connection.close()
             connection = None
         balanced(sidecar, exported=n, waiting=0)
+
+
+@pytest.mark.parametrize("url", ["grpcs://127.0.0.1:{}", "https://127.0.0.1:{}/v1/traces"])
+def test_a_collector_without_tls_is_told_as_such(sidespan, closing, url):
+    """What a plain port says to the first bytes of TLS."""
+    plain = closing(socket.create_server(("127.0.0.1", 0)))
+
+    def answer():
+        while True:
+            try:
+                connection, _ = plain.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    threading.Thread(target=answer, daemon=True).start()
+    port = free_port()
+    sidecar = sidespan(f"""inbound {{ listen 127.0.0.1:{port}; route / {{ respond 200; }} }}
+        trace {{ export otlp {url.format(plain.getsockname()[1])}; batch {{ delay 10ms; }} }}""")
+    closing(Wire(socket.create_connection(("127.0.0.1", port)))).send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    sidecar.wait_log("does not answer in TLS; without TLS a URL begins with grpc:// or http://", 30)
