@@ -1,5 +1,6 @@
 #include "proxy/upstream.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 
@@ -644,6 +645,92 @@ START_TEST(the_endpoints_of_a_cluster_take_turns)
 }
 END_TEST
 
+/* Chosen often enough that another would have been chosen too. */
+static bool is_chosen_alone(struct cluster_state *c, const struct upstream *u)
+{
+    struct trace_id key = {{1}};
+    bool alone = true;
+
+    worker_begin_turn(worker);
+    for (int i = 0; i < 20; i++)
+        alone &= cluster_choose(c, NULL, &key) == u;
+    worker_end_turn(worker);
+    return alone;
+}
+
+START_TEST(who_does_not_answer_is_passed_over_until_it_does)
+{
+    struct address second;
+    int listening = listen_anywhere(&second, 10);
+    const struct address *v[] = {&origin_at, &second};
+    struct tried first = {origin_at, NULL};
+    struct cluster_state *c;
+    struct upstream *u;
+
+    begin("");
+    c = worker->generation->clusters[0];
+    publish(v, 2);
+    u = c->upstreams[1];
+    upstream_did_not_answer(u, ECONNREFUSED); /* that is an answer */
+    ck_assert(!is_chosen_alone(c, c->upstreams[0]));
+    upstream_did_not_answer(u, ETIMEDOUT);
+    ck_assert(is_chosen_alone(c, c->upstreams[0]));
+    ck_assert(!cluster_has_another(c, &first, true));
+    ck_assert(cluster_has_another(c, &first, false));
+    ck_assert_uint_eq(u->n_connecting, 0);
+    u->ask_again = worker_now(worker); /* time has passed */
+    ck_assert(is_chosen_alone(c, c->upstreams[0]));
+    ck_assert_uint_eq(u->n_connecting, 1); /* which nobody waits for */
+    RUN_UNTIL(worker, !u->shunned);
+    ck_assert_uint_eq(u->n_idle, 1);
+    ck_assert(!is_chosen_alone(c, c->upstreams[0]));
+    close(listening);
+    end();
+}
+END_TEST
+
+START_TEST(who_stays_silent_is_asked_less_and_less_often)
+{
+    struct upstream *u = begin("");
+    nsec_t last = 0, pause = 0;
+
+    for (int i = 0; i < 300; i++) {
+        upstream_did_not_answer(u, EHOSTUNREACH);
+        pause = u->ask_again - worker_now(worker);
+        ck_assert_int_ge(pause, last);
+        last = pause;
+    }
+    ck_assert_int_eq(pause, SECONDS(60));
+    upstream_answered(u);
+    upstream_did_not_answer(u, ETIMEDOUT);
+    ck_assert_int_eq(u->ask_again - worker_now(worker), SECONDS(5));
+    end();
+}
+END_TEST
+
+START_TEST(random_keeps_a_trace_with_its_endpoint)
+{
+    struct address second = {.family = AF_INET, .port = 9, .ip = {127, 0, 0, 2}};
+    const struct address *v[] = {&origin_at, &second};
+    struct cluster_state *c;
+    unsigned chosen[2] = {0};
+
+    begin("balance random;");
+    c = worker->generation->clusters[0];
+    publish(v, 2);
+    for (unsigned i = 0; i < 1000; i++) {
+        struct trace_id key = {{(uint8_t)i, (uint8_t)(i >> 8), 1}};
+        const struct upstream *u = cluster_choose(c, NULL, &key);
+
+        ck_assert_ptr_eq(cluster_choose(c, NULL, &key), u);
+        chosen[u != c->upstreams[0]]++;
+    }
+    ck_assert_uint_gt(chosen[0], 400);
+    ck_assert_uint_gt(chosen[1], 400);
+    end();
+}
+END_TEST
+
 static void adopt(struct config *c)
 {
     struct worker_setup setup = {.config = c, .recording = true};
@@ -824,6 +911,9 @@ int main(void)
     tcase_add_test(t, more_idle_ones_than_are_wanted_are_closed_the_oldest_first);
     tcase_add_test(t, bytes_that_nobody_asked_for_close_an_idle_connection);
     tcase_add_test(t, with_a_full_pool_requests_wait_and_take_turns);
+    tcase_add_test(t, who_does_not_answer_is_passed_over_until_it_does);
+    tcase_add_test(t, who_stays_silent_is_asked_less_and_less_often);
+    tcase_add_test(t, random_keeps_a_trace_with_its_endpoint);
     tcase_add_test(t, who_waits_gets_a_new_connection_when_the_one_in_use_closes);
     tcase_add_test(t, a_fresh_connection_takes_the_place_of_kept_ones);
     tcase_add_test(t, who_waits_takes_what_comes_back_first);
