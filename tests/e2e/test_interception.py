@@ -13,6 +13,7 @@ import pathlib
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 
@@ -414,6 +415,62 @@ def test_connections_from_before_the_rules_live_on(site):
     client.close()
     server.close()
     site.new_spans(1)
+
+
+# ---- rules and opaque bytes ----
+
+def client_hello(name):
+    outgoing = ssl.MemoryBIO()
+    tls = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name)
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
+@pytest.fixture
+def ruled(site):
+    """Outbound, a host has a rule that refuses, and so has an address."""
+    site.sidecar.reload(CONFIG.replace("unmatched pass;", """unmatched pass;
+        host blocked.test { route / { respond 403; } }
+        host 203.0.113.9 [2001:db8:6::1]:8000 { route / { respond 403; } }
+        """))
+    yield site
+    site.sidecar.reload(CONFIG)
+
+
+def outside_of(site, host, first):
+    client = site.pod.call(Wire.connect, 8000, host=host)
+    for piece in first:
+        client.send(piece)
+    client.half_close()
+    answer = client.expect_broken()
+    client.close()
+    return answer
+
+
+@pytest.mark.parametrize("cut", [1000, 1, 200], ids=["whole", "first-byte", "amid"])
+def test_tls_that_names_a_host_under_a_rule_is_refused(ruled, cut):
+    world, hello = FAMILIES[0].world, client_hello("blocked.test")
+    asked = len(ruled.clients_of(ruled.outside, 8000))
+    answer = outside_of(ruled, world, [hello[:cut], hello[cut:]])
+    assert answer.startswith(b"HTTP/1.1 400 ") and b"not-http-under-a-rule" in answer
+    [span] = ruled.new_spans(1)
+    assert span["sidespan.rule"] == "not-http-under-a-rule"
+    assert len(ruled.clients_of(ruled.outside, 8000)) == asked
+
+
+def test_other_tls_passes_beside_a_rule_for_a_host(ruled):
+    outside_of(ruled, FAMILIES[0].world, [client_hello("other.test")])
+    [span] = ruled.new_spans(1)
+    assert span.name == "TCP" and span["tls.client.server_name"] == "other.test"
+
+
+def test_a_rule_for_an_address_holds_for_whatever_goes_there(ruled):
+    answer = outside_of(ruled, FAMILIES[1].world, [b"\0\1binary"])
+    assert b"not-http-under-a-rule" in answer
+    ruled.new_spans(1)
+    outside_of(ruled, FAMILIES[0].world, [b"\0\1binary"])
+    assert ruled.new_spans(1)[0].name == "TCP"
 
 
 # ---- the wrong user ----

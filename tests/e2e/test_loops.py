@@ -124,6 +124,35 @@ def test_the_admin_port_is_not_reached_through_the_forward_proxy(own_ports, conn
     assert sidecar.wait_span()["error.type"] == "loop"
 
 
+@pytest.mark.parametrize("pair", ["h2-h1"], indirect=True)
+@pytest.mark.parametrize("method", ["GET", "CONNECT"])
+def test_the_admin_port_is_not_reached_over_http2_either(pair, method):
+    sidecar = pair.start(f"outbound {{ listen 127.0.0.1:{pair.port} forward-proxy; }}")
+    authority = f"127.0.0.1:{sidecar.admin_port}"
+    head = [(":method", method), (":authority", authority)]
+    if method == "GET":
+        head[1:1] = [(":scheme", "http"), (":path", "/config")]
+    stream = pair.client(checks=False).wire.open(head, end=method == "GET")
+    stream.wait(lambda: stream.head, "an answer")
+    assert dict(stream.head)[":status"] == "508"
+    assert dict(stream.head)["sidespan-reason"] == "loop"
+    assert sidecar.metric("sidespan_loops_refused_total") == 1
+
+
+@pytest.mark.parametrize("pair", ["h2-h2"], indirect=True)
+def test_a_stream_of_http2_that_comes_back_too_often_is_answered_alone(pair):
+    upstream = pair.origin()
+    pair.start(f"inbound {{ listen 127.0.0.1:{pair.port}; route / {{ to {upstream.address}; }} }}")
+    client = pair.client()
+    client.get("/")
+    mark = dict(upstream.requests[-1].fields)["sidespan-via"]
+    stream = client.wire.open([(":method", "GET"), (":scheme", "http"), (":authority", "a.test"),
+                               (":path", "/"), ("sidespan-via", ", ".join([mark] * 10))], end=True)
+    stream.wait(lambda: stream.head, "an answer")
+    assert dict(stream.head)[":status"] == "508"
+    assert client.get("/").status == 200      # the connection is as good as before
+
+
 @pytest.mark.parametrize("admin", ["", "0.0.0.0"])
 def test_an_admin_port_at_any_address_is_not_reached_at_another(own_ports, connect, admin):
     ip = own_ip() or pytest.skip("the machine has no address but the loopback's")
