@@ -10,6 +10,18 @@
 #include "proxy/connect_error.h"
 #include "proxy/timeval.h"
 
+/* How long an attempt is alone (RFC 8305 section 5). */
+#define ATTEMPT_DELAY MILLISECONDS(250)
+
+enum { ATTEMPTS_MAX = 8 }; /* at once */
+
+struct attempt {
+    struct dial *dial;
+    struct address to;
+    int fd;              /* being connected; -1: none */
+    struct event *ready; /* fd can be written; NULL with fd -1 */
+};
+
 struct dial {
     struct resolver *resolver; /* borrowed */
     const struct location *to; /* borrowed */
@@ -18,24 +30,33 @@ struct dial {
     nsec_t allowed, deadline; /* the deadline is monotonic */
     struct resolve *question; /* NULL: none is under way */
     struct resolved answer;
-    size_t next;         /* of answer's addresses, to be tried */
-    int fd;              /* being connected; -1: none */
-    struct event *ready; /* fd can be written; NULL with fd -1 */
-    struct event *timer; /* the answer is there, or the time for it, or for fd, is over */
+    size_t next; /* of answer's addresses, to be tried */
+    struct attempt attempts[ATTEMPTS_MAX];
+    unsigned n_attempts; /* under way */
+    int connected;       /* -1: none is */
+    struct event *timer; /* the answer is there, the time is over, or it is time for another */
     bool resolving;
     char detail[192]; /* of the last failure */
 };
 
 /* ---- the end ---- */
 
-static void drop_socket(struct dial *d)
+static void attempt_over(struct attempt *a)
 {
-    if (d->ready)
-        event_free(d->ready);
-    d->ready = NULL;
-    if (d->fd >= 0)
-        close(d->fd);
-    d->fd = -1;
+    if (a->ready)
+        event_free(a->ready);
+    a->ready = NULL;
+    if (a->fd >= 0)
+        close(a->fd);
+    a->fd = -1;
+    a->dial->n_attempts--;
+}
+
+static void drop_attempts(struct dial *d)
+{
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
+        if (d->attempts[i].fd >= 0)
+            attempt_over(&d->attempts[i]);
 }
 
 void dial_cancel(struct dial *d)
@@ -43,7 +64,7 @@ void dial_cancel(struct dial *d)
     if (!d)
         return;
     resolver_cancel(d->question);
-    drop_socket(d);
+    drop_attempts(d);
     if (d->timer)
         event_free(d->timer);
     free(d);
@@ -53,10 +74,9 @@ static void finish(struct dial *d)
 {
     struct dial ended = *d;
 
-    d->fd = -1; /* given away */
     d->question = NULL;
     dial_cancel(d);
-    ended.fn(ended.arg, ended.fd, ended.fd >= 0 ? NULL : ended.detail);
+    ended.fn(ended.arg, ended.connected, ended.connected >= 0 ? NULL : ended.detail);
 }
 
 /* ---- connecting ---- */
@@ -66,11 +86,11 @@ static const char *reason(int error)
     return error == ECONNREFUSED ? "refused" : connect_error_text(error);
 }
 
-static void note_failure(struct dial *d, const char *why)
+static void note_failure(struct dial *d, const struct address *to, const char *why)
 {
     char text[ADDRESS_TEXT_MAX];
 
-    address_format(&d->answer.v[d->next - 1], text);
+    address_format(to, text);
     if (d->to->name.n)
         snprintf(d->detail, sizeof(d->detail), "connect to %s (%.*s): %s", text,
                  STR_ARG(d->to->text), why);
@@ -108,47 +128,83 @@ static void try_next(struct dial *d);
 
 static void on_ready(evutil_socket_t fd, short what, void *arg)
 {
-    struct dial *d = arg;
+    struct attempt *a = arg;
+    struct dial *d = a->dial;
     int error = 0;
     socklen_t len = sizeof(error);
 
     if (getsockopt((int)fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
         error = errno;
     if (!error) {
+        d->connected = a->fd;
+        a->fd = -1; /* given away */
+        attempt_over(a);
         finish(d);
         return;
     }
-    note_failure(d, reason(error));
-    drop_socket(d);
+    note_failure(d, &a->to, reason(error));
+    attempt_over(a);
     try_next(d);
 }
 
-/* What is left of the time is shared by the addresses that are left, so that one which does not
- * answer cannot take it from the next. */
-static bool watch_socket(struct dial *d)
+/* Until the next may be tried beside it, or, without another, until the time is over. */
+static bool arm(struct dial *d)
 {
     nsec_t left = d->deadline - clock_monotonic();
-    struct timeval tv = timeval_of(left / (nsec_t)(d->answer.n - d->next + 1));
+    bool more = d->next < d->answer.n && d->n_attempts < ATTEMPTS_MAX;
+    struct timeval tv;
 
-    d->ready = event_new(event_get_base(d->timer), d->fd, EV_WRITE, on_ready, d);
-    return d->ready && event_add(d->ready, NULL) == 0 && event_add(d->timer, &tv) == 0;
+    if (more && left > ATTEMPT_DELAY)
+        left = ATTEMPT_DELAY;
+    tv = timeval_of(left > 0 ? left : 0);
+    return event_add(d->timer, &tv) == 0;
 }
 
+static struct attempt *free_place(struct dial *d)
+{
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
+        if (d->attempts[i].fd < 0)
+            return &d->attempts[i];
+    return NULL;
+}
+
+/* False: it failed at once. */
+static bool begin(struct dial *d, struct attempt *a, const struct address *to)
+{
+    a->to = *to;
+    a->fd = open_socket(to);
+    if (a->fd < 0) {
+        note_failure(d, to, reason(errno));
+        return false;
+    }
+    d->n_attempts++;
+    a->ready = event_new(event_get_base(d->timer), a->fd, EV_WRITE, on_ready, a);
+    if (a->ready && event_add(a->ready, NULL) == 0 && arm(d))
+        return true;
+    note_failure(d, to, "no memory");
+    attempt_over(a);
+    return false;
+}
+
+/* Ends the dial where nobody is left. */
 static void try_next(struct dial *d)
 {
-    while (d->next < d->answer.n) {
-        struct address to = d->answer.v[d->next++];
+    struct attempt *a;
 
-        d->fd = open_socket(&to);
-        if (d->fd < 0) {
-            note_failure(d, reason(errno));
-            continue;
-        }
-        if (watch_socket(d))
+    while (d->next < d->answer.n && (a = free_place(d)))
+        if (begin(d, a, &d->answer.v[d->next++]))
             return;
-        note_failure(d, "no memory");
-        drop_socket(d);
-    }
+    if (!d->n_attempts)
+        finish(d);
+    else
+        arm(d);
+}
+
+static void time_is_over(struct dial *d)
+{
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
+        if (d->attempts[i].fd >= 0)
+            note_failure(d, &d->attempts[i].to, "no answer in time");
     finish(d);
 }
 
@@ -164,11 +220,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         finish(d);
         return;
     }
-    if (d->fd >= 0) {
-        note_failure(d, "no answer in time");
-        drop_socket(d);
-    }
-    try_next(d);
+    if (d->n_attempts && clock_monotonic() >= d->deadline)
+        time_is_over(d);
+    else
+        try_next(d);
 }
 
 static void on_resolved(void *arg, const struct resolved *result)
@@ -203,8 +258,10 @@ struct dial *dial_start(struct event_base *base, struct resolver *resolver,
                        .arg = arg,
                        .allowed = allowed,
                        .deadline = clock_monotonic() + allowed,
-                       .fd = -1,
+                       .connected = -1,
                        .resolving = true};
+    for (size_t i = 0; i < ATTEMPTS_MAX; i++)
+        d->attempts[i] = (struct attempt){.dial = d, .fd = -1};
     d->timer = evtimer_new(base, on_timer, d);
     if (!d->timer || event_add(d->timer, &tv) < 0) {
         dial_cancel(d);

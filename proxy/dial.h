@@ -1,6 +1,7 @@
 /*
  * A dial makes one connection to a location: it resolves the name, and tries
- * each address in turn until one answers.
+ * each address in turn, the next one when the last has failed or has not answered
+ * for a moment, until one answers (RFC 8305).
  */
 #ifndef SIDESPAN_PROXY_DIAL_H
 #define SIDESPAN_PROXY_DIAL_H

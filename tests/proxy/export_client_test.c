@@ -458,6 +458,37 @@ START_TEST(each_address_of_a_name_is_tried_in_turn)
 }
 END_TEST
 
+/* It would take its part of the time, which is long. */
+START_TEST(an_address_that_does_not_answer_is_not_waited_for_alone)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_STREAM, 0), knocking[8];
+    nsec_t began = clock_monotonic();
+    struct outcome o;
+
+    evconnlistener_free(peer.listener);
+    peer.listener = listen_on("::1", on_peer_accept, &peer.port);
+    at.sin_port = htons(peer.port);
+    if (!peer.listener || bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0) {
+        close(fd);
+        return; /* no IPv6 here, or the port is in use */
+    }
+    ck_assert_int_eq(listen(fd, 0), 0);
+    for (int i = 0; i < 8; i++) {
+        knocking[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)!connect(knocking[i], (struct sockaddr *)&at, sizeof(at));
+    }
+    exporting_to_name("localhost", peer.port);
+    begin(STR("/v1/traces"), STR("hello"), SECONDS(40), &o);
+    wait_for(&o);
+    expect_answered(o, 200);
+    ck_assert_int_lt(clock_monotonic() - began, SECONDS(20));
+    for (int i = 0; i < 8; i++)
+        close(knocking[i]);
+    close(fd);
+}
+END_TEST
+
 START_TEST(a_name_that_cannot_be_resolved_says_so)
 {
     struct error err = {0};
@@ -612,6 +643,7 @@ static TCase *connection_tests(void)
     tcase_add_test(t, a_refused_connection_says_where_and_why);
     tcase_add_test(t, a_peer_that_does_not_accept_is_given_up);
     tcase_add_test(t, each_address_of_a_name_is_tried_in_turn);
+    tcase_add_test(t, an_address_that_does_not_answer_is_not_waited_for_alone);
     tcase_add_test(t, a_name_that_cannot_be_resolved_says_so);
     tcase_add_test(t, a_unix_socket_is_spoken_to);
     tcase_add_test(t, a_unix_socket_that_is_not_there_says_so);
