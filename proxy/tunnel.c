@@ -8,6 +8,7 @@
 #include "proxy/connect_error.h"
 #include "proxy/front.h"
 #include "proxy/metrics_tcp.h"
+#include "proxy/own_dials.h"
 #include "proxy/tunnel_record.h"
 #include "proxy/websocket.h"
 
@@ -199,13 +200,19 @@ static void note_end(struct side *s)
 
 /* A reset is passed on as a reset; what came before it was sent in the turn before. Once an end has
  * come it is how many protocols close: whoever has said goodbye reads no answer to it. */
+/* Where connections of ours come back to us, what reset one of them was us. */
+static enum span_error reset_by(const struct tunnel *t)
+{
+    return own_dials_return(worker_now(t->worker)) ? SPAN_ERROR_LOOP : SPAN_ERROR_RESET;
+}
+
 static void side_broke(struct side *s)
 {
     struct tunnel *t = s->tunnel;
     bool ending = s->ended || s->other->ended;
     enum span_error why = s == &t->client               ? SPAN_ERROR_CANCELLED
                           : s->conn->error == ETIMEDOUT ? SPAN_ERROR_UNREACHABLE
-                                                        : SPAN_ERROR_RESET;
+                                                        : reset_by(t);
 
     note_end(s);
     conn_reset(s->other->conn);
@@ -282,7 +289,7 @@ static void log_failed(struct worker *w, const struct address *to, int error)
 
 static void dial_failed(struct tunnel *t, const struct address *to, int error)
 {
-    enum span_error why = connect_error(error);
+    enum span_error why = error == ECONNRESET ? reset_by(t) : connect_error(error);
     struct span *span = t->record.span;
 
     if (span && span->kind == SPAN_CLIENT && to->family)

@@ -494,6 +494,11 @@ def test_a_sidecar_under_its_own_rules_sees_its_own_connections_come_back(reques
         spans = site.sidecar.wait_spans(2, lambda s: s["sidespan.rule"] == "own-connection")
         assert all(s["error.type"] == "loop" for s in spans)
         assert site.sidecar.metric("sidespan_loops_refused_total") >= 2
+        client = site.pod.call(Wire.connect, 8000, host=FAMILIES[0].world)
+        client.send(b"\0\1binary")
+        client.expect_broken()
+        client.close()
+        assert site.sidecar.wait_span(lambda s: s.name == "TCP")["error.type"] == "loop"
         # The rules leave connections within the pod alone, so what comes in is served all the same.
         assert site.outside.curl(FAMILIES[0].url(FAMILIES[0].pod, 8080, "/page")) == "the page\n"
 
