@@ -128,9 +128,14 @@ bool http2_is_settled(const struct http2 *h)
     return h->settled;
 }
 
+bool http2_was_answered(const struct http2 *h)
+{
+    return h->conn->received_bytes > 0;
+}
+
 bool http2_has_room(const struct http2 *h)
 {
-    return !h->going && !h->gone && !h->ending && h->n_streams < h->peer_streams &&
+    return !h->going && !h->gone && !h->ending && !h->doubted && h->n_streams < h->peer_streams &&
            nghttp2_session_check_request_allowed(h->session);
 }
 
@@ -302,12 +307,23 @@ bool http2_give(struct http2 *h, const char *data, size_t n)
     return taken >= 0 && !h->ending && !h->gone;
 }
 
+/* It is there after all: whoever waits may have its room. */
+static void trust(struct http2 *h)
+{
+    if (!h->doubted)
+        return;
+    h->doubted = false;
+    if (!h->going)
+        h->keeper->on_room(h->keeper_data, h);
+}
+
 void http2_feed(struct http2 *h, char *data, size_t n)
 {
     if (h->gone || h->ending)
         return;
     h->heard = worker_now(h->worker);
     h->pinged = 0;
+    trust(h);
     if (is_stranger(h, data, n)) {
         h->stranger = true;
         h->falls_back = h->keeper->on_stranger(h->keeper_data, h);

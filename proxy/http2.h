@@ -40,6 +40,8 @@ void http2_feed(struct http2 *h, char *data, size_t n);
 bool http2_has_room(const struct http2 *h);
 /* Client: it has said how many it takes. */
 bool http2_is_settled(const struct http2 *h);
+/* Client: something came, be it HTTP/2 or not. */
+bool http2_was_answered(const struct http2 *h);
 /* Client: it takes no streams for the time being, and has said so. */
 bool http2_is_shut(const struct http2 *h);
 /* Client: it carries nothing, and could. */

@@ -145,6 +145,8 @@ struct http2 {
     nsec_t first_word;  /* server: when the first GOAWAY goes at the latest; 0: it is not put off */
     nsec_t last_word;   /* server: when the final GOAWAY goes; 0: it went, or is not to */
     uint8_t ended_for;  /* enum span_error: why we end it; NONE: we do not, or all is well */
+    uint8_t probes;     /* client: PINGs for streams that got no answer, since it last gave one */
+    bool doubted;       /* client: one is under way: no new stream until something comes */
     bool server;
     bool receiving;  /* nghttp2 is on the stack */
     bool settled;    /* client: SETTINGS came */
@@ -182,6 +184,9 @@ void http2_terminate(struct http2 *h, uint32_t code, enum span_error why);
 /* The earliest of what is waited for. */
 void http2_rearm(struct http2 *h);
 void http2_on_timer(struct timer *t);
+/* Client: a stream is given up to which nothing was answered. Where nothing at all came since it
+ * began, the peer is asked whether it is there. */
+void http2_doubt(struct http2_stream *s);
 
 /* http2_session.c: nghttp2's callbacks. NULL: no memory. */
 struct http2_common *http2_common(struct worker *w);

@@ -227,6 +227,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
+        h->probes = 0;
         if (s)
             on_block(h, s, end);
         break;

@@ -124,6 +124,7 @@ static void ops_abort(struct stream *stream, enum stream_code code)
         return;
     }
     consume_all(s);
+    http2_doubt(s);
     if (s->h->server && s->output == H2_OUT_BODY && code != STREAM_NO_ERROR)
         http2_cut(s, code);
     else

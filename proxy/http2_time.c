@@ -55,6 +55,24 @@ static void ask_whether_there(struct http2 *h, nsec_t now)
     http2_touch(h);
 }
 
+/* Servers of gRPC take three PINGs in 5 minutes, between which they sent no answer, for abuse. */
+enum { PROBES_MOST = 2 };
+#define DOUBT_AFTER MILLISECONDS(100)
+
+void http2_doubt(struct http2_stream *s)
+{
+    struct http2 *h = s->h;
+    nsec_t now = worker_now(h->worker);
+
+    if (h->server || h->pinged || h->going || h->ending || h->gone || h->probes >= PROBES_MOST ||
+        s->input != H2_HEAD || h->heard > s->stream.began || now < s->stream.began + DOUBT_AFTER)
+        return;
+    h->probes++;
+    h->doubted = true;
+    ask_whether_there(h, now);
+    http2_rearm(h);
+}
+
 static void header_timeout(struct http2 *h)
 {
     metrics_add(h->worker->metrics, COUNT_HEADER_TIMEOUTS, 1);
