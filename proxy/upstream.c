@@ -318,11 +318,11 @@ void upstreams_hang_up(struct worker *w)
 /* ---- asking ---- */
 
 /* auto is what the client speaks, as long as the endpoint was not found to be ignorant of it. */
-static bool speaks_http2(struct upstream *u, bool client)
+static bool speaks_http2(struct upstream *u, bool client, bool grpc)
 {
     if (u->pool.protocol != PROTOCOL_AUTO)
         return u->pool.protocol == PROTOCOL_H2;
-    return client && worker_now(u->worker) >= u->http1_until;
+    return client && ((grpc && !u->http1_said) || worker_now(u->worker) >= u->http1_until);
 }
 
 bool upstream_may_open(const struct upstream *u)
@@ -361,7 +361,7 @@ enum span_error upstream_ask(struct upstream *u, struct upstream_ask *a, int *er
         give(u, a, login, true);
         return SPAN_ERROR_NONE;
     }
-    if (!a->alone && speaks_http2(u, a->version >= 20))
+    if (!a->alone && speaks_http2(u, a->version >= 20, a->grpc))
         return shared_ask(u, a, error);
     if (!a->fresh && !list_empty(&u->idle) &&
         !(a->once && nears_its_end(u, http1_from_link(u->idle.next)))) {
@@ -421,7 +421,7 @@ void upstream_donate(struct upstream *u, struct conn *c, bool http2)
 {
     struct http1 *h;
 
-    http2 = speaks_http2(u, http2);
+    http2 = speaks_http2(u, http2, false);
     if (c->state == CONN_CONNECTING) {
         donate_connecting(u, c, http2);
         return;

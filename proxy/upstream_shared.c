@@ -84,6 +84,7 @@ static void keeper_on_room(void *keeper, struct http2 *h)
     if (http2_is_settled(h)) {
         u->streams = http2_capacity(h);
         u->streams_told = true;
+        u->http1_said = false;
     }
     upstream_ref(u);
     give_waiting(u, h);
@@ -101,8 +102,10 @@ static void ask_again(struct upstream *u)
 
     upstream_ref(u);
     while (n-- && (a = next_waiting(u))) {
-        int error;
-        enum span_error why = upstream_ask(u, a, &error);
+        int error = ECONNRESET;
+        /* To a call of gRPC it may only have hung up: to ask at once again would not help. */
+        enum span_error why =
+            a->grpc && !u->http1_said ? SPAN_ERROR_RESET : upstream_ask(u, a, &error);
 
         if (why)
             a->failed(a, why, error);
@@ -116,7 +119,12 @@ static bool keeper_on_stranger(void *keeper, struct http2 *h)
     char where[ADDRESS_TEXT_MAX], others[LOG_HELD_TEXT];
     unsigned held;
 
+    /* It has spoken HTTP/2: who closes now is restarted, say, and has not forgotten it. */
+    if (u->pool.protocol == PROTOCOL_AUTO && u->streams_told && !http2_was_answered(h))
+        return false;
     if (u->pool.protocol == PROTOCOL_AUTO) {
+        u->streams_told = false;
+        u->http1_said = http2_was_answered(h);
         u->http1_until = worker_now(u->worker) + HTTP1_TIME;
         ask_again(u);
     }

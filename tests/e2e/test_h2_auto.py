@@ -1,11 +1,14 @@
 """`protocol auto`: an upstream is asked in what the client spoke, and in HTTP/1.1 where it knows no other."""
+import socket
+
 import pytest
 
 import peers_h1
 import peers_h2
 from h2wire import Broken
 from peers import Reply
-from wire import request_bytes
+from h2_raw import H2, HEADERS, Polite, block, headers, request
+from wire import DEADLINE, request_bytes, until
 
 
 def auto(pair, upstream, extra=""):
@@ -104,6 +107,39 @@ def test_the_preface_and_http_1_share_the_port(pair, connect):
     client.send(request_bytes())
     assert client.read_response().body == b"hello"
     assert pair.client().get().body == b"hello"
+
+
+# -- an endpoint that has spoken HTTP/2
+
+GRPC = [("content-type", "application/grpc"), ("te", "trailers")]
+
+
+def test_an_endpoint_that_has_shown_http_2_is_not_taken_for_another(sidespan, port, closing):
+    """It is restarted: a connection that it closes at once says nothing of what it speaks."""
+    listener = closing(socket.create_server(("127.0.0.1", 0)))
+    listener.settimeout(DEADLINE)
+    sidecar = sidespan(f"""
+        inbound {{ listen 127.0.0.1:{port}; route / {{ to app; }} }}
+        cluster app {{ endpoint 127.0.0.1:{listener.getsockname()[1]}; }}
+        """)
+    client = closing(Polite(port))
+
+    def asked():
+        """A call is sent; the connection that comes for it."""
+        stream, = client.streams()
+        client.send(headers(stream, request("/a.B/C", "POST", GRPC)))
+        return listener.accept()[0]
+
+    server = closing(H2.accepted(asked()))
+    server.send(headers(server.until(HEADERS)[-1].stream, block([(":status", "200"), ("grpc-status", "0")])))
+    client.until(HEADERS)
+    server.close()
+    until(lambda: sidecar.metric("sidespan_upstream_connections_open") == 0, "the end of the connection")
+    asked().close()
+    client.until(HEADERS)                     # whatever became of that call
+    for _ in range(2):
+        with asked() as again:
+            assert again.recv(24, socket.MSG_WAITALL).startswith(b"PRI * HTTP/2.0")
 
 
 # -- where the client itself says where to
