@@ -274,6 +274,8 @@ struct sample_config {
 
 struct trace_config {
     bool said_export; /* the file has `export`; else there is one, memory, and OTEL_* may say */
+    bool export_none; /* and nothing else: n_exports is 0 */
+    struct place none_at;
     struct export_config *exports;
     size_t n_exports;
     bool said_sample; /* the file has `sample`; else OTEL_TRACES_SAMPLER may say */

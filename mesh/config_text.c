@@ -474,6 +474,8 @@ static void write_trace(struct writer *w, const struct trace_config *t)
     open_block(w);
     for (size_t i = 0; t->said_export && i < t->n_exports; i++)
         write_export(w, &t->exports[i]);
+    if (t->export_none)
+        begin(w, "export none;\n");
     if (!t->said_export)
         number_line(w, "# not said: export memory", t->exports[0].memory_spans, false);
     if (t->said_sample)

@@ -223,6 +223,11 @@ void read_export(struct loader *ld, const struct directive *row, const struct st
     size_t index;
 
     ld->config->trace.said_export = true;
+    if (row->word[0] == 'n') {
+        ld->config->trace.export_none = true;
+        ld->config->trace.none_at = s->name.at;
+        return;
+    }
     if (row->word[0] == 'o') {
         good = read_otlp(ld, &w, &e);
     } else if (row->word[0] == 'c') {

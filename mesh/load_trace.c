@@ -178,7 +178,11 @@ void finish_trace(struct loader *ld)
 {
     struct trace_config *t = &ld->config->trace;
 
-    if (t->n_exports)
+    if (t->export_none && t->n_exports)
+        report_at(ld->report, t->none_at,
+                  "\"export none\" beside another export, in %s: take one of them away",
+                  place_shown(ld, t->none_at, t->exports[0].at));
+    if (t->export_none || t->n_exports)
         return;
     t->exports = must(arena_array(ld->arena, 1, sizeof(*t->exports)));
     t->exports[0] = (struct export_config){.kind = EXPORT_MEMORY, .memory_spans = 1000};

@@ -77,7 +77,8 @@ struct propagators propagators_default(void)
     return (struct propagators){.n = 4,
                                 .v = {PROPAGATOR_TRACECONTEXT, PROPAGATOR_BAGGAGE,
                                       PROPAGATOR_X_TRACE_ID, PROPAGATOR_GRPC_TRACE_BIN},
-                                .in_kind = 1u << PROPAGATOR_GRPC_TRACE_BIN};
+                                .in_kind = 1u << PROPAGATOR_GRPC_TRACE_BIN,
+                                .where_none = 1u << PROPAGATOR_X_TRACE_ID};
 }
 
 static bool propagators_have(const struct propagators *set, enum propagator_id id)
@@ -135,8 +136,25 @@ static uint64_t take_out(struct headers *fields, uint64_t ids)
     return seen;
 }
 
-static bool is_sent(const struct propagators *set, enum propagator_id id, uint64_t came)
+/* The fields of a format that are the application's own: it has set them, and they stay. */
+static uint64_t kept_fields(const struct propagators *set, const struct headers *fields)
 {
+    uint64_t kept = 0;
+
+    for (unsigned i = 0; set->where_none && i < set->n; i++)
+        if (set->where_none >> set->v[i] & 1)
+            kept |= rows[set->v[i]].replaces;
+    for (size_t i = 0; kept && i < fields->n; i++)
+        if (kept & FIELD(fields->v[i].id))
+            return kept;
+    return 0;
+}
+
+static bool is_sent(const struct propagators *set, enum propagator_id id, uint64_t came,
+                    uint64_t kept)
+{
+    if (rows[id].replaces && !(rows[id].replaces & ~kept))
+        return false;
     return !(set->in_kind >> id & 1) || (rows[id].replaces & came);
 }
 
@@ -147,11 +165,12 @@ bool propagators_inject(const struct propagators *set, const struct trace_contex
 
     for (unsigned i = 0; i < set->n; i++)
         replaced |= rows[set->v[i]].replaces;
-    uint64_t came = take_out(fields, replaced);
+    uint64_t kept = kept_fields(set, fields);
+    uint64_t came = take_out(fields, replaced & ~kept);
     if (!propagators_have(set, PROPAGATOR_TRACECONTEXT) && !tracecontext_inject(ctx, fields, arena))
         return false;
     for (unsigned i = 0; i < set->n; i++)
-        if (is_sent(set, set->v[i], came) && !rows[set->v[i]].inject(ctx, fields, arena))
+        if (is_sent(set, set->v[i], came, kept) && !rows[set->v[i]].inject(ctx, fields, arena))
             return false;
     return true;
 }

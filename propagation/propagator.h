@@ -47,12 +47,14 @@ struct propagators {
     /* Bits 1 << enum propagator_id: injected only where a field of the format came in, which it
      * then replaces. */
     unsigned in_kind;
+    /* Likewise: injected only where no field of the format came in; one that did is left alone. */
+    unsigned where_none;
 };
 
 /* NULL: no such name. The rows are in the order of enum propagator_id. */
 const struct propagator *propagator_named(struct str name, enum propagator_id *id);
 const struct propagator *propagator_at(enum propagator_id id);
-/* tracecontext, baggage, x-trace-id, and grpc-trace-bin in kind. */
+/* tracecontext, baggage, x-trace-id where none came, and grpc-trace-bin in kind. */
 struct propagators propagators_default(void);
 /* To be injected always. False: it is there already. */
 bool propagators_add(struct propagators *set, enum propagator_id id);

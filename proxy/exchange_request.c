@@ -24,7 +24,8 @@ static void join_trace(struct exchange *x, struct message *m)
         metrics_add(x->worker->metrics, COUNT_INVALID_CONTEXTS, 1);
     if (x->has_parent) {
         *context = parent;
-        context->span_id = span_id_new(&x->worker->random);
+        if (x->generation->exporting)
+            context->span_id = span_id_new(&x->worker->random);
         x->span.parent_span_id = parent.span_id;
     } else {
         trace_context_start(context, &x->worker->random);
@@ -35,6 +36,7 @@ static void join_trace(struct exchange *x, struct message *m)
         (uint8_t)((context->flags & ~TRACE_FLAG_SAMPLED) | (x->sampled ? TRACE_FLAG_SAMPLED : 0));
     if (x->recording && !x->sampled)
         metrics_add(x->worker->metrics, COUNT_UNSAMPLED, 1);
+    x->sampled = x->sampled && x->generation->exporting;
 }
 
 /* ---- the route ---- */

@@ -104,6 +104,39 @@ void exchange_span_request(struct exchange *x)
         exchange_capture(x, m, false);
 }
 
+static enum local_answer answer_of(const struct exchange *x)
+{
+    if (x->span.error && x->span.error != SPAN_ERROR_FAULT)
+        return LOCAL_FAILURE;
+    if (x->aborted)
+        return LOCAL_FAULT;
+    if (!x->route || x->route->action == ACTION_FORWARD)
+        return LOCAL_OPTIONS;
+    return x->route->action == ACTION_RESPOND ? LOCAL_RESPOND : LOCAL_REDIRECT;
+}
+
+/* Every request is counted, that for which no cluster was chosen too. */
+static void count(struct exchange *x, nsec_t duration)
+{
+    const struct span *s = &x->span;
+    struct metrics *m = x->worker->metrics;
+    unsigned direction = x->front->direction;
+
+    if (!x->series)
+        x->series = metrics_series(m, direction, STR(""));
+    metrics_ended(m, direction, s->error);
+    if (s->answered_here)
+        metrics_answered(m, direction, answer_of(x));
+    if (x->switched)
+        series_record_tcp(x->series,
+                          s->error ? span_error_row(s->error)->by : (enum ended_by)s->ended_by,
+                          worker_now(x->worker) - x->switched, s->request_bytes, s->response_bytes);
+    else
+        series_record(x->series, s->status, duration, s->request_bytes, s->response_bytes);
+    if (s->grpc)
+        metrics_rpc_record(m, x->series, s->text[SPAN_PATH], rpc_call_status(s), duration);
+}
+
 void exchange_span_report(struct exchange *x)
 {
     struct span *s = &x->span;
@@ -114,16 +147,7 @@ void exchange_span_report(struct exchange *x)
     x->span_open = false;
     exchange_grpc_settle(x);
     s->duration = now - x->began;
-    metrics_ended(x->worker->metrics, x->front->direction, s->error);
-    if (x->series && x->switched)
-        series_record_tcp(x->series,
-                          s->error ? span_error_row(s->error)->by : (enum ended_by)s->ended_by,
-                          now - x->switched, s->request_bytes, s->response_bytes);
-    else if (x->series)
-        series_record(x->series, s->status, now - x->started, s->request_bytes, s->response_bytes);
-    if (x->series && s->grpc)
-        metrics_rpc_record(x->worker->metrics, x->series, s->text[SPAN_PATH], rpc_call_status(s),
-                           now - x->started);
+    count(x, now - x->started);
     if (x->sampled)
         span_feed_push(x->worker->spans, s);
 }
@@ -139,7 +163,8 @@ void exchange_span_again(struct exchange *x)
         exchange_grpc_settle(x);
         if (x->sampled)
             span_feed_push(x->worker->spans, s);
-        s->span_id = span_id_new(&x->worker->random);
+        if (x->generation->exporting)
+            s->span_id = span_id_new(&x->worker->random);
         s->resend_count++;
         s->start = now + x->worker->wall_offset;
         x->began = now;

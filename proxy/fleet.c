@@ -15,12 +15,12 @@ static struct worker_setup setup_of(const struct fleet *f, unsigned i, struct co
 {
     const struct trace_config *t = &config->trace;
 
-    /* A span that nobody will ever see must not become a parent. */
     return (struct worker_setup){.index = i,
                                  .config = config,
                                  .sampler = *sampler,
                                  .propagators = t->propagators,
-                                 .recording = !t->disabled && t->n_exports > 0,
+                                 .recording = !t->disabled,
+                                 .exporting = !t->disabled && t->n_exports > 0,
                                  .spans = f->feeds[i]};
 }
 

@@ -154,7 +154,7 @@ static bool begin_span(struct sniffing *s, struct span *span)
     span_init(span, inbound ? SPAN_SERVER : SPAN_CLIENT, SPAN_TCP);
     trace_context_start(&context, &w->random);
     context.trace_id = *trace_of(s);
-    sampled = w->generation->recording &&
+    sampled = w->generation->exporting &&
               sampler_decide(&w->generation->sampler, NULL, &context.trace_id);
     span->trace_id = context.trace_id;
     span->span_id = context.span_id;

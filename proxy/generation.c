@@ -32,6 +32,7 @@ static struct generation *generation_begin(struct worker *w, const struct worker
     g->sampler = setup->sampler;
     g->propagators = setup->propagators;
     g->recording = setup->recording;
+    g->exporting = setup->exporting;
     g->clusters = calloc(g->config->n_clusters + 1, sizeof(struct cluster_state *));
     if (!g->clusters) {
         generation_free(g);

@@ -118,12 +118,24 @@ struct series {
     struct tcp_counts tcp;
 };
 
+/* What the sidecar answered by itself, X(id, label). */
+#define LOCAL_ANSWERS(X)                                 \
+    X(LOCAL_RESPOND, "respond")                          \
+    X(LOCAL_REDIRECT, "redirect")                        \
+    X(LOCAL_FAULT, "fault")                              \
+    X(LOCAL_OPTIONS, "options") /* to Max-Forwards: 0 */ \
+    X(LOCAL_FAILURE, "failure") /* the reason is in sidespan_failures_total */
+#define LOCAL_ANSWER_ROW(id, label) id,
+enum local_answer { LOCAL_ANSWERS(LOCAL_ANSWER_ROW) LOCAL_ANSWER_COUNT };
+#undef LOCAL_ANSWER_ROW
+
 /* One worker's. */
 struct metrics_tables;
 struct metrics {
-    atomic_int_fast64_t v[COUNTER_COUNT];           /* written by the worker alone */
-    atomic_int_fast64_t ended[2][SPAN_ERROR_COUNT]; /* by enum direction_kind; likewise */
-    struct metrics_tables *tables;                  /* owned: refusals, series, calls of gRPC */
+    atomic_int_fast64_t v[COUNTER_COUNT];             /* written by the worker alone */
+    atomic_int_fast64_t ended[2][SPAN_ERROR_COUNT];   /* by enum direction_kind; likewise */
+    atomic_int_fast64_t local[2][LOCAL_ANSWER_COUNT]; /* likewise */
+    struct metrics_tables *tables;                    /* owned: refusals, series, calls of gRPC */
 };
 /* NULL: no memory. */
 struct metrics *metrics_new(void);
@@ -143,6 +155,14 @@ static inline void metrics_ended(struct metrics *m, unsigned direction, enum spa
     if (why)
         atomic_store_explicit(v, atomic_load_explicit(v, memory_order_relaxed) + 1,
                               memory_order_relaxed);
+}
+/* A response of the sidecar's own. */
+static inline void metrics_answered(struct metrics *m, unsigned direction, enum local_answer what)
+{
+    atomic_int_fast64_t *v = &m->local[direction][what];
+
+    atomic_store_explicit(v, atomic_load_explicit(v, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
 }
 /* A message that was refused, by the name of the rule (a literal); past REFUSAL_RULES_MAX names the
  * rest are counted as "other". */

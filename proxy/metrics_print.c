@@ -52,6 +52,25 @@ static void print_failures(struct metrics *const *v, size_t n, struct buffer *ou
     }
 }
 
+static void print_answers(struct metrics *const *v, size_t n, struct buffer *out)
+{
+#define LOCAL_ANSWER_LABEL(id, label) [id] = label,
+    static const char *const kinds[] = {LOCAL_ANSWERS(LOCAL_ANSWER_LABEL)};
+#undef LOCAL_ANSWER_LABEL
+    const char *name = "sidespan_answers_total";
+
+    prometheus_family(out, name, "counter", "Responses that the sidecar gave by itself");
+    for (unsigned d = 0; d < 2; d++) {
+        for (size_t k = 0; k < LOCAL_ANSWER_COUNT; k++) {
+            int64_t total = 0;
+            for (size_t i = 0; i < n; i++)
+                total += atomic_load_explicit(&v[i]->local[d][k], memory_order_relaxed);
+            buffer_printf(out, "%s{direction=\"%s\",kind=\"%s\"} %" PRId64 "\n", name,
+                          directions[d], kinds[k], total);
+        }
+    }
+}
+
 /* ---- refusals ---- */
 
 struct refusal_total {
@@ -191,8 +210,10 @@ static void print_requests(const struct series_total *v, size_t n, struct buffer
     static const char *const classes[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
     const char *name = "sidespan_requests_total";
 
-    prometheus_family(out, name, "counter",
-                      "Requests that ended, by class of the status; none is without a response");
+    prometheus_family(
+        out, name, "counter",
+        "Requests that ended, by class of the status; none is without a response; the "
+        "cluster is empty where none was chosen");
     for (size_t i = 0; i < n; i++) {
         for (size_t c = 0; c < 6; c++) {
             if (v[i].by_class[c] == 0)
@@ -215,7 +236,7 @@ static void print_durations(const struct series_total *v, size_t n, struct buffe
         buffer_reset(&labels);
         write_labels(&labels, &v[i]);
         out->failed |= labels.failed;
-        histogram_print(&v[i].duration, HISTOGRAM_SECONDS, name, buffer_str(&labels), out);
+        histogram_print(&v[i].duration, name, buffer_str(&labels), out);
     }
     buffer_release(&labels);
 }
@@ -245,6 +266,7 @@ void metrics_print(struct metrics *const *v, size_t n, struct buffer *out)
     }
     print_counters(v, n, out);
     print_failures(v, n, out);
+    print_answers(v, n, out);
     print_refusals(v, n, out);
     print_requests(totals, n_totals, out);
     print_durations(totals, n_totals, out);

@@ -1,7 +1,8 @@
 /*
  * The calls of all workers as text for Prometheus. The old convention has a
- * service and a method and counts milliseconds; the new one has the full method
- * and counts seconds.
+ * service and a method; the new one has the full method. Both are in seconds:
+ * the old one's unit, milliseconds, is none that Prometheus takes ("use base
+ * unit seconds").
  */
 #include <stdlib.h>
 
@@ -104,17 +105,16 @@ static const struct family {
     unsigned direction;
     bool (*wanted)(enum semconv names);
     const char *name, *help;
-    enum histogram_unit unit;
     void (*write_labels)(const struct rpc_set *s, struct buffer *out);
 } families[] = {
-    {DIRECTION_INBOUND, semconv_old, "rpc_server_duration_milliseconds",
-     "How long calls that came in took", HISTOGRAM_MILLISECONDS, write_old_labels},
-    {DIRECTION_OUTBOUND, semconv_old, "rpc_client_duration_milliseconds",
-     "How long calls that went out took", HISTOGRAM_MILLISECONDS, write_old_labels},
+    {DIRECTION_INBOUND, semconv_old, "rpc_server_duration_seconds",
+     "How long calls that came in took", write_old_labels},
+    {DIRECTION_OUTBOUND, semconv_old, "rpc_client_duration_seconds",
+     "How long calls that went out took", write_old_labels},
     {DIRECTION_INBOUND, semconv_new, "rpc_server_call_duration_seconds",
-     "How long calls that came in took", HISTOGRAM_SECONDS, write_new_labels},
+     "How long calls that came in took", write_new_labels},
     {DIRECTION_OUTBOUND, semconv_new, "rpc_client_call_duration_seconds",
-     "How long calls that went out took", HISTOGRAM_SECONDS, write_new_labels},
+     "How long calls that went out took", write_new_labels},
 };
 
 static void print_family(const struct family *f, const struct rpc_total *v, size_t n,
@@ -140,7 +140,7 @@ static void print_family(const struct family *f, const struct rpc_total *v, size
             f->write_labels(s, &labels);
         }
         out->failed |= labels.failed;
-        histogram_print(&v[i].duration, f->unit, f->name, buffer_str(&labels), out);
+        histogram_print(&v[i].duration, f->name, buffer_str(&labels), out);
     }
     buffer_release(&labels);
 }

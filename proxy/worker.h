@@ -45,7 +45,9 @@ struct generation {
     struct config *config; /* a reference */
     struct sampler sampler;
     struct propagators propagators;
-    bool recording;                  /* false: contexts are passed on, no span is made */
+    bool recording; /* false: contexts are passed on as they came, none is begun */
+    bool
+        exporting; /* false: no span is made, so that none becomes a parent that nobody ever sees */
     struct cluster_state **clusters; /* owned array, by cluster->index; each counted */
     size_t n_adopted;                /* of these are there */
     struct worker *worker;
@@ -121,6 +123,7 @@ struct worker_setup {
     struct sampler sampler;
     struct propagators propagators;
     bool recording;          /* false: OTEL_SDK_DISABLED */
+    bool exporting;          /* false: nor is there an exporter */
     struct span_feed *spans; /* borrowed: outlives the worker */
 };
 /* NULL: err says why. */

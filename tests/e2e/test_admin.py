@@ -251,7 +251,37 @@ def test_the_text_is_what_prometheus_reads(sidecar, connect):
     assert answer.text.endswith("\n")
 
 
+def test_what_the_sidecar_answers_by_itself_is_counted(sidespan, port, origin, connect):
+    sidecar = sidespan(f"""
+        inbound {{
+            listen 127.0.0.1:{port};
+            route /respond {{ respond 403 "no"; }}
+            route /redirect {{ redirect 302 /respond; }}
+            route /abort {{ to {origin().address}; fault abort 404; }}
+            route /fail {{ to {origin().address}; fault abort 503; }}
+            route /reset {{ to {origin().address}; fault reset; }}
+        }}
+        """)
+    for path in ("/respond", "/redirect", "/abort", "/fail", "/none"):
+        connect(port).get(path)
+    with pytest.raises((ConnectionError, EOFError, AssertionError)):
+        connect(port).get("/reset")
+    bad = connect(port)
+    bad.send("GET / HTTP/1.1\r\n\r\n")         # without Host
+    assert bad.read_response().status == 400
+    total = 'sidespan_requests_total{direction="inbound",cluster="",status_class="%s"}'
+    until(lambda: [sidecar.metric(total % c) for c in ("none", "3xx", "4xx", "5xx")] == [1, 1, 4, 1],
+          lambda: str(sidecar.metrics()))
+    answers = {kind: sidecar.metric(f'sidespan_answers_total{{direction="inbound",kind="{kind}"}}')
+               for kind in ("respond", "redirect", "fault", "failure", "options")}
+    assert answers == {"respond": 1, "redirect": 1, "fault": 2, "failure": 2, "options": 0}
+    failures = 'sidespan_failures_total{direction="inbound",reason="%s",ended_by="sidecar"}'
+    assert [sidecar.metric(failures % r) for r in ("fault_injected", "no_route", "bad_request")] == [2, 1, 1]
+
+
 def test_promtool_finds_nothing_to_complain_about(sidecar, connect):
+    # A call of gRPC has metrics of its own.
+    connect(sidecar.port).ask("POST", "/shop.Users/Get", ["content-type: application/grpc"], b"")
     promtool = needs("promtool")
     connect(sidecar.port).get()
     text = sidecar.admin("/metrics").text

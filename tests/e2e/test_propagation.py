@@ -211,8 +211,41 @@ def test_x_trace_id_tells_the_service_the_trace_id(passed):
 
 def test_x_trace_id_of_a_caller_is_never_believed(passed):
     request = passed("x-trace-id: " + "a" * 32, "X-Trace-Id: " + "b" * 32)
-    assert request.get("x-trace-id") == context(request)[0]
     assert context(request)[0] not in ("a" * 32, "b" * 32)
+
+
+def test_x_trace_id_of_the_application_is_its_own(passed):
+    """Unless the file asks for it: then it is ours, and no other goes on."""
+    request = passed("X-Trace-Id: order-17")
+    assert [f for f in request.fields if f[0].lower() == "x-trace-id"] == [("X-Trace-Id", "order-17")]
+
+
+def test_x_trace_id_that_the_file_asks_for_is_written_anew(sidespan, port, origin, connect):
+    upstream = origin()
+    sidespan(f"""
+        inbound {{ listen 127.0.0.1:{port}; route / {{ to {upstream.address}; }} }}
+        trace {{ propagate tracecontext x-trace-id; }}
+        """)
+    connect(port).get("/", "x-trace-id: theirs", "x-trace-id: theirs too")
+    [request] = upstream.requests
+    assert request.get("x-trace-id") == context(request)[0]
+
+
+@pytest.mark.parametrize("env, trace", [({}, "trace { export none; }"), ({"OTEL_TRACES_EXPORTER": "none"}, "")])
+def test_without_an_exporter_traces_are_joined_begun_and_passed_on(inbound, origin, connect, env, trace):
+    """A span that nobody will ever see becomes nobody's parent."""
+    upstream = origin()
+    sidecar = inbound(upstream.address, rest=trace, env=env)
+    connect(sidecar.port).get("/", f"traceparent: {VALID}", "tracestate: a=1")
+    connect(sidecar.port).get("/")
+    connect(sidecar.port).get("/", "traceparent: junk")
+    joined, begun, mended = upstream.wait_requests(3)
+    assert joined.get("traceparent") == VALID and joined.get("tracestate") == "a=1"
+    assert context(begun)[0] != context(mended)[0] and begun.get("x-trace-id") == context(begun)[0]
+    assert begun.get("traceparent").endswith("-03")  # sampled, and random
+    assert sidecar.admin("/traces").status == 404
+    assert "exporting to nowhere" in sidecar.log()
+    assert sidecar.metric("sidespan_trace_contexts_invalid_total") == 1
 
 
 def test_new_ids_are_all_different(passed):

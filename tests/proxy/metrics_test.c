@@ -215,15 +215,15 @@ START_TEST(calls_are_told_by_the_old_names)
 #define OLD_LABELS                                                                          \
     "{cluster=\"users\",rpc_system=\"grpc\",rpc_service=\"shop.Users\",rpc_method=\"Get\"," \
     "rpc_grpc_status_code="
-    ck_assert_has(out, "# TYPE rpc_server_duration_milliseconds histogram\n");
-    ck_assert_has(out, "rpc_server_duration_milliseconds_bucket" OLD_LABELS "\"0\",le=\"5\"} 1\n");
-    ck_assert_has(out, OLD_LABELS "\"0\",le=\"2500\"} 1\n");
-    ck_assert_has(out, OLD_LABELS "\"0\",le=\"5000\"} 2\n");
+    ck_assert_has(out, "# TYPE rpc_server_duration_seconds histogram\n");
+    ck_assert_has(out, "rpc_server_duration_seconds_bucket" OLD_LABELS "\"0\",le=\"0.005\"} 1\n");
+    ck_assert_has(out, OLD_LABELS "\"0\",le=\"2.5\"} 1\n");
+    ck_assert_has(out, OLD_LABELS "\"0\",le=\"5\"} 2\n");
     ck_assert_has(out, OLD_LABELS "\"0\",le=\"+Inf\"} 2\n");
-    ck_assert_has(out, "rpc_server_duration_milliseconds_sum" OLD_LABELS "\"0\"} 2605.000\n");
-    ck_assert_has(out, "rpc_server_duration_milliseconds_count" OLD_LABELS "\"0\"} 2\n");
-    ck_assert_has(out, "rpc_server_duration_milliseconds_count" OLD_LABELS "\"5\"} 1\n");
-    ck_assert_has(out, "rpc_client_duration_milliseconds_count" OLD_LABELS "\"99\"} 1\n");
+    ck_assert_has(out, "rpc_server_duration_seconds_sum" OLD_LABELS "\"0\"} 2.605000\n");
+    ck_assert_has(out, "rpc_server_duration_seconds_count" OLD_LABELS "\"0\"} 2\n");
+    ck_assert_has(out, "rpc_server_duration_seconds_count" OLD_LABELS "\"5\"} 1\n");
+    ck_assert_has(out, "rpc_client_duration_seconds_count" OLD_LABELS "\"99\"} 1\n");
     ck_assert_ptr_null(strstr(out, "seconds_bucket{cluster=\"users\",rpc_system_name"));
     ck_assert_ptr_null(strstr(out, "call_duration"));
 }
@@ -252,7 +252,7 @@ START_TEST(calls_are_told_by_both_names)
 {
     call(a, DIRECTION_INBOUND, "/shop.Users/Get", GRPC_OK, 0);
     const char *out = print_rpc(SEMCONV_BOTH);
-    ck_assert_has(out, "rpc_server_duration_milliseconds_count" OLD_LABELS "\"0\"} 1\n");
+    ck_assert_has(out, "rpc_server_duration_seconds_count" OLD_LABELS "\"0\"} 1\n");
     ck_assert_has(out, "rpc_server_call_duration_seconds_count" NEW_LABELS "\"OK\"} 1\n");
     ck_assert_ptr_null(strstr(out, "rpc_client"));
 }
@@ -270,7 +270,7 @@ START_TEST(a_path_that_is_no_method_is_other)
     call(a, DIRECTION_INBOUND, "/a\"b/c", GRPC_UNIMPLEMENTED, 0);
     call(b, DIRECTION_INBOUND, "", GRPC_UNIMPLEMENTED, 0);
     const char *out = print_rpc(SEMCONV_BOTH);
-    ck_assert_has(out, "milliseconds_count{cluster=\"users\",rpc_system=\"grpc\","
+    ck_assert_has(out, "seconds_count{cluster=\"users\",rpc_system=\"grpc\","
                        "rpc_method=\"_OTHER\",rpc_grpc_status_code=\"12\"} 3\n");
     ck_assert_has(out, "seconds_count{cluster=\"users\",rpc_system_name=\"grpc\","
                        "rpc_method=\"_OTHER\",rpc_response_status_code=\"UNIMPLEMENTED\"} 3\n");
@@ -308,10 +308,10 @@ START_TEST(made_up_methods_leave_room_for_those_that_exist)
     ck_assert_uint_eq(occurrences(out, "_count{cluster=\"users\",rpc_system=\"grpc\","
                                        "rpc_service=\"made.Up\""),
                       RPC_SETS_MAX / 2);
-    ck_assert_has(out, "server_duration_milliseconds_count" OLD_LABELS "\"0\"} 1\n");
-    ck_assert_has(out, "server_duration_milliseconds_count" OLD_LABELS "\"13\"} 1\n");
-    ck_assert_has(out, "server_duration_milliseconds_count{otel_metric_overflow=\"true\"} 1537\n");
-    ck_assert_ptr_null(strstr(out, "client_duration_milliseconds_count{otel"));
+    ck_assert_has(out, "server_duration_seconds_count" OLD_LABELS "\"0\"} 1\n");
+    ck_assert_has(out, "server_duration_seconds_count" OLD_LABELS "\"13\"} 1\n");
+    ck_assert_has(out, "server_duration_seconds_count{otel_metric_overflow=\"true\"} 1537\n");
+    ck_assert_ptr_null(strstr(out, "client_duration_seconds_count{otel"));
 }
 END_TEST
 

@@ -26,6 +26,7 @@ static inline struct worker *stepped_worker_of(const char *conf)
         .n_workers = 1,
         .config = config_parse("test.conf", str_from(conf), NULL, &errors),
         .recording = true,
+        .exporting = true,
     };
     struct worker *w;
 
