@@ -274,9 +274,9 @@ static void on_eof(struct conn *c)
 
 /* ---- connecting ---- */
 
-static void log_failed(struct worker *w, const struct address *to, int error)
+static void log_failed(struct worker *w, const struct address *to, enum span_error why, int error)
 {
-    const struct span_error_row *row = span_error_row(connect_error(error));
+    const struct span_error_row *row = span_error_row(why);
     char text[ADDRESS_TEXT_MAX], others[LOG_HELD_TEXT];
     unsigned held;
 
@@ -294,7 +294,7 @@ static void dial_failed(struct tunnel *t, const struct address *to, int error)
 
     if (span && span->kind == SPAN_CLIENT && to->family)
         span->peer = *to;
-    log_failed(t->worker, to, error);
+    log_failed(t->worker, to, why, error);
     conn_reset(t->client.conn); /* what the client would have seen without us */
     tunnel_end(t, why);
 }
