@@ -17,5 +17,8 @@ typedef int64_t nsec_t;
 nsec_t clock_monotonic(void);
 /* CLOCK_REALTIME: since 1970. */
 nsec_t clock_wall(void);
+/* What is to be added to a monotonic time for the wall clock's: both are read at one moment, which
+ * is told apart from two with a pause of the thread between them. */
+nsec_t clock_wall_offset(void);
 
 #endif

@@ -180,6 +180,7 @@ static void read_once(struct conn *c)
     if (c->state != CONN_OPEN) /* what was sent to make room may have ended it */
         return;
     n = recv(c->fd, at, room, 0);
+    worker_see_time(w);
     /* A full buffer, or a FIN that has come, means that there is more; a short read, that there is
      * not. */
     c->ready = n == (ssize_t)room || (n > 0 && c->fin_seen) || (n < 0 && errno == EINTR);

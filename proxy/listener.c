@@ -102,6 +102,7 @@ static bool accept_one(struct accepting *a)
     address_from_sockaddr((struct sockaddr *)&sa, len, &peer);
     if (peer.family == AF_UNIX)
         peer.path = ""; /* clients do not bind; and the path would be on this stack */
+    worker_see_time(a->all->worker);
     a->all->accepted(a->all->worker, &a->listener, fd, &peer);
     return true;
 }

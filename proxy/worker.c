@@ -21,11 +21,11 @@ enum { CALLBACKS_MAX = 32 };
 
 /* ---- turns ---- */
 
-static void look_at_the_clock(struct worker *w)
+void worker_see_time(struct worker *w)
 {
     w->now = clock_monotonic();
     if (w->now >= w->wall_due) {
-        w->wall_offset = clock_wall() - w->now;
+        w->wall_offset = clock_wall_offset();
         w->wall_due = w->now + SECONDS(1);
     }
 }
@@ -33,7 +33,7 @@ static void look_at_the_clock(struct worker *w)
 void worker_begin_turn(struct worker *w)
 {
     w->turns++;
-    look_at_the_clock(w);
+    worker_see_time(w);
 }
 
 /* Nothing that was lent or buried is in use from here on. */
@@ -63,6 +63,7 @@ static void on_end_of_turn(evutil_socket_t fd, short what, void *arg)
     struct worker *w = arg;
 
     w->turns++;
+    worker_see_time(w); /* what is told now happens now */
     finish_turn(w);
     w->turns--;
 }
@@ -165,7 +166,7 @@ struct worker *worker_new(const struct worker_setup *setup, struct error *err)
     w->n_workers = setup->n_workers ? setup->n_workers : 1;
     arena_init(&w->scratch, 16384, 0);
     random_init(&w->random);
-    look_at_the_clock(w);
+    worker_see_time(w);
     if (!(w->base = loop_new()) || !(w->timers = timers_new(w->base)) ||
         !(w->end_of_turn = event_new(w->base, -1, 0, on_end_of_turn, w)) ||
         !(w->mailbox = mailbox_new(w->base)) || !(w->metrics = metrics_new()) ||

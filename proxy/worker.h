@@ -160,6 +160,10 @@ static inline nsec_t worker_now(const struct worker *w)
 {
     return w->now;
 }
+/* Refreshes it amid a turn: something was received, and it cannot have been sent later than now. A
+ * sender in another process has its own time of that, and a child must not begin before its parent.
+ */
+void worker_see_time(struct worker *w);
 /* Every callback from the loop is a turn. One that is called within another's is part of it. */
 void worker_begin_turn(struct worker *w);
 static inline nsec_t worker_wall(const struct worker *w)

@@ -651,6 +651,38 @@ START_TEST(a_conn_that_is_closed_to_make_room_is_told_nothing)
 }
 END_TEST
 
+/* Else the spans of two processes would tell of a request that was received before it was sent. */
+START_TEST(what_is_received_is_not_older_than_its_sender)
+{
+    struct pair p;
+    nsec_t sent;
+
+    pair_init(&p);
+    worker_begin_turn(worker);
+    conn_read(p.notes.conn, true);
+    usleep(2000); /* the turn takes its time */
+    sent = clock_monotonic();
+    ck_assert_int_eq(send(p.peer, "x", 1, 0), 1);
+    conn_read_now(p.notes.conn);
+    ck_assert_int_ge(worker_now(worker), sent);
+    worker_end_turn(worker);
+    pair_end(&p);
+}
+END_TEST
+
+/* A thread that pauses between two clocks does not set one of them wrong. */
+START_TEST(the_wall_clock_is_the_monotonic_one_and_an_offset)
+{
+    for (int i = 0; i < 1000; i++) {
+        nsec_t before = clock_monotonic(), wall = clock_wall(), after = clock_monotonic();
+        nsec_t offset = clock_wall_offset();
+
+        ck_assert_int_ge(offset, wall - after - MILLISECONDS(1));
+        ck_assert_int_le(offset, wall - before + MILLISECONDS(1));
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("conn");
@@ -661,6 +693,8 @@ int main(void)
     tcase_add_test(t, what_is_written_in_a_turn_goes_out_in_one_call);
     tcase_add_test(t, more_pieces_than_a_call_takes_keep_their_order);
     tcase_add_test(t, what_the_socket_does_not_take_is_kept_and_arrives_in_order);
+    tcase_add_test(t, what_is_received_is_not_older_than_its_sender);
+    tcase_add_test(t, the_wall_clock_is_the_monotonic_one_and_an_offset);
     tcase_add_test(t, a_full_socket_blocks_and_is_told_of_once_when_it_drains);
     tcase_add_test(t, an_error_of_writing_is_told_once_when_nobody_reads);
     tcase_add_test(t, what_the_peer_sent_before_it_broke_is_read_first);

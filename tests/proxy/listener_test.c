@@ -73,6 +73,9 @@ static struct {
     uint16_t port;
     unsigned in_a_go, most_in_a_go;
     struct listeners *pauses_at_once;
+    nsec_t made; /* when the next was connected; the time of the worker is not before it */
+    const struct address *makes; /* connects there in the first call; NULL: nowhere */
+    int made_fd;
 } accepted;
 
 static void on_accepted(struct worker *w, const struct listener *l, int fd,
@@ -85,6 +88,14 @@ static void on_accepted(struct worker *w, const struct listener *l, int fd,
     accepted.port = l->port;
     if (++accepted.in_a_go > accepted.most_in_a_go)
         accepted.most_in_a_go = accepted.in_a_go;
+    if (accepted.made)
+        ck_assert_int_ge(worker_now(w), accepted.made);
+    if (accepted.makes) {
+        usleep(2000);
+        accepted.made = clock_monotonic();
+        accepted.made_fd = connect_to(accepted.makes);
+        accepted.makes = NULL;
+    }
     if (accepted.pauses_at_once)
         listeners_pause(accepted.pauses_at_once, l->direction, true);
 }
@@ -286,6 +297,22 @@ START_TEST(accepts_so_many_in_a_go_that_others_get_their_turn)
 }
 END_TEST
 
+START_TEST(one_is_not_accepted_before_it_was_made)
+{
+    struct scene s = scene_of(inbound);
+    struct address at = where(s.sockets, DIRECTION_INBOUND);
+    int fd;
+
+    accepted.makes = &at;
+    fd = connect_to(&at);
+    RUN_UNTIL(s.worker, accepted.n == 2);
+    accepted.made = 0;
+    close(fd);
+    close(accepted.made_fd);
+    scene_end(&s);
+}
+END_TEST
+
 START_TEST(while_paused_connections_wait)
 {
     struct scene s = scene_of(inbound);
@@ -435,6 +462,7 @@ int main(void)
     tcase_add_test(t, a_port_of_another_program_is_not_shared_even_where_it_would_share);
     tcase_add_test(t, each_worker_has_a_socket_of_its_own_on_the_same_port);
     tcase_add_test(t, accepts_so_many_in_a_go_that_others_get_their_turn);
+    tcase_add_test(t, one_is_not_accepted_before_it_was_made);
     tcase_add_test(t, while_paused_connections_wait);
     tcase_add_test(t, without_descriptors_connections_wait_and_are_accepted_later);
     tcase_add_test(t, a_reload_keeps_the_sockets_whose_address_stays);
