@@ -6,10 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <linux/tcp.h>
-#include <netinet/in.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "proxy/http1_private.h"
 #include "proxy/upstream_login.h"
@@ -383,46 +380,6 @@ static void ops_set_login(struct stream *s, struct logins *l)
     h->logins = l ? logins_ref(l) : NULL;
 }
 
-/* ---- a request that may have met a dead connection ---- */
-
-/* The peer has closed it, or said what nobody asked for. A fresh one was made a moment ago. */
-static bool ops_stale(struct stream *s)
-{
-    struct http1 *h = http1_of(s);
-    char byte;
-
-    return s->replayable && (recv(h->conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
-                             (errno != EAGAIN && errno != EINTR));
-}
-
-/*
- * The peer's kernel acknowledged no byte after those of earlier requests, and
- * then its FIN came: the socket was closed there before ours came, so nobody
- * can have read it. A reset alone does not tell: it acknowledges nothing.
- */
-static bool provably_unread(const struct http1 *h)
-{
-    struct tcp_info info = {0};
-    socklen_t len = sizeof info;
-
-    if (h->conn->fd < 0 || getsockopt(h->conn->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
-        len < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof info.tcpi_bytes_acked)
-        return false;
-    /* The SYN counts as one. */
-    return info.tcpi_bytes_acked <= h->sent_before + 1;
-}
-
-static enum replay ops_replay(struct stream *s, enum span_error why)
-{
-    struct http1 *h = http1_of(s);
-
-    if (h->conn->received_bytes != h->received_before)
-        return REPLAY_NEVER;
-    if (why == SPAN_ERROR_CLOSED_EARLY)
-        return provably_unread(h) ? REPLAY_SAFE : REPLAY_IF_IDEMPOTENT;
-    return why == SPAN_ERROR_RESET ? REPLAY_IF_IDEMPOTENT : REPLAY_NEVER;
-}
-
 const struct codec_ops http1_ops = {
     .version = 11,
     .switched_status = 101,
@@ -438,8 +395,8 @@ const struct codec_ops http1_ops = {
     .switch_protocols = http1_switch_protocols,
     .settle = ops_settle,
     .set_login = ops_set_login,
-    .stale = ops_stale,
-    .replay = ops_replay,
+    .stale = http1_stale,
+    .replay = http1_replay,
 };
 
 struct http1 *http1_of(struct stream *s)
@@ -470,22 +427,6 @@ void http1_expire(struct http1 *h, nsec_t when)
 {
     h->idle_since = worker_now(h->worker);
     timer_arm(h->worker->timers, &h->timer, when);
-}
-
-nsec_t http1_idle_time(const struct http1 *h)
-{
-    return h->idle_since ? worker_now(h->worker) - h->idle_since : 0;
-}
-
-nsec_t http1_idled(const struct http1 *h)
-{
-    return h->idled;
-}
-
-bool http1_ended_unanswered(const struct http1 *h)
-{
-    return (h->conn->eof || h->conn->broken) &&
-           (h->in_pool || h->conn->received_bytes == h->received_before);
 }
 
 bool http1_was_idle(const struct http1 *h)

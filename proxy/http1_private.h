@@ -159,6 +159,10 @@ bool http1_is_last(const struct http1 *h);
 /* Refuses what is coming; partial has what is known. */
 void http1_refuse(struct http1 *h, const struct refusal *why, struct message *partial);
 
+/* http1_again.c: of codec_ops */
+bool http1_stale(struct stream *s);
+enum replay http1_replay(struct stream *s, enum span_error why);
+
 /* http1_write.c */
 void http1_send_head(struct stream *s, const struct message *m, bool end);
 void http1_send_chunk(struct stream *s, uint64_t size);
