@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "proxy/resolver_answer.h"
@@ -24,6 +25,7 @@ struct resolver {
      * one fails or refuses, and in the end says only that none could be asked. NULL: not needed
      * yet. */
     ares_channel frank;
+    char *servers; /* owned: what resolver_set_servers() was given; NULL: those of the system */
     struct list watches; /* struct watch: one a socket of c-ares */
     struct resolver_cache cache;
     /* Within ares_getaddrinfo() of this one: an answer at once is for its caller to tell. */
@@ -160,13 +162,11 @@ static int channel_init(struct resolver *r, ares_channel *channel, bool frank)
 /* NULL: no memory. */
 static ares_channel frank_channel(struct resolver *r)
 {
-    struct ares_addr_port_node *servers;
-
     if (r->frank || channel_init(r, &r->frank, true) != ARES_SUCCESS)
         return r->frank;
-    if (ares_get_servers_ports(r->channel, &servers) == ARES_SUCCESS) {
-        ares_set_servers_ports(r->frank, servers);
-        ares_free_data(servers);
+    if (r->servers && ares_set_servers_ports_csv(r->frank, r->servers) != ARES_SUCCESS) {
+        ares_destroy(r->frank);
+        r->frank = NULL;
     }
     return r->frank;
 }
@@ -217,13 +217,19 @@ void resolver_free(struct resolver *r)
     resolver_cache_release(&r->cache);
     if (r->timer)
         event_free(r->timer);
+    free(r->servers);
     free(r);
 }
 
 bool resolver_set_servers(struct resolver *r, const char *servers, struct error *err)
 {
     int status = ares_set_servers_ports_csv(r->channel, servers);
+    char *copy = strdup(servers);
 
+    if (!copy)
+        return error_set(err, "no memory");
+    free(r->servers);
+    r->servers = copy;
     if (status == ARES_SUCCESS && r->frank)
         status = ares_set_servers_ports_csv(r->frank, servers);
     if (status != ARES_SUCCESS)

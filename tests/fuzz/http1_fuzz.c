@@ -135,7 +135,8 @@ static void keeper_on_gone(void *keeper, struct http1 *h)
     ((struct tale *)keeper)->gone = true;
 }
 
-static const struct http1_keeper keeper = {keeper_open, keeper_on_idle, keeper_on_gone};
+static const struct http1_keeper keeper = {
+    .open = keeper_open, .on_idle = keeper_on_idle, .on_gone = keeper_on_gone};
 
 /* One read: bytes of exactly that size, gone when the turn is over. */
 static void feed(struct http1 *h, const uint8_t *data, size_t n)
