@@ -281,11 +281,19 @@ void http2_send_head(struct stream *stream, const struct message *m, bool end)
     send_now(s, m, end);
 }
 
-static enum span_error why_not_sent(const struct http2_stream *s)
+static enum span_error why_not_sent(struct http2_stream *s)
 {
+    static const struct refusal no_upgrade = {
+        "upgrade-over-http2", 502,
+        "over HTTP/2 the upstream takes no such upgrade (RFC 8441 has WebSocket alone, where the "
+        "server offers it): say protocol h1 in its cluster"};
+
     if (s->stream.rule)
         return SPAN_ERROR_REQUEST;
-    return s->upgrade ? SPAN_ERROR_PROTOCOL : SPAN_ERROR_REFUSED_STREAM;
+    if (!s->upgrade)
+        return SPAN_ERROR_REFUSED_STREAM;
+    s->stream.rule = &no_upgrade;
+    return SPAN_ERROR_PROTOCOL;
 }
 
 void http2_send_waiting_heads(struct http2 *h)

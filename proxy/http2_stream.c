@@ -233,6 +233,10 @@ void http2_stream_failed(struct http2_stream *s, uint32_t code)
         "send well-formed HTTP/2: the pseudo-header fields once and first, lower-case names, no "
         "connection fields, a content-length that holds (RFC 9113 section 8.1.1)"};
     static struct message nothing;
+    static const struct refusal not_http2 = {
+        "upstream-not-http2", 502,
+        "the upstream does not speak HTTP/2 by prior knowledge: say protocol h1, or auto, in its "
+        "cluster"};
     struct message *m = s->head ? s->head : &nothing;
     bool ours = s->h->server && !s->reset_by_peer && !s->h->gone;
 
@@ -244,6 +248,8 @@ void http2_stream_failed(struct http2_stream *s, uint32_t code)
         s->stream.events->on_refused(s->stream.owner, &malformed, m);
         return;
     }
+    if (s->h->stranger && !s->h->falls_back)
+        s->stream.rule = &not_http2;
     if (s->stream.events)
         s->stream.events->on_failed(s->stream.owner, failure_of(s, code));
 }

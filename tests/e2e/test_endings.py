@@ -5,6 +5,8 @@ import socket
 
 import pytest
 
+from h2wire import Settings
+from peers_h2 import H2RawOrigin
 from wire import request_bytes
 
 
@@ -139,3 +141,27 @@ def test_an_injected_fault(inbound, origin, connect):
     assert response.get("sidespan-ended-by") == span["sidespan.ended_by"] == "sidecar"
     assert span["sidespan.rule"] == "fault"
     assert Ending(sidecar).counted() == {("inbound", "fault_injected", "sidecar"): 1}
+
+
+def test_an_upstream_that_does_not_speak_http_2(inbound, raw_origin, connect):
+    upstream = raw_origin()
+    sidecar = inbound("app", rest=f"cluster app {{ endpoint {upstream.address}; protocol h2; }}")
+    client = connect(sidecar.port)
+    client.send(request_bytes())
+    server = upstream.accept()
+    server.read_until(b"SM\r\n\r\n")
+    server.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    ending = Ending(sidecar, client.read_response())
+    ending.check("protocol_error", "sidecar", "upstream-not-http2", status=502)
+    assert b"say protocol h1" in ending.response.body
+
+
+def test_an_upstream_of_http_2_that_offers_no_websocket(inbound, connect, closing):
+    upstream = closing(H2RawOrigin(settings={Settings.ENABLE_CONNECT_PROTOCOL: 0}))
+    sidecar = inbound("app", rest=f"cluster app {{ endpoint {upstream.address}; protocol h2; }}")
+    client = connect(sidecar.port)
+    client.send(request_bytes(fields=["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+                                      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]))
+    upstream.accept()
+    upstream.untouched(0.2)
+    Ending(sidecar, client.read_response()).check("protocol_error", "sidecar", "upgrade-over-http2", status=502)
