@@ -183,6 +183,11 @@ void exchange_to_original(struct exchange *x);
 /* Chooses the next address; there must be one. */
 void exchange_next_address(struct exchange *x);
 
+/* ---- exchange_route.c ---- */
+/* False: no memory. undecided is the route of which it could not be told whether it takes the
+ * request; NULL: none. */
+bool exchange_find_route(struct exchange *x, const struct route **undecided);
+
 /* ---- exchange_headers.c ---- */
 /* Makes the request's fields those that are sent on. False: the arena is full, or it has been
  * refused. */
