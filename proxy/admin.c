@@ -24,6 +24,8 @@ static const struct admin_page pages[] = {
     {"/ledger", EVHTTP_REQ_GET, admin_ledger, "what became of every span, by exporter"},
     {"/metrics", EVHTTP_REQ_GET, admin_metrics, "Prometheus text format"},
     {"/reload", EVHTTP_REQ_POST, admin_reload, "read the configuration again"},
+    {"/faults/off", EVHTTP_REQ_POST, admin_faults_off, "silence all injected faults at once"},
+    {"/faults/on", EVHTTP_REQ_POST, admin_faults_on, "let them strike again"},
 };
 enum { PAGES = sizeof(pages) / sizeof(pages[0]) };
 
@@ -34,7 +36,7 @@ static void answer_index(struct admin *a, struct evhttp_request *req)
     (void)a;
     buffer_init(&out, 0);
     for (size_t i = 0; i < PAGES; i++)
-        buffer_printf(&out, "%-4s %-10s %s\n", pages[i].method == EVHTTP_REQ_POST ? "POST" : "GET",
+        buffer_printf(&out, "%-4s %-11s %s\n", pages[i].method == EVHTTP_REQ_POST ? "POST" : "GET",
                       pages[i].path, pages[i].help);
     admin_answer(req, 200, "text/plain; charset=utf-8", &out);
 }
@@ -67,14 +69,19 @@ static bool host_allowed(const struct admin *a, struct evhttp_request *req)
                             (!target || is_own_host(str_from(target))));
 }
 
-/* A page of another origin may send a POST without being able to read the answer. */
+/* A page of another origin may send a POST without being able to read the answer; and of a GET it
+ * may read more than it should where somebody has allowed it. A browser says where a request comes
+ * from: "none" is a person who typed the address (Fetch Metadata). */
 static bool origin_allowed(struct evhttp_request *req)
 {
     struct evkeyvalq *headers = evhttp_request_get_input_headers(req);
+    const char *site = evhttp_find_header(headers, "Sec-Fetch-Site");
     struct str origin = str_from(evhttp_find_header(headers, "Origin"));
     struct str host = str_from(evhttp_find_header(headers, "Host"));
     struct str scheme = STR("http://");
 
+    if (site && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0)
+        return false;
     if (origin.n == 0)
         return true;
     return str_starts(origin, scheme) && str_eq_nocase(str_slice(origin, scheme.n, origin.n), host);
@@ -109,7 +116,7 @@ static void on_request(struct evhttp_request *req, void *arg)
         const char *allowed = page->method == EVHTTP_REQ_POST ? "POST" : "GET, HEAD";
         evhttp_add_header(evhttp_request_get_output_headers(req), "Allow", allowed);
         admin_answer_text(req, 405, "%s takes %s", page->path, allowed);
-    } else if (method == EVHTTP_REQ_POST && !origin_allowed(req)) {
+    } else if (!origin_allowed(req)) {
         admin_answer_text(req, 403, "A page of another origin may not do this");
     } else {
         process_use_spare_descriptors(true); /* a page may read files */

@@ -65,6 +65,8 @@ void admin_healthz(struct admin *a, struct evhttp_request *req);
 void admin_readyz(struct admin *a, struct evhttp_request *req);
 void admin_config(struct admin *a, struct evhttp_request *req);
 void admin_reload(struct admin *a, struct evhttp_request *req);
+void admin_faults_off(struct admin *a, struct evhttp_request *req);
+void admin_faults_on(struct admin *a, struct evhttp_request *req);
 void admin_traces(struct admin *a, struct evhttp_request *req);
 void admin_ledger(struct admin *a, struct evhttp_request *req);
 void admin_metrics(struct admin *a, struct evhttp_request *req);

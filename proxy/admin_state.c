@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proxy/admin_private.h"
+#include "proxy/fault_switch.h"
 #include "proxy/prometheus.h"
 
 static json_t *json_of(struct str s)
@@ -50,6 +51,7 @@ static void answer_config_json(struct evhttp_request *req, const struct config *
 
     json_object_set_new(answer, "hash", json_string(c->hash));
     json_object_set_new(answer, "path", json_of(c->path));
+    json_object_set_new(answer, "faults", json_string(faults_are_off() ? "off" : "on"));
     json_object_set_new(answer, "text", json_of(c->text));
     admin_answer_json(req, 200, answer);
 }
@@ -68,6 +70,8 @@ void admin_config(struct admin *a, struct evhttp_request *req)
     if (!format || strcmp(format, "text") == 0) {
         struct buffer out;
         buffer_init(&out, 0);
+        if (faults_are_off())
+            buffer_add_str(&out, STR("# all faults are silent: POST /faults/on ends it\n"));
         buffer_add_str(&out, c->text);
         admin_answer(req, 200, "text/plain; charset=utf-8", &out);
     } else if (strcmp(format, "json") == 0) {
@@ -93,6 +97,24 @@ void admin_reload(struct admin *a, struct evhttp_request *req)
     }
     buffer_add_str(&errors, STR("The configuration that was in force stays in force.\n"));
     admin_answer(req, 400, "text/plain; charset=utf-8", &errors);
+}
+
+static void answer_faults(struct evhttp_request *req, bool off)
+{
+    fault_switch_set(off);
+    admin_answer_json(req, 200, json_pack("{s:s}", "faults", off ? "off" : "on"));
+}
+
+void admin_faults_off(struct admin *a, struct evhttp_request *req)
+{
+    (void)a;
+    answer_faults(req, true);
+}
+
+void admin_faults_on(struct admin *a, struct evhttp_request *req)
+{
+    (void)a;
+    answer_faults(req, false);
 }
 
 void admin_metrics(struct admin *a, struct evhttp_request *req)

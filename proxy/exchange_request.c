@@ -5,6 +5,7 @@
 
 #include "mesh/split.h"
 #include "proxy/exchange_private.h"
+#include "proxy/fault_switch.h"
 #include "proxy/loop.h"
 #include "proxy/race.h"
 #include "proxy/upstream_login.h"
@@ -181,6 +182,8 @@ static bool inject_faults(struct exchange *x)
         return false;
     x->asking->facts.faults_drawn = x->front->drawn == x->route;
     x->front->drawn = NULL;
+    if (faults_are_off())
+        return false;
     d = fault_decide(x->route, &x->asking->facts);
     if (d.undecided) {
         refuse_undecided(x, d.undecided->at);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "proxy/fault_switch.h"
 #include "proxy/process.h"
 #include "proxy/prometheus.h"
 #include "proxy/supervisor_private.h"
@@ -86,6 +87,7 @@ static void metrics(void *arg, struct buffer *out)
 
     print_self(s, out);
     print_reloads(&s->reloads, out);
+    fault_switch_metrics_print(out);
     fleet_metrics_print(s->fleet, s->config->trace.rpc, out);
     endpoints_metrics_print(s->endpoints, out);
     telemetry_metrics(s->telemetry, out);

@@ -289,6 +289,37 @@ def test_promtool_finds_nothing_to_complain_about(sidecar, connect):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_all_faults_can_be_silenced_at_once(sidespan, port, origin, connect):
+    """A reload does not turn them on again: who pulled the brake lets it go."""
+    config = f"""
+        workers 2;
+        inbound {{ listen 127.0.0.1:{port}; route / {{ to {origin().address}; fault abort 503; }} }}
+        """
+    sidecar = sidespan(config)
+    assert {connect(port).get().status for _ in range(8)} == {503}
+    assert sidecar.admin("/faults/off", "POST").json == {"faults": "off"}
+    assert {connect(port).get().status for _ in range(8)} == {200}
+    sidecar.reload(config.replace("fault abort 503", "fault abort 500"))
+    assert {connect(port).get().status for _ in range(8)} == {200}
+    assert sidecar.metric("sidespan_faults_off") == 1
+    assert "all faults are silent" in sidecar.admin("/config").text
+    assert sidecar.admin("/config?format=json").json["faults"] == "off"
+    sidecar.admin("/faults/off", "POST")
+    assert sidecar.admin("/faults/on", "POST").json == {"faults": "on"}
+    assert {connect(port).get().status for _ in range(8)} == {500}
+    assert sidecar.metric("sidespan_faults_switched_total") == 2
+    assert sidecar.log().count("faults are silent") == sidecar.log().count("strike again") == 1
+    assert sidecar.admin("/faults/off").status == 405
+
+
+@pytest.mark.parametrize("site, status", [("cross-site", 403), ("same-site", 403), ("same-origin", 200),
+                                          ("none", 200)])
+def test_a_browser_is_answered_only_to_its_own_page_or_person(sidecar, site, status):
+    for path, method in (("/config", "GET"), ("/faults/on", "POST")):
+        assert sidecar.admin(path, method, {"Sec-Fetch-Site": site}).status == status
+    assert sidecar.admin("/config", "GET", {"Origin": "http://evil.example"}).status == 403
+
+
 def test_a_scrape_while_busy_does_not_disturb(sidecar):
     with Wire.connect(sidecar.port) as client:
         for _ in range(100):
