@@ -219,11 +219,11 @@ def test_an_invalid_response_is_a_502_or_a_cut_and_never_passed_on(
 ], ids=["bytes", "fields"])
 def test_a_response_head_over_the_limits_is_a_502(inbound, raw_origin, connect, fields):
     upstream = raw_origin()
-    sidecar = inbound(upstream.address)
+    sidecar = inbound(upstream.address, rest="limits { response-header-bytes 64k; response-headers 100; }")
     client, server = asked(sidecar, upstream, connect)
     server.send(response_bytes(fields=fields))
     assert client.read_response().status == 502
-    assert sidecar.wait_span()["error.type"] == "protocol_error"
+    assert sidecar.wait_span()["error.type"] == "response_limit"
 
 
 def test_a_response_to_nothing_closes_the_upstream_connection(inbound, raw_origin, connect):
@@ -370,7 +370,7 @@ def test_without_half_closes_a_clients_end_is_its_end(inbound, raw_origin, conne
 def test_a_tunnel_may_be_half_closed_for_long(inbound, raw_origin, connect):
     """Its FIN is passed on, so the server knows what the client did: it is lawful for as long as they like."""
     upstream = raw_origin()
-    sidecar = inbound(upstream.address, rest="timeouts { half-closed 100ms; }")
+    sidecar = inbound(upstream.address, rest="timeouts { half-closed 100ms; }", carries="auto")
     client = connect(sidecar.port)
     client.send(b"\0opaque")
     server = upstream.accept()
