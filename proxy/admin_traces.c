@@ -41,6 +41,14 @@ static void answer_traces(struct admin *a, struct evhttp_request *req,
 
     buffer_init(&out, ADMIN_ANSWER_BYTES_MAX);
     if (a->ops->traces(a->arg, trace_id, limit, &out)) {
+        if (trace_id && !out.failed && !memmem(out.p, out.n, "\"traceId\"", 9)) {
+            buffer_release(&out);
+            admin_answer_text(
+                req, 404,
+                "No span of that trace is kept here: it was not sampled, did not come "
+                "by, has not ended yet, or newer ones took its place");
+            return;
+        }
         admin_answer(req, 200, "application/json", &out);
         return;
     }

@@ -71,6 +71,12 @@ void telemetry_ledger_json(struct telemetry *t, struct buffer *out)
     each_row(t, add_ledger, list);
     pthread_mutex_unlock(&t->table.lock);
     json_object_set_new(document, "exporters", list);
+    json_object_set_new(
+        document, "meaning",
+        json_pack("{s:s,s:s,s:s}", "rejected",
+                  "the collector took the batch and said that it left these out (partial success)",
+                  "refused", "the collector answered with an error that is not to be retried",
+                  "balance", "started = exported + rejected + the sum of dropped + waiting"));
     json_dump_callback(document, write_chunk, out, JSON_INDENT(2));
     buffer_add_char(out, '\n');
     json_decref(document);

@@ -127,6 +127,9 @@ def test_one_trace_can_be_asked_for(sidecar, connect):
     newest = spans_of(sidecar.admin("/traces?limit=2").json)
     assert [s["url.path"] for s in newest] == ["/3", "/4"]
     assert sidecar.admin("/traces?trace_id=junk").status == 400
+    assert sidecar.admin("/traces?trace_id=" + "1" * 32).status == 404
+    meaning = sidecar.admin("/ledger").json["meaning"]
+    assert "partial success" in meaning["rejected"] and "not to be retried" in meaning["refused"]
     assert sidecar.admin("/traces?nosuch=1").status == 400
 
 

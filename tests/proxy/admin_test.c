@@ -40,7 +40,7 @@ static bool traces(void *arg, const struct trace_id *trace_id, size_t limit, str
         asked_trace[TRACE_ID_HEX] = '\0';
     }
     asked_limit = limit;
-    buffer_add_str(out, STR("{\"resourceSpans\":[]}"));
+    buffer_add_str(out, STR("{\"resourceSpans\":[{\"traceId\":\"\"}]}"));
     return keeps_spans;
 }
 
@@ -182,7 +182,7 @@ static const struct page_row {
     {"GET /config?format=json", 200, "application/json", "\"hash\": \""},
     {"GET /config?format=xml", 400, "text/plain; charset=utf-8", "text or json"},
     {"GET /config?frmat=json", 400, "text/plain; charset=utf-8", "no parameter"},
-    {"GET /traces", 200, "application/json", "{\"resourceSpans\":[]}"},
+    {"GET /traces", 200, "application/json", "{\"resourceSpans\":["},
     {"GET /ledger", 200, "application/json", "{\"exporters\":[]}"},
     {"GET /metrics", 200, "text/plain; version=0.0.4; charset=utf-8", "sidespan_ready 1\n"},
     {"GET /nowhere", 404, "text/plain; charset=utf-8", "GET / lists them"},
