@@ -83,6 +83,9 @@ struct conventions {
     enum semconv rpc;
 };
 
+/* A method that the conventions name; spans of any other are named "HTTP". */
+bool span_method_known(struct str method);
+
 /* Text that has to be made is put into scratch (reset first); the result points into it and into s.
  * Without memory for scratch, what would have to be made is left out. */
 void span_describe(const struct span *s, const struct conventions *conventions,

@@ -132,11 +132,16 @@ static void add_full_url(struct describing *d, struct str scheme)
     add_string(d, STR("url.full"), str_of(start, (size_t)(d->at - start)));
 }
 
+bool span_method_known(struct str method)
+{
+    return is_one_of(method, known_methods, COUNT(known_methods));
+}
+
 /* Required of every HTTP span. The method of a request that could not be read is not known. */
 static bool add_method(struct describing *d)
 {
     struct str method = d->s->text[SPAN_METHOD];
-    bool known = is_one_of(method, known_methods, COUNT(known_methods));
+    bool known = span_method_known(method);
 
     add_string(d, STR("http.request.method"), known ? method : STR("_OTHER"));
     if (!known)

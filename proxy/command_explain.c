@@ -8,6 +8,7 @@
 #include "mesh/explain_text.h"
 #include "mesh/route.h"
 #include "mesh/value.h"
+#include "otlp/conventions.h"
 #include "propagation/traceparent.h"
 #include "proxy/commands.h"
 #include "proxy/http_rules.h"
@@ -190,7 +191,7 @@ static void print_span(const struct question *q, const struct direction *d,
     if (q->request.grpc)
         buffer_add_str(out, str_slice(path, path.n > 0 && path.p[0] == '/', path.n));
     else
-        buffer_add_str(out, q->request.method);
+        buffer_add_str(out, span_method_known(q->request.method) ? q->request.method : STR("HTTP"));
     if (!q->request.grpc && found == ROUTE_TAKES && choice.route->template.n > 0)
         buffer_printf(out, " %.*s", STR_ARG(choice.route->template));
     buffer_printf(out, ", %s\n", recorded ? "recorded" : "not recorded: it is not sampled");

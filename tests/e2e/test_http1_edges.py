@@ -1,6 +1,7 @@
 """HTTP/1.1 at its edges: what is lawful passes, what is not is named."""
 import pytest
 
+from process import run
 from wire import Wire, request_bytes
 
 
@@ -181,3 +182,11 @@ def test_a_nul_in_a_reason_is_not_passed_on(inbound, raw_origin, connect):
     _, response = answered_with(inbound, raw_origin, connect,
                                 b"HTTP/1.1 200 O\0K\x01\r\nContent-Length: 0\r\n\r\n")
     assert (response.status, response.reason) == (200, "OK")
+
+
+def test_explain_knows_any_method(tmp_path):
+    path = tmp_path / "routes.conf"
+    path.write_text("inbound { listen :8080; route /a { match method BREW; respond 418; } route / { respond 200; } }")
+    done = run("explain", "--config", path, "BREW http://h/a")
+    assert "status 418" in done.stdout and "HTTP /a, recorded" in done.stdout
+    assert "status 200" in run("explain", "--config", path, "brew http://h/a").stdout

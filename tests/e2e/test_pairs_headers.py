@@ -233,9 +233,13 @@ def test_a_request_head_over_the_limits_is_refused(pair, target, fields, status)
     [f"X-{i}: {'y' * 8000}" for i in range(12)], [f"X-{i}: y" for i in range(300)],
 ], ids=["bytes", "fields"])
 def test_a_response_head_over_the_limits_is_a_502(pair, fields):
-    sidecar = pair.inbound(pair.origin(lambda r: Reply(fields=fields)))
-    assert pair.client().get().status == 502
-    assert sidecar.wait_span()["error.type"] == "protocol_error"
+    sidecar = pair.inbound(pair.origin(lambda r: Reply(fields=fields)),
+                           rest="limits { response-header-bytes 64k; response-headers 100; }")
+    response = pair.client().get()
+    assert response.status == 502 and response.get("sidespan-reason") == "response_limit"
+    span = sidecar.wait_span()
+    assert span["error.type"] == "response_limit"
+    assert span["sidespan.rule"] in ("response-header-bytes", "response-headers")
 
 
 # -- trailers
