@@ -142,11 +142,12 @@ static void put_time(struct line *line, nsec_t wall)
     put_text(line, text);
 }
 
-static void put_line(struct line *line, enum log_level level, struct str area, struct str text)
+static void put_line(struct line *line, enum log_level level, struct str area, const char *trace,
+                     struct str text)
 {
     bool json = atomic_load_explicit(&json_lines, memory_order_relaxed);
     const char *tail = json ? "\"}\n" : "\n";
-    size_t end = sizeof(line->p) - strlen(tail);
+    size_t end = sizeof(line->p) - strlen(tail) - (trace ? strlen(" trace ") + strlen(trace) : 0);
 
     if (json)
         put_text(line, "{\"time\":\"");
@@ -155,8 +156,16 @@ static void put_line(struct line *line, enum log_level level, struct str area, s
     put_text(line, level_names[level].p);
     put_text(line, json ? "\",\"area\":\"" : " ");
     put_escaped(line, line->n + 64, area, json);
+    if (json && trace) {
+        put_text(line, "\",\"trace_id\":\"");
+        put_text(line, trace);
+    }
     put_text(line, json ? "\",\"message\":\"" : ": ");
     put_escaped(line, end, text, json);
+    if (!json && trace) {
+        put_text(line, " trace ");
+        put_text(line, trace);
+    }
     put_text(line, tail);
 }
 
@@ -171,7 +180,7 @@ static size_t lost_notice(uint64_t lost, char *out, size_t size)
              "%" PRIu64 " line%s lost: standard error is read more slowly than it is written to",
              lost, lost == 1 ? " was" : "s were");
     line.n = 0;
-    put_line(&line, LOG_WARN, STR("log"), str_from(text));
+    put_line(&line, LOG_WARN, STR("log"), NULL, str_from(text));
     size_t n = line.n < size ? line.n : size;
     memcpy(out, line.p, n);
     return n;
@@ -238,24 +247,42 @@ void log_lines(struct str text)
     }
 }
 
-void log_write(enum log_level level, const char *area, const char *format, ...)
+static void write_line(enum log_level level, const char *area, const char *trace,
+                       const char *format, va_list args)
 {
-    if (!log_enabled(level))
-        return;
-
     int saved_errno = errno;
     char text[LINE_MAX_BYTES];
-    va_list args;
-    va_start(args, format);
     int n = vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
     size_t length = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
 
     struct line line;
     line.n = 0;
-    put_line(&line, level, str_from(area), str_of(text, length));
+    put_line(&line, level, str_from(area), trace, str_of(text, length));
     put_out(line.p, line.n);
     errno = saved_errno;
+}
+
+void log_write(enum log_level level, const char *area, const char *format, ...)
+{
+    va_list args;
+
+    if (!log_enabled(level))
+        return;
+    va_start(args, format);
+    write_line(level, area, NULL, format, args);
+    va_end(args);
+}
+
+void log_write_trace(enum log_level level, const char *area, const char *trace, const char *format,
+                     ...)
+{
+    va_list args;
+
+    if (!log_enabled(level))
+        return;
+    va_start(args, format);
+    write_line(level, area, trace, format, args);
+    va_end(args);
 }
 
 bool log_limit_allow(struct log_limit *limit, unsigned burst, nsec_t now, unsigned *held)

@@ -40,6 +40,11 @@ void log_lines(struct str text);
 void log_write(enum log_level level, const char *area, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The same of something that belongs to a trace: its id, 32 hex digits, ends the line, and is a
+ * member of its own ("trace_id") in JSON. */
+void log_write_trace(enum log_level level, const char *area, const char *trace, const char *format,
+                     ...) __attribute__((format(printf, 4, 5)));
+
 /*
  * Holds back what would repeat: at most `burst` lines a second for the place
  * that owns it; the first line of the next second says how many were held back.

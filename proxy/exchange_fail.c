@@ -24,10 +24,11 @@ static void log_failure(struct exchange *x, const struct failure *f)
     if (!log_limit_allow(&x->worker->upstream_log, 10, worker_now(x->worker), &held))
         return;
     trace_text(x, hex);
-    log_write(LOG_WARN, "exchange", "%s, ended by the %s%s%s: %s%s%s: %.*s %.*s%.*s trace %s%s",
-              row->name, ended_by_text(row->by), f->rule ? ", rule " : "", f->rule ? f->rule : "",
-              f->detail, f->cure ? "; " : "", f->cure ? f->cure : "", STR_ARG(t[SPAN_METHOD]),
-              STR_ARG(t[SPAN_AUTHORITY]), STR_ARG(t[SPAN_PATH]), hex, log_held_text(held, others));
+    log_write_trace(LOG_WARN, "exchange", hex, "%s, ended by the %s%s%s: %s%s%s: %.*s %.*s%.*s%s",
+                    row->name, ended_by_text(row->by), f->rule ? ", rule " : "",
+                    f->rule ? f->rule : "", f->detail, f->cure ? "; " : "", f->cure ? f->cure : "",
+                    STR_ARG(t[SPAN_METHOD]), STR_ARG(t[SPAN_AUTHORITY]), STR_ARG(t[SPAN_PATH]),
+                    log_held_text(held, others));
 }
 
 /* For a person who reads the answer. */
@@ -92,8 +93,8 @@ static void log_refusal(struct exchange *x, const struct refusal *why)
         return;
     address_format(&x->front->conn->peer, peer);
     trace_text(x, hex);
-    log_write(LOG_WARN, "exchange", "refused a request of %s with %u: rule %s: %s; trace %s%s",
-              peer, why->status, why->rule, why->cure, hex, log_held_text(held, others));
+    log_write_trace(LOG_WARN, "exchange", hex, "refused a request of %s with %u: rule %s: %s%s",
+                    peer, why->status, why->rule, why->cure, log_held_text(held, others));
 }
 
 void exchange_refuse(struct exchange *x, const struct refusal *why)

@@ -90,6 +90,18 @@ START_TEST(json_lines_are_json)
 }
 END_TEST
 
+START_TEST(the_trace_is_a_member_of_its_own_in_json)
+{
+    log_write_trace(LOG_INFO, "a", "0af7651916cd43dd8448eb211c80319c", "b");
+    assert_written("^" TIME " info a: b trace 0af7651916cd43dd8448eb211c80319c\n$");
+    ck_assert_int_eq(ftruncate(captured, 0), 0);
+    log_set_json(true);
+    log_write_trace(LOG_INFO, "a", "0af7651916cd43dd8448eb211c80319c", "b");
+    assert_written("\"area\":\"a\",\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\","
+                   "\"message\":\"b\"\\}\n$");
+}
+END_TEST
+
 START_TEST(only_levels_that_are_enabled_are_written)
 {
     log_set_level(LOG_WARN);
@@ -245,6 +257,7 @@ int main(void)
     tcase_add_test(tc, a_line_has_time_level_area_and_text);
     tcase_add_test(tc, the_time_is_now_in_utc);
     tcase_add_test(tc, json_lines_are_json);
+    tcase_add_test(tc, the_trace_is_a_member_of_its_own_in_json);
     tcase_add_test(tc, only_levels_that_are_enabled_are_written);
     tcase_add_loop_test(tc, control_characters_cannot_forge_a_line, 0,
                         (int)(sizeof(escapes) / sizeof(escapes[0])));

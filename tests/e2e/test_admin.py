@@ -358,5 +358,7 @@ def test_log_lines_can_be_json(sidespan, port, origin, connect):
     client.send('GET / HTTP/1.1\r\nHost: a"b\\\r\n\r\n')
     client.read_response()
     sidecar.wait_log("refused")
-    for line in sidecar.log().splitlines():
-        json.loads(line)
+    lines = [json.loads(line) for line in sidecar.log().splitlines()]
+    [refused] = [line for line in lines if "refused" in line["message"]]
+    assert refused["trace_id"] == sidecar.wait_span().trace_id
+    assert refused["trace_id"] not in refused["message"]
