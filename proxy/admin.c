@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "proxy/admin_private.h"
+#include "proxy/listener.h"
 #include "proxy/process.h"
 
 static void answer_index(struct admin *a, struct evhttp_request *req);
@@ -176,7 +177,7 @@ static int listen_on(const struct address *address, struct address *bound, struc
     if (fd < 0 || !bind_socket(fd, address) || listen(fd, 128) != 0 ||
         getsockname(fd, (struct sockaddr *)&sa, &len) != 0) {
         address_format(address, text);
-        error_set(err, "admin %s: %s%s", text, strerror(errno),
+        error_set(err, "admin %s: %s%s", text, listen_error_text(address, errno),
                   errno == EADDRINUSE ? "; perhaps another sidecar: give each an address of its "
                                         "own, as admin 127.0.0.1:15100"
                                       : "");

@@ -101,7 +101,7 @@ static uint16_t port_of(int fd)
 
 /* ---- why not ---- */
 
-static const char *cure(const struct address *a, int error)
+const char *listen_error_text(const struct address *a, int error)
 {
     bool on_path = a->family == AF_UNIX;
 
@@ -132,7 +132,7 @@ static const char *cure(const struct address *a, int error)
 static bool cannot_listen(const struct listen_config *config, int error, struct error *err)
 {
     return error_at(err, config->at, "cannot listen on %.*s: %s", STR_ARG(config->location.text),
-                    cure(&config->location.address, error));
+                    listen_error_text(&config->location.address, error));
 }
 
 /* ---- one `listen` ---- */

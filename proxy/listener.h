@@ -54,4 +54,8 @@ void listeners_shut(struct listeners *l, enum direction_kind direction);
 /* While paused, the kernel's queue holds new connections (limits.connections was met). */
 void listeners_pause(struct listeners *l, enum direction_kind direction, bool paused);
 
+/* Why an address cannot be listened on, and what to do: errno of bind(2) or listen(2) in words. Of
+ * the admin port too: one failure has one voice. */
+const char *listen_error_text(const struct address *a, int error);
+
 #endif
