@@ -75,8 +75,8 @@ static bool read_moment(struct str text, nsec_t *out)
     int year = number_at(text, 0, 4), month = number_at(text, 5, 2), day = number_at(text, 8, 2);
     int hour = number_at(text, 11, 2), minute = number_at(text, 14, 2);
     int second = number_at(text, 17, 2);
-    if (at < text.n && text.p[at] == '.') /* a part of a second is nobody's concern */
-        for (at++; at < text.n && is_digit(text.p[at]);)
+    if (at + 1 < text.n && text.p[at] == '.' && is_digit(text.p[at + 1]))
+        for (at++; at < text.n && is_digit(text.p[at]);) /* parts of a second do not count */
             at++;
     if (year < 1970 || year > 2200 || month < 1 || month > 12 || day < 1 ||
         day > days_of_month(year, month) || hour > 23 || minute > 59 || second > 60 ||
