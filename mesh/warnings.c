@@ -95,20 +95,8 @@ static void warn_of_direction(struct errors *warnings, const struct direction *d
         warn_of_route(warnings, d->routes[i], now);
 }
 
-/* As ready as it looks, all that comes in is answered 404. */
-static void warn_of_nothing(struct errors *warnings, const struct direction *d)
-{
-    if (d->present && d->n_listens > 0 && d->n_routes == 0 && d->n_hosts == 0 &&
-        d->unmatched == UNMATCHED_REJECT)
-        errors_add(warnings, d->listens[0].at,
-                   "no route takes what comes here: all of it is answered 404; add route / { to "
-                   "HOST:PORT; }");
-}
-
 void config_warnings(const struct config *c, nsec_t wall_now, struct errors *warnings)
 {
-    warn_of_nothing(warnings, &c->inbound);
-    warn_of_nothing(warnings, &c->outbound);
     warn_of_listens(warnings, &c->inbound);
     warn_of_listens(warnings, &c->outbound);
     warn_of_direction(warnings, &c->inbound, wall_now);

@@ -173,7 +173,7 @@ def test_standard_input_is_checked():
 
 def test_a_port_that_nothing_is_routed_for_is_warned_of(check):
     done = check("inbound { listen :8080; }")
-    assert done.returncode == 0 and "routes.conf:1:18: no route takes what comes here" in done.stderr
+    assert done.returncode == 0 and "routes.conf:1:18: every request that comes here is answered with 404" in done.stderr
     assert check("inbound { listen :8080 transparent; }").stderr == ""
     assert check(GOOD).stderr == ""
 
