@@ -87,7 +87,8 @@ struct match_rule {
     unsigned network_bits;
     struct str *methods; /* MATCH_METHOD: any of these */
     size_t n_methods;
-    struct str text; /* as it was written, for explain */
+    struct str text;  /* as it was written, for explain */
+    struct str shown; /* the same with secret values masked, for all who may ask */
     struct place at;
 };
 
@@ -120,7 +121,8 @@ struct fault {
     atomic_uint_fast64_t *struck;  /* with first: how many it has struck, all workers together */
     struct fault_counter *counter; /* it belongs to; NULL: there is no first */
     struct siphash_key salt;
-    struct str text; /* as it was written: "delay 2s for 10%" */
+    struct str text;  /* as it was written: "delay 2s for 10%" */
+    struct str shown; /* the same with secret values masked, for spans and GET /config */
     struct place at;
 };
 

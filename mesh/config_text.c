@@ -95,17 +95,8 @@ static void write_path(struct lines *w, const struct route *r)
 
 static void write_match(struct lines *w, const struct match_rule *m)
 {
-    bool value = m->test == TEST_EQUALS || m->test == TEST_REGEX;
-
     lines_begin(w, "match ");
-    if (m->kind == MATCH_HEADER && value && w->masked && mask_is_secret_header(m->name)) {
-        buffer_add_str(w->out, STR("header"));
-        lines_word(w, m->name);
-        lines_raw(w, m->test == TEST_EQUALS ? "=" : "~");
-        lines_field_value(w, m->name, m->value);
-    } else {
-        lines_words(w, m->text);
-    }
+    lines_words(w, w->masked ? m->shown : m->text);
     lines_end(w);
 }
 
@@ -121,7 +112,7 @@ static void write_route(struct lines *w, const struct direction *d, const struct
     write_answer(w, r);
     for (size_t i = 0; i < r->n_faults; i++) {
         lines_begin(w, "fault ");
-        lines_words(w, r->faults[i].text);
+        lines_words(w, w->masked ? r->faults[i].shown : r->faults[i].text);
         lines_end(w);
     }
     if (r->timeout != d->timeout)

@@ -160,7 +160,7 @@ static bool take_kind(struct loader *ld, struct words *w, struct fault *f)
     }
 }
 
-static struct str fault_text(struct loader *ld, const struct draft *d)
+static struct str fault_text(struct loader *ld, const struct draft *d, bool masked)
 {
     const struct fault *f = &d->fault;
     struct buffer b;
@@ -183,7 +183,7 @@ static struct str fault_text(struct loader *ld, const struct draft *d)
     if (d->share_text.n)
         buffer_printf(&b, " for %.*s", STR_ARG(d->share_text));
     if (f->when)
-        buffer_printf(&b, " when %.*s", STR_ARG(f->when->text));
+        buffer_printf(&b, " when %.*s", STR_ARG(masked ? f->when->shown : f->when->text));
     if (f->first)
         buffer_printf(&b, " first %llu", (unsigned long long)f->first);
     if (f->until)
@@ -206,7 +206,8 @@ void read_fault(struct loader *ld, const struct directive *row, const struct sta
     while ((option = words_next(&w)) != NULL)
         if (!take_option(ld, &w, option, &d))
             return;
-    d.fault.text = fault_text(ld, &d);
+    d.fault.text = fault_text(ld, &d, false);
+    d.fault.shown = fault_text(ld, &d, true);
     d.fault.salt = fault_salt(r->text, r->n_faults, d.fault.kind);
     r->faults = array_room(ld->arena, r->faults, r->n_faults, sizeof(*r->faults));
     r->faults[r->n_faults++] = d.fault;

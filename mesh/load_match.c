@@ -35,7 +35,20 @@ static bool take_test(struct loader *ld, struct words *w, struct match_rule *m)
     return true;
 }
 
-static struct str rule_text(struct loader *ld, const struct match_rule *m)
+/* A value of the environment is the variable, and that of a secret header field is not shown. */
+static void write_masked(const struct loader *ld, const struct match_rule *m, struct buffer *b)
+{
+    struct str shown = mask_word(&ld->config->masks, m->value);
+
+    if (shown.p)
+        buffer_add_str(b, shown);
+    else if (m->kind == MATCH_HEADER && mask_is_secret_header(m->name))
+        buffer_add_str(b, STR("***"));
+    else
+        lexer_write_word(m->value, b);
+}
+
+static struct str rule_text(struct loader *ld, const struct match_rule *m, bool masked)
 {
     struct buffer b;
 
@@ -52,13 +65,22 @@ static struct str rule_text(struct loader *ld, const struct match_rule *m)
     }
     if (m->test == TEST_EQUALS || m->test == TEST_REGEX) {
         buffer_add_str(&b, m->test == TEST_EQUALS ? STR(" = ") : STR(" ~ "));
-        lexer_write_word(m->value, &b);
+        if (masked)
+            write_masked(ld, m, &b);
+        else
+            lexer_write_word(m->value, &b);
     } else if (m->test == TEST_ABSENT) {
         buffer_add_str(&b, STR(" absent"));
     }
     struct str text = keep(ld, buffer_str(&b));
     buffer_release(&b);
     return text;
+}
+
+static void set_texts(struct loader *ld, struct match_rule *m)
+{
+    m->text = rule_text(ld, m, false);
+    m->shown = rule_text(ld, m, true);
 }
 
 static bool take_source(struct loader *ld, struct words *w, struct match_rule *out)
@@ -72,6 +94,7 @@ static bool take_source(struct loader *ld, struct words *w, struct match_rule *o
     if (!value_network(word->text, &m.network, &m.network_bits, &err))
         return wrong(ld, word, &err);
     m.text = must_str(arena_printf(ld->arena, "source %.*s", STR_ARG(word->text)));
+    m.shown = m.text;
     *out = m;
     return true;
 }
@@ -97,7 +120,7 @@ bool take_match(struct loader *ld, struct words *w, enum route_match_kind kind,
     m.at = w->s->name.at;
     if (!take_test(ld, w, &m))
         return false;
-    m.text = rule_text(ld, &m);
+    set_texts(ld, &m);
     *out = m;
     return true;
 }
@@ -131,7 +154,7 @@ static bool take_methods(struct loader *ld, struct words *w, struct match_rule *
         m->methods = array_room(ld->arena, m->methods, m->n_methods, sizeof(*m->methods));
         m->methods[m->n_methods++] = keep(ld, word->text);
     }
-    m->text = rule_text(ld, m);
+    set_texts(ld, m);
     return good;
 }
 

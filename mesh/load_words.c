@@ -59,7 +59,7 @@ bool words_end(struct loader *ld, struct words *w)
 
 bool wrong(struct loader *ld, const struct word *word, const struct error *err)
 {
-    return report_error(ld->report, word->at, err);
+    return report_word(ld->report, word->at, word->text, err->text);
 }
 
 bool wrongf(struct loader *ld, const struct word *word, const char *format, ...)
@@ -70,7 +70,7 @@ bool wrongf(struct loader *ld, const struct word *word, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    return report_at(ld->report, word->at, "%s", text);
+    return report_word(ld->report, word->at, word->text, text);
 }
 
 /* "trace, header, cookie or source". */

@@ -74,6 +74,68 @@ void mask_write(const struct masks *m, struct str text, struct buffer *out)
     }
 }
 
+static bool contains(struct str whole, struct str part)
+{
+    for (size_t at = 0; at + part.n <= whole.n; at++)
+        if (memcmp(whole.p + at, part.p, part.n) == 0)
+            return true;
+    return false;
+}
+
+static bool is_letter_or_digit(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* Whether a word goes on from the byte before that place to the one behind it. */
+static bool within_word(struct str text, size_t at)
+{
+    return at > 0 && at < text.n && is_letter_or_digit(text.p[at - 1]) &&
+           is_letter_or_digit(text.p[at]);
+}
+
+/* How many bytes of the text, from that place on, are a part of the value. */
+static size_t part_at(struct str text, size_t at, struct str value)
+{
+    size_t most = 0;
+
+    if (within_word(text, at) || text.p[at] == ' ')
+        return 0;
+    for (size_t from = 0; from < value.n; from++) {
+        size_t n = 0;
+        while (at + n < text.n && from + n < value.n && text.p[at + n] == value.p[from + n])
+            n++;
+        while (n > most && within_word(text, at + n))
+            n--;
+        if (n > most)
+            most = n;
+    }
+    return most >= MASK_PART_BYTES ? most : 0;
+}
+
+void mask_write_parts(const struct masks *m, struct str word, struct str text, struct buffer *out)
+{
+    for (size_t at = 0; at < text.n;) {
+        const struct mask *longest = NULL;
+        size_t most = 0;
+
+        for (size_t i = 0; i < m->n; i++) {
+            bool of_word = !m->v[i].is_word && contains(word, m->v[i].value);
+            size_t n = of_word ? part_at(text, at, m->v[i].value) : 0;
+
+            if (n > most) {
+                most = n;
+                longest = &m->v[i];
+            }
+        }
+        if (longest)
+            buffer_add_str(out, longest->shown);
+        else
+            buffer_add_char(out, text.p[at]);
+        at += longest ? most : 1;
+    }
+}
+
 bool mask_is_secret_header(struct str name)
 {
     static const struct str parts[] = {

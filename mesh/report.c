@@ -56,17 +56,31 @@ static void end_on_character(char *text)
     }
 }
 
-/* What came from the environment is not told. */
-static void mask_text(const struct report *r, char *text, size_t size)
+/* What came from the environment is not told. word: the one that the text is about; p NULL: none.
+ */
+static void mask_text(const struct report *r, struct str word, char *text, size_t size)
 {
-    struct buffer masked;
+    const struct masks *masks = r->sources ? &r->sources->masks : NULL;
+    struct buffer masked, parts;
 
-    if (!r->sources || r->sources->masks.n == 0)
+    if (!masks || masks->n == 0)
         return;
     buffer_init(&masked, 0);
-    mask_write(&r->sources->masks, str_from(text), &masked);
-    snprintf(text, size, "%.*s", (int)masked.n, masked.p);
+    buffer_init(&parts, 0);
+    mask_write(masks, str_from(text), &masked);
+    bool made = word.p && mask_word(masks, word).p;
+    if (made)
+        mask_write_parts(masks, word, buffer_str(&masked), &parts);
+    snprintf(text, size, "%.*s", STR_ARG(buffer_str(made ? &parts : &masked)));
     buffer_release(&masked);
+    buffer_release(&parts);
+}
+
+static bool finish_entry(const struct report *r, struct report_entry *e, struct str word)
+{
+    mask_text(r, word, e->text, sizeof(e->text));
+    end_on_character(e->text);
+    return false;
 }
 
 bool report_at(struct report *r, struct place at, const char *format, ...)
@@ -79,9 +93,17 @@ bool report_at(struct report *r, struct place at, const char *format, ...)
     va_start(args, format);
     vsnprintf(e->text, sizeof(e->text), format, args);
     va_end(args);
-    mask_text(r, e->text, sizeof(e->text));
-    end_on_character(e->text);
-    return false;
+    return finish_entry(r, e, (struct str){0});
+}
+
+bool report_word(struct report *r, struct place at, struct str word, const char *text)
+{
+    struct report_entry *e = entry_new(r, at);
+
+    if (!e)
+        return false;
+    snprintf(e->text, sizeof(e->text), "%s", text);
+    return finish_entry(r, e, word);
 }
 
 bool report_error(struct report *r, struct place at, const struct error *err)

@@ -2,6 +2,8 @@
  * What is no mistake, but will be one for some request.
  */
 #include "mesh/warnings.h"
+#include <stdio.h>
+
 #include "base/buffer.h"
 #include "mesh/fault.h"
 #include "mesh/value.h"
@@ -95,10 +97,25 @@ static void warn_of_direction(struct errors *warnings, const struct direction *d
         warn_of_route(warnings, d->routes[i], now);
 }
 
+/* As in errors, what came from the environment is not told. */
+static void mask_text(const struct masks *masks, struct error *e)
+{
+    struct buffer masked;
+
+    buffer_init(&masked, 0);
+    mask_write(masks, str_from(e->text), &masked);
+    snprintf(e->text, sizeof(e->text), "%.*s", STR_ARG(buffer_str(&masked)));
+    buffer_release(&masked);
+}
+
 void config_warnings(const struct config *c, nsec_t wall_now, struct errors *warnings)
 {
+    size_t before = warnings->n;
+
     warn_of_listens(warnings, &c->inbound);
     warn_of_listens(warnings, &c->outbound);
     warn_of_direction(warnings, &c->inbound, wall_now);
     warn_of_direction(warnings, &c->outbound, wall_now);
+    for (size_t i = before; c->masks.n && i < warnings->n; i++)
+        mask_text(&c->masks, &warnings->v[i]);
 }

@@ -152,7 +152,7 @@ static void note_fault(struct exchange *x, const struct fault *f)
 
     if (!f)
         return;
-    *t = t->n ? arena_printf(&x->arena, "%.*s; %.*s", STR_ARG(*t), STR_ARG(f->text)) : f->text;
+    *t = t->n ? arena_printf(&x->arena, "%.*s; %.*s", STR_ARG(*t), STR_ARG(f->shown)) : f->shown;
 }
 
 static void abort_by_fault(struct exchange *x, const struct fault *f)

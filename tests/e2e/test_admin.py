@@ -70,12 +70,14 @@ def test_what_came_from_the_environment_is_not_shown(inbound, origin, connect):
         set-header request x-plain shown-value;
         match header x-my-token = "${APP_TOKEN}";
         fault delay 1ms when header x-word = ${APP_WORD};
+        fault delay 1ms when header x-password = literal-password-of-mine;
         """, rest="trace { export otlp http://${APP_HOST}:1/${APP_PATH}; }", env=SECRETS)
-    connect(sidecar.port).get("/", f"x-my-token: {SECRETS['APP_TOKEN']}")
+    connect(sidecar.port).get("/", f"x-my-token: {SECRETS['APP_TOKEN']}", f"x-word: {SECRETS['APP_WORD']}",
+                              "x-password: literal-password-of-mine")
     assert upstream.requests[0].get("authorization") == f"Bearer {SECRETS['APP_TOKEN']}"
     for path in ("/config", "/config?format=json", "/ledger", "/metrics", "/readyz"):
         text = sidecar.admin(path).text
-        for secret in [*SECRETS.values(), "literal-key-of-mine"]:
+        for secret in [*SECRETS.values(), "literal-key-of-mine", "literal-password-of-mine"]:
             if secret != SECRETS["APP_HOST"]:
                 assert secret not in text, path
     config = sidecar.admin("/config").text
@@ -85,12 +87,38 @@ def test_what_came_from_the_environment_is_not_shown(inbound, origin, connect):
     assert "export otlp http://${APP_HOST}:1/${APP_PATH} {" in config
     assert 'match header x-my-token = "${APP_TOKEN}";' in config
     assert "x-word = ${APP_WORD}" in config
+    assert "fault delay 1ms when header x-password = ***;" in config
     # A mistake in a file that is read again is told without them, too, and so is what is logged.
     broken = sidecar.path.read_text().replace("delay 1ms", 'delay "${APP_TOKEN}"')
     answer = sidecar.reload(broken.split("\n", 4)[-1], accepted=False)
     assert "${APP_TOKEN}" in answer.text
     for text in (answer.text, sidecar.log()):
         assert not any(s in text for k, s in SECRETS.items() if k != "APP_HOST"), text
+
+
+def test_a_span_tells_of_a_fault_without_the_secrets_it_asks_for(inbound, origin, connect):
+    upstream = origin()
+    sidecar = inbound(upstream.address, extra="""
+        fault delay 1ms when header x-word = ${APP_WORD};
+        fault abort 503 when header x-password = literal-password-of-mine;
+        """, env=SECRETS)
+    connect(sidecar.port).get("/", f"x-word: {SECRETS['APP_WORD']}", "x-password: literal-password-of-mine")
+    assert sidecar.wait_span()["sidespan.fault"] == (
+        "delay 1ms when header x-word = ${APP_WORD}; abort 503 when header x-password = ***")
+
+
+@pytest.mark.parametrize("value,line,place,told", [
+    ("http://user:hunter2@host:80/x", "to ${VALUE};", "2:20", "write ${VALUE}; a path is given by rewrite"),
+    ("Authorization: hunter2", "respond 200; set-header response ${VALUE} x;", "2:50",
+     "write: ${VALUE} ${VALUE}"),
+    ("hunter2", 'respond 200; match header x ~ "^${VALUE}(a+)+$";', "2:30", "can run away"),
+], ids=["address", "header", "warning"])
+def test_a_part_of_what_came_from_the_environment_is_not_told(tmp_path, value, line, place, told):
+    file = tmp_path / "routes.conf"
+    file.write_text("inbound { listen 127.0.0.1:1;\nroute /hidden { %s } }" % line)
+    done = run("check", file, env={"VALUE": value})
+    assert "hunter2" not in done.stdout + done.stderr
+    assert f"routes.conf:{place}: " in done.stderr and told in done.stderr
 
 
 def test_explain_does_not_tell_what_came_from_the_environment(tmp_path):

@@ -48,6 +48,32 @@ START_TEST(variables_stand_in_the_place_of_their_values)
 }
 END_TEST
 
+/* {the word that a message is about, the message, what is told of it} */
+static const struct {
+    const char *word, *text, *shown;
+} part_rows[] = {
+    {"http://user:s3cret-of-mine@host/", "write user:s3cret-of-mine@host:80",
+     "write user:${TOKEN}@host:80"}, /* of a word that the file has as it is, the rest is shown */
+    {"s3cret-of-mine", "\"s3cret\" is no unit, \"mine\" neither",
+     "\"${TOKEN}\" is no unit, \"${TOKEN}\" neither"},
+    {"s3cret-of-mine", "write: s3cret of", "write: ${TOKEN} of"},
+    {"s3cret-of-mine", "xs3cret s3cretx", "xs3cret s3cretx"}, /* words of the message itself */
+    {"another", "write: s3cret", "write: s3cret"},
+    {"", "", ""},
+};
+
+START_TEST(parts_of_a_value_are_not_told_of_the_word_that_has_it)
+{
+    struct buffer out;
+
+    buffer_init(&out, 0);
+    mask_write_parts(&masks, str_from(part_rows[_i].word), str_from(part_rows[_i].text), &out);
+    buffer_add_char(&out, '\0');
+    ck_assert_str_eq(out.p, part_rows[_i].shown);
+    buffer_release(&out);
+}
+END_TEST
+
 START_TEST(a_whole_word_is_as_the_file_has_it)
 {
     ck_assert(str_eq(mask_word(&masks, STR("Bearer s3cret-of-mine")), STR("\"Bearer ${TOKEN}\"")));
@@ -76,6 +102,8 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_loop_test(t, variables_stand_in_the_place_of_their_values, 0,
                         sizeof(rows) / sizeof(rows[0]));
+    tcase_add_loop_test(t, parts_of_a_value_are_not_told_of_the_word_that_has_it, 0,
+                        sizeof(part_rows) / sizeof(part_rows[0]));
     tcase_add_test(t, a_whole_word_is_as_the_file_has_it);
     tcase_add_test(t, names_of_fields_that_are_secret);
     suite_add_tcase(suite, t);
