@@ -9,6 +9,7 @@
 
 #include "proxy/http2_huffman.h"
 #include "proxy/http2_private.h"
+#include "proxy/http_rules.h"
 
 enum {
     NGHTTP2_STRING_MAX = 65536, /* it takes no longer one */
@@ -153,9 +154,13 @@ static bool give_large_value(struct http2 *h, char fill)
     return give(h, value, sizeof value);
 }
 
+/* nghttp2 judges what it is given: in the place of a value that no field may have stands another
+ * one, so that a line end never gets into a field of HTTP/1. */
 static bool give_stand_in(struct http2 *h)
 {
-    const char fill = h->block->path ? '/' : '0', value[] = {1, fill};
+    bool valid = field_value_valid(h->block->value);
+    const char fill = !valid ? '\n' : h->block->path ? '/' : '0';
+    const char value[] = {1, fill};
 
     return h->block->adds ? give_large_value(h, fill) : give(h, value, sizeof value);
 }

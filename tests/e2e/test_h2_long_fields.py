@@ -99,6 +99,40 @@ def test_the_limit_is_the_one_that_the_file_says(echo, written, size):
     assert answer(client, last) == (200, b" 2")
 
 
+# What no value has (RFC 9110 section 5.5): in HTTP/1.1 it would be a field of its own, or a request.
+FORBIDDEN = ["\r\nx-after: smuggled\r\nx-rest: ", "\n", "\0"]
+
+
+@pytest.mark.parametrize("forbidden", FORBIDDEN)
+@pytest.mark.parametrize("written", WRITTEN)
+def test_what_no_value_may_have_is_refused_in_a_long_one_as_in_a_short_one(echo, written, forbidden):
+    client = echo("header-bytes 256k; buffer-bytes 256k;")
+    short, long, last = client.streams(3)
+    client.send(headers(short, GET + WRITTEN[written]("v" + forbidden)))
+    refused = client.until(RST_STREAM)[-1]
+    client.send(in_frames(long, GET + WRITTEN[written]("v" * LONG + forbidden + "0" * 70_000)))
+    again = client.until(RST_STREAM)[-1]
+    assert (again.stream, again.payload) == (long, refused.payload)
+    client.send(headers(last, GET + literal("x-after", "1")))
+    assert answer(client, last) == (200, b" 1")
+
+
+@pytest.mark.parametrize("forbidden", FORBIDDEN)
+def test_nor_may_a_response_have_it(sidespan, port, connect, closing, forbidden):
+    listener = closing(socket.create_server(("127.0.0.1", 0)))
+    sidespan(f"""
+        inbound {{ listen 127.0.0.1:{port}; route / {{ to app; }} }}
+        cluster app {{ endpoint 127.0.0.1:{listener.getsockname()[1]}; protocol h2; }}
+        """)
+    client = connect(port)
+    client.send(request_bytes())
+    server = closing(H2.accepted(listener.accept()[0]))
+    asked = server.until(HEADERS)[-1].stream
+    server.send(in_frames(asked, OK + literal("x-long", "v" * LONG + forbidden, indexed=True)))
+    response = client.read_response()
+    assert response.status == 502 and response.get("sidespan-reason") == "protocol_error"
+
+
 def test_a_name_over_the_limit_is_a_431_too(echo):
     client = echo()
     first, second = client.streams(2)
