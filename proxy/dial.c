@@ -74,7 +74,6 @@ static void finish(struct dial *d)
 {
     struct dial ended = *d;
 
-    d->question = NULL;
     dial_cancel(d);
     ended.fn(ended.arg, ended.connected, ended.connected >= 0 ? NULL : ended.detail);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "proxy/dial.h"
 #include "proxy/resolver_cache.h"
 
 /* ---- a DNS server ---- */
@@ -20,7 +21,11 @@ struct server {
     int fd;
     struct event *event;
     unsigned questions;
-    bool silent;
+    bool silent; /* the last question can be answered later */
+    uint8_t question[512];
+    size_t question_n;
+    struct sockaddr_storage asker;
+    socklen_t asker_n;
     int rcode;
     uint32_t ttl, cname_ttl; /* cname_ttl 0: the name has its addresses itself */
     const char *v4[4], *v6[4];
@@ -100,8 +105,21 @@ static void on_question(evutil_socket_t fd, short what, void *arg)
     if (n < HEADER_BYTES)
         return;
     s->questions++;
+    memcpy(s->question, message, (size_t)n);
+    s->question_n = (size_t)n;
+    s->asker = from;
+    s->asker_n = len;
     if (!s->silent)
         sendto(fd, message, answer(s, message, (size_t)n), 0, (struct sockaddr *)&from, len);
+}
+
+static void answer_late(struct server *s)
+{
+    uint8_t message[2048];
+
+    memcpy(message, s->question, s->question_n);
+    sendto(s->fd, message, answer(s, message, s->question_n), 0, (struct sockaddr *)&s->asker,
+           s->asker_n);
 }
 
 /* ---- one test's world ---- */
@@ -464,6 +482,34 @@ START_TEST(freeing_it_drops_the_questions_under_way)
 }
 END_TEST
 
+static void on_dialled(void *arg, int fd, const char *detail)
+{
+    ck_assert_int_lt(fd, 0);
+    ck_assert_str_eq(detail, "resolve late.test.: no answer within 1 ms");
+    *(bool *)arg = true;
+}
+
+/* Its question goes with it. */
+START_TEST(a_dial_that_has_given_up_is_not_told_of_the_answer)
+{
+    struct location to = {.address.port = 80, .name = STR_INIT("late.test."), .text = STR_INIT("")};
+    bool given_up = false;
+    struct heard h;
+
+    world.server.silent = true;
+    ck_assert_ptr_nonnull(
+        dial_start(world.base, world.resolver, &to, MILLISECONDS(1), on_dialled, &given_up));
+    while (!given_up || world.server.questions < 2)
+        event_base_loop(world.base, EVLOOP_ONCE);
+    ask("late.test.", &h);
+    world.server.v4[0] = NULL;
+    world.server.rcode = RCODE_NXDOMAIN;
+    answer_late(&world.server);
+    while (!h.times)
+        event_base_loop(world.base, EVLOOP_ONCE);
+}
+END_TEST
+
 static const char *numbered(int i)
 {
     static char name[40];
@@ -537,6 +583,7 @@ int main(void)
     tcase_add_test(tcase, who_cancelled_is_not_told_and_the_others_are);
     tcase_add_test(tcase, who_is_told_may_ask_again_and_cancel_others);
     tcase_add_test(tcase, freeing_it_drops_the_questions_under_way);
+    tcase_add_test(tcase, a_dial_that_has_given_up_is_not_told_of_the_answer);
     tcase_add_test(tcase, the_name_not_used_for_longest_is_forgotten_first);
     tcase_add_test(tcase, names_that_are_waited_for_are_never_forgotten);
     tcase_add_test(tcase, it_leaves_nothing_to_wait_for_when_all_is_answered);
