@@ -259,9 +259,11 @@ void *http2_keeper_data(const struct http2 *h)
 
 void http2_drain(struct http2 *h)
 {
-    if (h->gone || h->going || put_off(h))
+    if (!h->going && put_off(h))
         return;
-    h->first_word = 0;
+    h->first_word = 0; /* though it leaves by itself: there is nothing to wait for then */
+    if (h->gone || h->going)
+        return;
     h->going = true;
     if (h->server) {
         nghttp2_submit_shutdown_notice(h->session);

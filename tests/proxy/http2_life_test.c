@@ -117,6 +117,19 @@ START_TEST(a_drain_lets_who_has_just_come_ask_first)
 }
 END_TEST
 
+/* Else its time would be over again and again. */
+START_TEST(a_drain_has_nothing_to_tell_who_leaves_before)
+{
+    IN_TURN(&t, http2_drain(t.h));
+    story_say_get(&t, 1);
+    story_say_goaway(&t, 0, NGHTTP2_NO_ERROR);
+    RUN_UNTIL(worker, !http2_is_awaited(t.h));
+    IN_TURN(&t, told_answer(&t.streams[0], 200));
+    ck_heard(&t, "HEADERS 1 [:status=200] end\n");
+    ck_assert_ptr_null(t.h);
+}
+END_TEST
+
 START_TEST(a_drain_does_not_wait_for_ever_for_who_does_not_ask)
 {
     IN_TURN(&t, http2_drain(t.h));
@@ -413,6 +426,7 @@ int main(void)
     tcase_add_test(c, a_drain_closes_an_idle_connection_after_the_second_step);
     tcase_add_test(c, a_drain_lets_who_has_just_come_ask_first);
     tcase_add_test(c, a_drain_does_not_wait_for_ever_for_who_does_not_ask);
+    tcase_add_test(c, a_drain_has_nothing_to_tell_who_leaves_before);
     tcase_add_test(c, the_last_request_of_a_connection_is_answered);
     tcase_add_test(c, a_client_that_leaves_is_answered_first);
     tcase_add_test(c, data_after_both_ends_is_an_error_of_the_connection);
