@@ -198,14 +198,14 @@ static void note_end(struct side *s)
         t->first = s == &t->client ? ENDED_BY_CLIENT : ENDED_BY_UPSTREAM;
 }
 
-/* A reset is passed on as a reset; what came before it was sent in the turn before. Once an end has
- * come it is how many protocols close: whoever has said goodbye reads no answer to it. */
 /* Where connections of ours come back to us, what reset one of them was us. */
 static enum span_error reset_by(const struct tunnel *t)
 {
     return own_dials_return(worker_now(t->worker)) ? SPAN_ERROR_LOOP : SPAN_ERROR_RESET;
 }
 
+/* A reset is passed on as a reset; what came before it was sent in the turn before. Once an end has
+ * come it is how many protocols close: whoever has said goodbye reads no answer to it. */
 static void side_broke(struct side *s)
 {
     struct tunnel *t = s->tunnel;
