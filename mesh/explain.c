@@ -271,14 +271,16 @@ static void explain_target(const struct route *route, const struct request *r, b
 
 /* ---- what is changed on the way ---- */
 
-static void explain_expanded(const struct template *t, bool url, const struct request *r,
+typedef struct str expand_fn(const struct template *t, const struct request *r,
+                             const struct path_params *params, struct arena *arena);
+
+static void explain_expanded(const struct template *t, expand_fn *expand, const struct request *r,
                              const struct path_params *params, struct buffer *out)
 {
     struct arena arena;
 
     arena_init(&arena, 0, 0);
-    text_quoted(out, url ? template_expand_url(t, r, params, &arena)
-                         : template_expand(t, r, params, &arena));
+    text_quoted(out, expand(t, r, params, &arena));
     arena_release(&arena);
 }
 
@@ -294,7 +296,7 @@ static void explain_header_actions(const struct route_choice *choice, const stru
         buffer_printf(out, "%s header %.*s", verbs[a->kind], STR_ARG(a->name));
         if (a->value) {
             buffer_add_char(out, ' ');
-            explain_expanded(a->value, false, r, &choice->params, out);
+            explain_expanded(a->value, template_expand, r, &choice->params, out);
         }
         buffer_add_char(out, '\n');
     }
@@ -307,12 +309,12 @@ static void explain_changes(const struct route_choice *choice, const struct requ
 
     if (route->rewrite) {
         text_label(out, "rewrite");
-        explain_expanded(route->rewrite, true, r, &choice->params, out);
+        explain_expanded(route->rewrite, template_expand_url, r, &choice->params, out);
         buffer_add_char(out, '\n');
     }
     if (route->rewrite_host) {
         text_label(out, "rewrite-host");
-        explain_expanded(route->rewrite_host, false, r, &choice->params, out);
+        explain_expanded(route->rewrite_host, template_expand, r, &choice->params, out);
         buffer_add_char(out, '\n');
     }
     explain_header_actions(choice, r, out);
@@ -372,11 +374,11 @@ static void explain_end(const struct direction *d, const struct route_choice *ch
         buffer_printf(out, "status %u, from the sidecar", route->status);
         if (route->body) {
             buffer_printf(out, ": ");
-            explain_expanded(route->body, false, r, &choice->params, out);
+            explain_expanded(route->body, template_expand, r, &choice->params, out);
         }
     } else if (route->action == ACTION_REDIRECT) {
         buffer_printf(out, "status %u, to ", route->status);
-        explain_expanded(route->location, true, r, &choice->params, out);
+        explain_expanded(route->location, template_expand_location, r, &choice->params, out);
     } else {
         const struct target *t = split_choose(route, r);
         buffer_printf(out, "forwarded to %.*s", STR_ARG(t ? t->name : STR("nowhere")));

@@ -409,3 +409,23 @@ struct str template_expand_url(const struct template *t, const struct request *r
 {
     return expand(t, r, params, arena, true);
 }
+
+static bool begins_with_path(const struct template *t)
+{
+    const struct part *first = &t->parts[0];
+
+    if (t->n == 0)
+        return false;
+    return first->kind == PART_REQUEST_PATH ||
+           (first->kind == PART_LITERAL && !str_starts(first->text, STR("//")));
+}
+
+struct str template_expand_location(const struct template *t, const struct request *r,
+                                    const struct path_params *params, struct arena *arena)
+{
+    struct str location = expand(t, r, params, arena, true);
+
+    if (!str_starts(location, STR("//")) || !begins_with_path(t))
+        return location;
+    return arena_printf(arena, "/.%.*s", STR_ARG(location));
+}

@@ -47,9 +47,14 @@ struct str template_unknown_path_name(const struct template *t, const struct str
  * is returned as it is, without a copy. */
 struct str template_expand(const struct template *t, const struct request *r,
                            const struct path_params *params, struct arena *arena);
-/* The same for a rewritten path or a Location: of what is filled in, all that may not stand in a
+/* The same for a rewritten path: of what is filled in, all that may not stand in a
  * URL (spaces, control characters, bytes above 0x7e and "#<>\^`{|}) is percent-encoded. */
 struct str template_expand_url(const struct template *t, const struct request *r,
                                const struct path_params *params, struct arena *arena);
+/* The same for a Location. A path that begins with two slashes would be read as the name of another
+ * host (RFC 3986 section 4.2): "/." is put before it, unless the text itself says so, or begins
+ * with a part of the request that may be a whole URL. */
+struct str template_expand_location(const struct template *t, const struct request *r,
+                                    const struct path_params *params, struct arena *arena);
 
 #endif

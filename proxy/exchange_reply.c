@@ -113,7 +113,7 @@ void exchange_respond(struct exchange *x)
     m->status = (uint16_t)r->status;
     if (r->action == ACTION_REDIRECT) {
         struct str to =
-            template_expand_url(r->location, &x->asking->facts, x->asking->params, &x->arena);
+            template_expand_location(r->location, &x->asking->facts, x->asking->params, &x->arena);
 
         if (to.p && to.n == 0) {
             exchange_refuse(x, &redirect_invalid);

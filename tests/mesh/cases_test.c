@@ -26,8 +26,9 @@ static void write_target(const struct route_choice *choice, const struct request
     else if (route->action == ACTION_RESPOND)
         buffer_printf(out, "respond %u", route->status);
     else
-        buffer_printf(out, "redirect %u %.*s", route->status,
-                      STR_ARG(template_expand_url(route->location, r, &choice->params, &arena)));
+        buffer_printf(
+            out, "redirect %u %.*s", route->status,
+            STR_ARG(template_expand_location(route->location, r, &choice->params, &arena)));
 }
 
 static void write_faults(const struct route *route, const struct request *r, struct buffer *out)

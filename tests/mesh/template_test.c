@@ -157,6 +157,34 @@ START_TEST(escapes_in_a_url_what_is_filled_in_and_nothing_else)
 }
 END_TEST
 
+/* {text, path of the request, where it leads} */
+static const struct {
+    const char *text, *path, *location;
+} locations[] = {
+    {"$(request-path)/", "/a", "/a/"},
+    {"$(request-path)/", "//other.host", "/.//other.host/"},
+    {"$(request-uri)", "//other.host", "/.//other.host?q=a%20b&q=c"},
+    {"$(path rest)", "/old//other.host", "//other.host"}, /* it may be a whole URL */
+    {"/$(path rest)", "/old/other.host", "/.//other.host"},
+    {"/new/$(path rest)", "/old/other.host", "/new//other.host"},
+    {"//cdn$(request-path)", "/a", "//cdn/a"},
+    {"https://$(host)$(request-path)", "//other.host", "https://users.shop//other.host"},
+    {"//cdn/", "/a", "//cdn/"},
+};
+
+START_TEST(a_location_made_of_a_path_leads_to_no_other_host)
+{
+    struct request r = request_with("users.shop:8080/?q=a%20b&q=c");
+    struct str path = str_from(locations[_i].path);
+    struct path_params params = {
+        .n = 1, .v = {{STR("rest"), str_slice(path, path.n < 5 ? path.n : 4, path.n)}}};
+    struct template *t = must_read(str_from(locations[_i].text));
+
+    r.path = path;
+    ck_assert_str_eq(template_expand_location(t, &r, &params, &arena).p, locations[_i].location);
+}
+END_TEST
+
 START_TEST(knows_its_control_characters_and_path_names)
 {
     struct str names[] = {STR_INIT("a"), STR_INIT("b")};
@@ -197,6 +225,8 @@ int main(void)
     tcase_add_test(tc, has_a_bound_of_parts);
     tcase_add_test(tc, lets_no_line_break_in);
     tcase_add_test(tc, escapes_in_a_url_what_is_filled_in_and_nothing_else);
+    tcase_add_loop_test(tc, a_location_made_of_a_path_leads_to_no_other_host, 0,
+                        (int)(sizeof(locations) / sizeof(locations[0])));
     tcase_add_test(tc, knows_its_control_characters_and_path_names);
     tcase_add_test(tc, tells_when_the_arena_is_full);
     suite_add_tcase(suite, tc);
