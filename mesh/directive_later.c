@@ -15,6 +15,8 @@ static const struct later rows[] = {
     {IN(CONTEXT_TOP) | DIRECTIONS | IN(CONTEXT_CLUSTER), "tls", NULL, NULL},
 
     {DIRECTIONS, "listen", "tls", NULL},
+    {DIRECTIONS, "listen", "https", NULL},
+    {DIRECTIONS, "listen", "ssl", NULL},
     {DIRECTIONS, "limits", NULL, "limits at the top level hold for both directions"},
     {DIRECTIONS | IN(CONTEXT_ROUTE), "retry", NULL, NULL},
 

@@ -215,6 +215,7 @@ static void unknown_cluster(struct loader *ld, const struct reference *ref, stru
 {
     const struct config *c = ld->config;
     struct nearest near;
+    uint64_t port;
     char shown[80];
 
     value_shown(name, shown);
@@ -224,6 +225,10 @@ static void unknown_cluster(struct loader *ld, const struct reference *ref, stru
     if (near.best.n)
         report_at(ld->report, ref->at, "unknown cluster \"%s\"; did you mean \"%.*s\"?", shown,
                   STR_ARG(near.best));
+    else if (str_to_u64(name, &port) && port <= 65535)
+        report_at(ld->report, ref->at,
+                  "unknown cluster \"%s\"; if it is a port, write 127.0.0.1:%s, or HOST:%s", shown,
+                  shown, shown);
     else
         report_at(ld->report, ref->at, "unknown cluster \"%s\"%s%s%s", shown,
                   memchr(name.p, '.', name.n) ? "; an address has a port: " : "",

@@ -203,13 +203,24 @@ static bool no_header_name(struct loader *ld, const struct words *w, const struc
     size_t end = equals < colon ? equals : colon;
     struct str name = str_slice(text, 0, end);
     struct str value = str_trim_ows(str_slice(text, end + 1 < text.n ? end + 1 : text.n, text.n));
-    char shown[80], shown_name[80], shown_value[80];
+    char shown[80], shown_name[80];
+    struct buffer cure;
 
     value_shown(text, shown);
     if (end == text.n || !value_is_token(name) || value.n == 0)
         return wrongf(ld, word, "\"%s\" is not the name of a header", shown);
-    return wrongf(ld, word, "\"%s\" is not the name of a header; write: %s %s%s", shown,
-                  value_shown(name, shown_name), test ? "= " : "", value_shown(value, shown_value));
+    value_shown(name, shown_name);
+    buffer_init(&cure, 0);
+    if (test)
+        buffer_add_str(&cure, STR(" = "));
+    else if (w->row->shown.arguments && strstr(w->row->shown.arguments, "VALUE"))
+        buffer_add_char(&cure, ' ');
+    if (cure.n)
+        lexer_write_word(value, &cure);
+    wrongf(ld, word, "\"%s\" is not the name of a header; write: %s%.*s", shown, shown_name,
+           STR_ARG(buffer_str(&cure)));
+    buffer_release(&cure);
+    return false;
 }
 
 bool take_header_name(struct loader *ld, struct words *w, struct str *name, enum header_id *id)

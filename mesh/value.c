@@ -346,13 +346,16 @@ static bool is_url(struct str text, struct error *err)
     bool tls = str_starts(text, STR("https:")) || str_starts(text, STR("grpcs:"));
     bool has_port = port_colon(host) < host.n;
 
-    return error_set(err, "an address has no scheme: write %s%s%s%s", SHOWN(host),
-                     has_port ? ""
-                     : tls    ? ":443"
-                              : ":80",
-                     rest.n > host.n + 1 ? "; a path is given by rewrite" : "",
-                     tls ? "; TLS towards services is not supported by this version of sidespan"
-                         : "");
+    const char *path = rest.n > host.n + 1 ? "; a path is given by rewrite" : "";
+
+    if (tls)
+        return error_set(err,
+                         "TLS towards services is not supported by this version of sidespan, and "
+                         "an address has no scheme: write HOST:PORT, where it is spoken to without "
+                         "TLS%s",
+                         path);
+    return error_set(err, "an address has no scheme: write %s%s%s", SHOWN(host),
+                     has_port ? "" : ":80", path);
 }
 
 bool value_location(struct str text, enum address_use use, struct arena *arena,
