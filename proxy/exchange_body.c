@@ -27,11 +27,21 @@ static void forget(struct exchange *x)
     buffer_reset(&x->held);
 }
 
+/* What is sent before the upstream has shown its protocol is kept whole, as if there were no
+ * upstream yet: with protocol auto it may have to be asked in HTTP/1.1. The client is paused as
+ * ever, so that this is the first window of the stream and what may be queued behind it. */
+static bool unproven(const struct exchange *x)
+{
+    const struct codec_ops *codec = x->upstream->codec;
+
+    return codec->unproven && codec->unproven(x->upstream);
+}
+
 static bool keep(struct exchange *x, enum record_kind kind, uint64_t size, const char *data)
 {
     bool kept;
 
-    if (x->upstream && (!x->replayable || x->held.n + size > REPLAY_BYTES_MAX)) {
+    if (x->upstream && (!x->replayable || (x->held.n + size > REPLAY_BYTES_MAX && !unproven(x)))) {
         forget(x);
         return true;
     }

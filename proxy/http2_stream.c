@@ -179,6 +179,13 @@ static enum replay ops_replay(struct stream *stream, enum span_error why)
     return REPLAY_NEVER;
 }
 
+static bool ops_unproven(struct stream *stream)
+{
+    const struct http2 *h = http2_stream_of(stream)->h;
+
+    return !h->server && !h->settled;
+}
+
 const struct codec_ops http2_ops = {
     .version = 20,
     .switched_status = 200,
@@ -195,6 +202,7 @@ const struct codec_ops http2_ops = {
     .holds = ops_holds,
     .stale = ops_stale,
     .replay = ops_replay,
+    .unproven = ops_unproven,
 };
 
 /* What the row of an error says of a connection to an upstream, of a client's another one says. */

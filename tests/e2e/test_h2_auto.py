@@ -47,6 +47,19 @@ def test_an_origin_of_http_1_alone_is_asked_in_that(pair, closing):
     assert upstream.prefaces <= 2
 
 
+@pytest.mark.parametrize("end", ["answers 400", "closes", "resets"])
+@pytest.mark.parametrize("size", [70_000, 1_000_000])
+@FALLBACK
+def test_an_upload_is_the_first_that_is_asked(pair, closing, size, end):
+    """What was sent of it before the origin showed what it speaks is asked again whole."""
+    upstream = closing(Tolerant(lambda r: Reply(body=b"%d" % len(r.content)), end))
+    auto(pair, upstream, "protocol auto;")
+    body = bytes(range(256)) * (size // 256)
+    response = pair.client().ask("POST", body=body)
+    assert response.status == 200 and response.body == b"%d" % len(body)
+    assert [r.content for r in upstream.requests] == [body]
+
+
 @FALLBACK
 def test_requests_at_once_fall_back_together(pair, closing):
     upstream = closing(Tolerant(lambda r: Reply(body=r.target.encode())))
