@@ -339,6 +339,8 @@ struct admin_config {
     struct place at;
 };
 
+enum { CONFIG_WORKERS_MAX = 1024 };
+
 struct config {
     atomic_uint refs;
     struct arena arena;
@@ -359,7 +361,7 @@ struct config {
     struct trace_config trace;
     struct limits limits;
     struct timeouts timeouts;
-    unsigned workers; /* 0: one a processor */
+    unsigned workers; /* 0: one a processor; at most CONFIG_WORKERS_MAX */
     struct admin_config admin;
     enum log_level log_level;
     bool log_json;

@@ -4,8 +4,6 @@
  */
 #include "mesh/loader.h"
 
-enum { WORKERS_MAX = 1024 };
-
 /* ---- service ---- */
 
 void read_service(struct loader *ld, const struct directive *row, const struct statement *s,
@@ -100,7 +98,7 @@ void read_workers(struct loader *ld, const struct directive *row, const struct s
     struct words w = words_of(row, s);
     uint64_t n = 0;
 
-    if (words_take(&w, "auto") || take_number(ld, &w, 1, WORKERS_MAX, &n))
+    if (words_take(&w, "auto") || take_number(ld, &w, 1, CONFIG_WORKERS_MAX, &n))
         ld->config->workers = (unsigned)n;
 }
 

@@ -7,6 +7,7 @@
 
 #include "proxy/exchange_private.h"
 #include "proxy/websocket.h"
+#include "proxy/without_context.h"
 
 #define TO(state) (1u << (state))
 static const unsigned may_enter[] = {
@@ -246,6 +247,16 @@ static size_t arena_limit(const struct limits *l)
            4 * l->response_header_bytes + 128 * l->response_headers;
 }
 
+static void count_active(const struct front *f, int n)
+{
+    struct worker *w = f->worker;
+    bool inbound = f->direction == DIRECTION_INBOUND;
+
+    metrics_add(w->metrics, inbound ? COUNT_ACTIVE_INBOUND : COUNT_ACTIVE_OUTBOUND, n);
+    if (inbound)
+        without_context_serves(w->index, n);
+}
+
 bool exchange_open(struct front *f, struct stream *client)
 {
     struct worker *w = f->worker;
@@ -269,9 +280,7 @@ bool exchange_open(struct front *f, struct stream *client)
     client->arena = &x->arena;
     list_push_back(&w->active, &x->link);
     worker_busy_add(w, 1);
-    metrics_add(w->metrics,
-                f->direction == DIRECTION_INBOUND ? COUNT_ACTIVE_INBOUND : COUNT_ACTIVE_OUTBOUND,
-                1);
+    count_active(f, 1);
     return true;
 }
 
@@ -326,10 +335,7 @@ void exchange_end(struct exchange *x)
         exchange_span_report(x);
     list_remove(&x->link);
     worker_busy_add(w, -1);
-    metrics_add(w->metrics,
-                x->front->direction == DIRECTION_INBOUND ? COUNT_ACTIVE_INBOUND
-                                                         : COUNT_ACTIVE_OUTBOUND,
-                -1);
+    count_active(x->front, -1);
     worker_bury(w, &x->burial, bury);
     give_back_client(x);
 }

@@ -9,6 +9,7 @@
 #include "proxy/loop.h"
 #include "proxy/race.h"
 #include "proxy/upstream_login.h"
+#include "proxy/without_context.h"
 
 /* ---- the trace ---- */
 
@@ -38,6 +39,19 @@ static void join_trace(struct exchange *x, struct message *m)
     if (x->recording && !x->sampled)
         metrics_add(x->worker->metrics, COUNT_UNSAMPLED, 1);
     x->sampled = x->sampled && x->generation->exporting;
+}
+
+/* A CONNECT has none, what is asked inside of it has. A context that came and cannot be used was
+ * not forgotten, and is counted as invalid. */
+static void look_for_context(struct exchange *x, const struct message *m)
+{
+    long served;
+
+    if (x->front->direction != DIRECTION_OUTBOUND || x->has_parent || x->span.invalid_parent ||
+        !x->recording || str_eq(m->method, STR("CONNECT")) || !(served = without_context_served()))
+        return;
+    metrics_add(x->worker->metrics, COUNT_WITHOUT_CONTEXT, 1);
+    without_context_warn(m->method, m->authority, served);
 }
 
 /* ---- the route ---- */
@@ -429,6 +443,7 @@ void exchange_begin(struct exchange *x, struct message *m)
     x->recording = x->generation->recording;
     exchange_span_begin(x, x->client->began);
     join_trace(x, m);
+    look_for_context(x, m);
     set_facts(x, m);
     kept = exchange_find_route(x, &undecided);
     exchange_span_request(x);

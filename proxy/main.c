@@ -10,8 +10,6 @@
 #include "proxy/process.h"
 #include "proxy/supervisor.h"
 
-enum { WORKERS_MAX = 1024 };
-
 static const struct option options[] = {
     {"config", required_argument, NULL, 'c'}, {"workers", required_argument, NULL, 'w'},
     {"check", no_argument, NULL, 'k'},        {"help", no_argument, NULL, 'h'},
@@ -22,7 +20,7 @@ static bool read_workers(const char *text, unsigned *out)
 {
     uint64_t n;
 
-    if (!str_to_u64(str_from(text), &n) || n == 0 || n > WORKERS_MAX)
+    if (!str_to_u64(str_from(text), &n) || n == 0 || n > CONFIG_WORKERS_MAX)
         return false;
     *out = (unsigned)n;
     return true;
@@ -45,7 +43,7 @@ int main(int argc, char **argv)
             break;
         case 'w':
             if (!read_workers(optarg, &run.workers))
-                return usage_error("--workers is a number from 1 to %d", WORKERS_MAX);
+                return usage_error("--workers is a number from 1 to %d", CONFIG_WORKERS_MAX);
             break;
         case 'k':
             check = true;

@@ -56,6 +56,9 @@
     X(COUNT_FAULT_RESETS, "sidespan_faults_total", "kind=\"reset\"", "counter", "Faults injected") \
     X(COUNT_INVALID_CONTEXTS, "sidespan_trace_contexts_invalid_total", "", "counter",              \
       "Requests whose trace context could not be used")                                            \
+    X(COUNT_WITHOUT_CONTEXT, "sidespan_outbound_without_context_total", "", "counter",             \
+      "Outbound requests that began a trace while inbound ones were served: the service may have " \
+      "forgotten to pass on the trace context")                                                    \
     X(COUNT_UNSAMPLED, "sidespan_spans_unsampled_total", "", "counter",                            \
       "Hops whose trace was not sampled")                                                          \
     X(COUNT_LOOPS, "sidespan_loops_refused_total", "", "counter",                                  \

@@ -175,9 +175,13 @@ static bool load(struct supervisor *s)
 
 static unsigned worker_count(const struct supervisor *s)
 {
+    unsigned processors = process_processors();
+
     if (s->options.workers > 0)
         return s->options.workers;
-    return s->config->workers > 0 ? s->config->workers : process_processors();
+    if (s->config->workers > 0)
+        return s->config->workers;
+    return processors < CONFIG_WORKERS_MAX ? processors : CONFIG_WORKERS_MAX;
 }
 
 /* What may fail for want of something comes first, and every socket is had before any is used. */

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from process import free_port
-from wire import request_bytes
+from wire import request_bytes, response_bytes, until
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -299,3 +299,65 @@ def test_pipelined_requests_keep_their_own_parents(inbound, origin, connect):
     for _ in traces:
         assert client.read_response().status == 200
     assert [context(r)[0] for r in upstream.requests] == traces
+
+
+# ---- a service that forgets to pass it on
+
+WITHOUT = "sidespan_outbound_without_context_total"
+
+
+@pytest.fixture
+def beside(sidespan, raw_origin, origin, connect):
+    """A sidecar of several workers with both directions, whose service keeps its caller waiting."""
+    service, other, into, out = raw_origin(), origin(), free_port(), free_port()
+    sidecar = sidespan(f"""
+        workers 3;
+        inbound {{ listen 127.0.0.1:{into}; route / {{ to {service.address}; }} }}
+        outbound {{ listen 127.0.0.1:{out} forward-proxy; route / {{ to {other.address}; }} }}
+        """)
+    sidecar.into, sidecar.out_port, sidecar.service = into, out, service
+    return sidecar
+
+
+def test_a_call_without_context_amid_another_is_counted_and_warned_of_once(beside, connect):
+    assert connect(beside.out_port).get().status == 200        # nothing is being served
+    caller = connect(beside.into)
+    caller.send(request_bytes())
+    server = beside.service.accept()
+    server.read_request()
+    for _ in range(8):                                          # from whichever worker
+        assert connect(beside.out_port).get("/secret?key=1", host="users.test").status == 200
+    assert beside.metric(WITHOUT) == 8
+    server.send(response_bytes())
+    assert caller.read_response().status == 200
+    until(lambda: beside.metric('sidespan_requests_active{direction="inbound"}') == 0, "the end")
+    assert connect(beside.out_port).get().status == 200
+    assert beside.metric(WITHOUT) == 8
+    [line] = [line for line in beside.log().splitlines() if "without trace context" in line]
+    assert "GET to users.test" in line and "copy traceparent, tracestate and baggage" in line
+    assert WITHOUT in line and "secret" not in line
+
+
+@pytest.mark.parametrize("field", [f"traceparent: {VALID}", "traceparent: junk"])
+def test_a_call_that_passes_on_what_it_has_is_not_counted(beside, connect, field):
+    caller = connect(beside.into)
+    caller.send(request_bytes())
+    server = beside.service.accept()
+    server.read_request()
+    assert connect(beside.out_port).get("/", field).status == 200
+    assert beside.metric(WITHOUT) == 0
+    assert "without trace context" not in beside.log()
+    server.send(response_bytes())
+    assert caller.read_response().status == 200
+
+
+def test_a_connect_has_no_context_what_is_asked_inside_of_it_has(beside, connect):
+    connect(beside.into).send(request_bytes())
+    beside.service.accept().read_request()
+    client = connect(beside.out_port)
+    client.send(b"CONNECT users.test:80 HTTP/1.1\r\nHost: users.test:80\r\n\r\n")
+    assert client.read_response(body=False).status == 200
+    assert client.get("/", f"traceparent: {VALID}", host="users.test").status == 200
+    assert beside.metric(WITHOUT) == 0
+    assert client.get("/", host="users.test").status == 200
+    assert beside.metric(WITHOUT) == 1
