@@ -52,28 +52,6 @@ static size_t found_at(struct str text, struct str value)
     return n == value.n || cut ? at : 0;
 }
 
-void mask_write(const struct masks *m, struct str text, struct buffer *out)
-{
-    for (size_t at = 0; at < text.n;) {
-        const struct mask *longest = NULL;
-        size_t most = 0;
-
-        for (size_t i = 0; i < m->n; i++) {
-            size_t n = m->v[i].is_word ? 0 : found_at(str_slice(text, at, text.n), m->v[i].value);
-
-            if (n > most) {
-                most = n;
-                longest = &m->v[i];
-            }
-        }
-        if (longest)
-            buffer_add_str(out, longest->shown);
-        else
-            buffer_add_char(out, text.p[at]);
-        at += longest ? most : 1;
-    }
-}
-
 static bool contains(struct str whole, struct str part)
 {
     for (size_t at = 0; at + part.n <= whole.n; at++)
@@ -113,15 +91,24 @@ static size_t part_at(struct str text, size_t at, struct str value)
     return most >= MASK_PART_BYTES ? most : 0;
 }
 
-void mask_write_parts(const struct masks *m, struct str word, struct str text, struct buffer *out)
+/* How many bytes of the text, from that place on, are the value, or a part of it where the text is
+ * about that word (p NULL: about none), which has it. */
+static size_t masked_at(struct str text, size_t at, struct str value, struct str word)
+{
+    size_t whole = found_at(str_slice(text, at, text.n), value);
+
+    return whole || !word.p || !contains(word, value) ? whole : part_at(text, at, value);
+}
+
+static void write_masked(const struct masks *m, struct str word, struct str text,
+                         struct buffer *out)
 {
     for (size_t at = 0; at < text.n;) {
         const struct mask *longest = NULL;
         size_t most = 0;
 
         for (size_t i = 0; i < m->n; i++) {
-            bool of_word = !m->v[i].is_word && contains(word, m->v[i].value);
-            size_t n = of_word ? part_at(text, at, m->v[i].value) : 0;
+            size_t n = m->v[i].is_word ? 0 : masked_at(text, at, m->v[i].value, word);
 
             if (n > most) {
                 most = n;
@@ -134,6 +121,16 @@ void mask_write_parts(const struct masks *m, struct str word, struct str text, s
             buffer_add_char(out, text.p[at]);
         at += longest ? most : 1;
     }
+}
+
+void mask_write(const struct masks *m, struct str text, struct buffer *out)
+{
+    write_masked(m, (struct str){0}, text, out);
+}
+
+void mask_write_of_word(const struct masks *m, struct str word, struct str text, struct buffer *out)
+{
+    write_masked(m, mask_word(m, word).p ? word : (struct str){0}, text, out);
 }
 
 bool mask_is_secret_header(struct str name)

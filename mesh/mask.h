@@ -33,10 +33,11 @@ struct str mask_word(const struct masks *m, struct str value);
 /* The text with the variables in the place of their values; of a value that was cut ("...") too. */
 void mask_write(const struct masks *m, struct str text, struct buffer *out);
 
-/* For a message about a word with variables in it, which may quote a part of one (the host of a
- * URL, the value behind a colon): the text with the variable also in the place of each part of its
- * value that has MASK_PART_BYTES and is no part of a longer word. */
-void mask_write_parts(const struct masks *m, struct str word, struct str text, struct buffer *out);
+/* The same for a message about that word of the file. Where variables are in it the message may
+ * quote parts of their values (the host of a URL, what stands behind a colon): those of
+ * MASK_PART_BYTES that are no part of a longer word are masked too. */
+void mask_write_of_word(const struct masks *m, struct str word, struct str text,
+                        struct buffer *out);
 
 /* The value of a field of that name (in any case) is a secret, wherever it came from. */
 bool mask_is_secret_header(struct str name);

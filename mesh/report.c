@@ -61,19 +61,14 @@ static void end_on_character(char *text)
 static void mask_text(const struct report *r, struct str word, char *text, size_t size)
 {
     const struct masks *masks = r->sources ? &r->sources->masks : NULL;
-    struct buffer masked, parts;
+    struct buffer masked;
 
     if (!masks || masks->n == 0)
         return;
     buffer_init(&masked, 0);
-    buffer_init(&parts, 0);
-    mask_write(masks, str_from(text), &masked);
-    bool made = word.p && mask_word(masks, word).p;
-    if (made)
-        mask_write_parts(masks, word, buffer_str(&masked), &parts);
-    snprintf(text, size, "%.*s", STR_ARG(buffer_str(made ? &parts : &masked)));
+    mask_write_of_word(masks, word, str_from(text), &masked);
+    snprintf(text, size, "%.*s", STR_ARG(buffer_str(&masked)));
     buffer_release(&masked);
-    buffer_release(&parts);
 }
 
 static bool finish_entry(const struct report *r, struct report_entry *e, struct str word)
