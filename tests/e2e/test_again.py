@@ -3,6 +3,7 @@ import collections
 import random
 import socket
 import threading
+import time
 
 import pytest
 
@@ -82,20 +83,22 @@ def test_a_post_keeps_away_from_the_moment_at_which_an_idle_connection_ends(
     client.send(request_bytes(target="/1"))
     first = upstream.accept()
     served("/1", first)
+    began = time.monotonic()
     first.quiet(0.2)
     first.close()                             # so long it keeps what is idle
+    longer = 2 * (time.monotonic() - began)   # on a machine that is busy, too
     sidecar.wait_metric("sidespan_upstream_connections_open", 0)
     client.send(request_bytes(target="/2"))
     second = upstream.accept()
     served("/2", second)
-    second.quiet(0.4)
+    second.quiet(longer)
     client.send(request_bytes("POST", "/3", body=b"once"))
     third = upstream.accept()                 # a new one
     served("/3", third)
-    third.quiet(0.4)
+    third.quiet(longer)
     client.send(request_bytes(target="/4"))   # which may be sent twice, so it may be tried
     served("/4", third)
-    third.quiet(0.4)
+    third.quiet(longer)
     client.send(request_bytes("POST", "/5", body=b"once"))
     served("/5", third)                       # it has lived longer: it was not the moment
 

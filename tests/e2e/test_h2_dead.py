@@ -9,7 +9,7 @@ def test_a_stream_that_times_out_is_reason_to_ask_and_to_go_elsewhere(sidespan, 
     listener = closing(socket.create_server(("127.0.0.1", 0)))
     listener.settimeout(DEADLINE)
     sidecar = sidespan(f"""
-        inbound {{ listen 127.0.0.1:{port}; route / {{ to app; timeout 300ms; }} }}
+        inbound {{ listen 127.0.0.1:{port}; route / {{ to app; timeout 1s; }} }}
         cluster app {{ endpoint 127.0.0.1:{listener.getsockname()[1]}; protocol h2; }}
         timeouts {{ ping-timeout 1s; }}
         """)
@@ -35,7 +35,7 @@ def test_one_that_answers_is_used_on(sidespan, port, connect, closing):
     listener = closing(socket.create_server(("127.0.0.1", 0)))
     listener.settimeout(DEADLINE)
     sidespan(f"""
-        inbound {{ listen 127.0.0.1:{port}; route / {{ to app; timeout 300ms; }} }}
+        inbound {{ listen 127.0.0.1:{port}; route / {{ to app; timeout 1s; }} }}
         cluster app {{ endpoint 127.0.0.1:{listener.getsockname()[1]}; protocol h2; pool max 1; }}
         """)
     client = connect(port)

@@ -344,13 +344,13 @@ def test_a_client_that_leaves_amid_a_body_that_is_not_taken(inbound, raw_origin,
 
 def test_a_half_closed_client_is_answered_as_long_as_it_takes_bytes(inbound, raw_origin, connect):
     upstream = raw_origin()
-    sidecar = inbound(upstream.address, rest="timeouts { half-closed 1s; }")
+    sidecar = inbound(upstream.address, rest="timeouts { half-closed 2s; }")
     client, server = asked(sidecar, upstream, connect)
     client.half_close()
     server.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     client.read_head()
     begun = time.monotonic()
-    while time.monotonic() < begun + 2.5:
+    while time.monotonic() < begun + 4:
         server.send(b"1\r\na\r\n")
         assert client.read_chunk() == b"a"
         time.sleep(0.1)
