@@ -177,9 +177,11 @@ void exchange_begin(struct exchange *x, struct message *m);
 void exchange_begin_refused(struct exchange *x, struct message *partial);
 /* After faults: to the upstream. */
 void exchange_go_on(struct exchange *x);
-/* To where the client wanted: the redirected connection's destination, or the name it gave a
- * forward proxy. */
-void exchange_to_original(struct exchange *x);
+
+/* ---- exchange_target.c ---- */
+/* To where its route sends it, or, without one, to where the client wanted: the redirected
+ * connection's destination, or the name that it gave a forward proxy. */
+void exchange_to_target(struct exchange *x);
 /* Chooses the next address; there must be one. */
 void exchange_next_address(struct exchange *x);
 
