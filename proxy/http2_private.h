@@ -203,10 +203,12 @@ const struct refusal *http2_response_complete(struct http2_stream *s, bool end);
 nghttp2_nv *http2_fields(struct http2_stream *s, const struct message *m, size_t *n);
 nghttp2_nv *http2_trailers(struct http2_stream *s, const struct headers *t, size_t *n);
 
-/* http2_output.c */
+/* http2_send.c */
 /* Client: SETTINGS came, and say whether what waits for them may be sent. */
 void http2_send_waiting_heads(struct http2 *h);
 void http2_send_head(struct stream *s, const struct message *m, bool end);
+
+/* http2_output.c */
 void http2_send_chunk(struct stream *s, uint64_t size);
 void http2_send_body(struct stream *s, struct str data);
 void http2_send_end(struct stream *s, const struct headers *trailers);
@@ -214,6 +216,8 @@ void http2_settle(struct stream *s);
 bool http2_blocked(struct stream *s);
 /* It is reset with that code when what there is of its body has gone out. */
 void http2_cut(struct http2_stream *s, uint32_t code);
+/* The stream cannot go on, and it is not the peer's fault; on_close() tells its owner. */
+void http2_give_up(struct http2_stream *s);
 /* Nothing more of it is to be sent. */
 void http2_drop_output(struct http2_stream *s);
 /* The turn's end has something to do for it. */
@@ -222,6 +226,9 @@ void http2_touch(struct http2 *h);
 void http2_flush(struct turn_end *e);
 ssize_t http2_on_send(nghttp2_session *session, const uint8_t *data, size_t n, int flags,
                       void *arg);
+/* A stream's body, as nghttp2 asks for it. */
+ssize_t http2_read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t room,
+                        uint32_t *flags, nghttp2_data_source *source, void *arg);
 int http2_on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
                        size_t n, nghttp2_data_source *source, void *arg);
 /* The socket takes bytes again. */
