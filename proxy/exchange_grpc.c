@@ -140,6 +140,9 @@ static enum grpc_status status_of_failure(const struct exchange *x, unsigned htt
     case SPAN_ERROR_CANCELLED:
         return out_of_time(x) ? GRPC_DEADLINE_EXCEEDED : GRPC_CANCELLED;
     case SPAN_ERROR_STREAM_RESET:
+        /* A server ends with CANCEL what has no time left, as we told it, and may be quicker. */
+        if (x->upstream_code == STREAM_CANCEL && out_of_time(x))
+            return GRPC_DEADLINE_EXCEEDED;
         return grpc_status_of_stream(x->upstream_code);
     case SPAN_ERROR_REQUEST:
         return status_of_refusal(http);

@@ -4,6 +4,7 @@ import re
 import time
 
 import grpc
+import hpack
 import pytest
 
 import process
@@ -268,6 +269,28 @@ def test_a_server_that_keeps_no_deadline_is_cut_off(sidespan, port, client, raw_
     until(lambda: read_frame(wire) == (RST_STREAM, 1, CANCEL.to_bytes(4, "big")), "RST_STREAM")
     span = sidecar.wait_span()
     assert span["rpc.grpc.status_code"] == Code.DEADLINE_EXCEEDED.value[0]
+
+
+def test_a_server_that_cancels_at_the_deadline_has_exceeded_it(sidespan, port, client, raw_origin):
+    """It was told the time that is left, and may be quicker to end the call: grpc-go resets with CANCEL."""
+    server = raw_origin()
+    sidecar = sidespan(f"""
+        outbound {{ listen 127.0.0.1:{port}; route / {{ to server; }} }}
+        cluster server {{ endpoint {server.address}; protocol h2; }}
+        """)
+    call = client(port).unary_future("Echo", timeout=None, metadata=[("grpc-timeout", "700m")])
+    wire = server.accept()
+    assert wire.read(len(PREFACE)) == PREFACE
+    kind, block = 0, b""
+    while kind != HEADERS:
+        kind, _, block = read_frame(wire)
+    told, begun = dict(hpack.Decoder().decode(block))["grpc-timeout"], time.monotonic()
+    left = int(told[:-1]) * {"m": 1e-3, "u": 1e-6, "n": 1e-9}[told[-1]]
+    wire.send(frame(SETTINGS))
+    time.sleep(left - 0.004 - (time.monotonic() - begun))  # by its clock a little too early
+    wire.send(frame(RST_STREAM, 1, CANCEL.to_bytes(4, "big")))
+    assert refused(call.result).code() is Code.DEADLINE_EXCEEDED
+    assert sidecar.wait_span()["rpc.grpc.status_code"] == Code.DEADLINE_EXCEEDED.value[0]
 
 
 def test_a_deadline_ends_the_call_everywhere(hops):
