@@ -1,18 +1,14 @@
 #include "mesh/connect.h"
 
+#include "mesh/fault.h"
 #include "mesh/route.h"
-
-static bool fault_refuses(const struct fault *f)
-{
-    return f->kind != FAULT_DELAY && f->share == SHARE_ALWAYS && !f->first;
-}
 
 bool route_may_refuse(const struct route *r)
 {
     if (r->action == ACTION_RESPOND && r->status >= 400)
         return true;
     for (size_t i = 0; i < r->n_faults; i++)
-        if (fault_refuses(&r->faults[i]))
+        if (r->faults[i].kind != FAULT_DELAY && fault_strikes_all(&r->faults[i]))
             return true;
     return false;
 }

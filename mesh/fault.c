@@ -35,6 +35,11 @@ enum verdict fault_strikes(const struct fault *f, const struct request *r)
     return f->when ? match_rule_holds(f->when, r) : VERDICT_YES;
 }
 
+bool fault_strikes_all(const struct fault *f)
+{
+    return f->share == SHARE_ALWAYS && !f->first && !f->when && !f->until;
+}
+
 nsec_t fault_delay_of(const struct fault *f, const struct trace_id *trace_id)
 {
     if (f->jitter <= 0)

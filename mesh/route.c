@@ -1,5 +1,7 @@
 #include "mesh/route.h"
 
+#include "mesh/fault.h"
+
 static const struct route *find_among(const struct route_index *index, struct route *const *routes,
                                       size_t n, const struct request *r, enum verdict *verdict)
 {
@@ -45,15 +47,10 @@ bool route_covers(const struct route *earlier, const struct route *later)
     return true;
 }
 
-static bool strikes_all(const struct fault *f)
-{
-    return f->share == SHARE_ALWAYS && f->first == 0 && !f->when;
-}
-
 bool route_bars_opaque(const struct route *r)
 {
     for (size_t i = 0; i < r->n_faults; i++)
-        if (r->faults[i].kind != FAULT_DELAY && strikes_all(&r->faults[i]))
+        if (r->faults[i].kind != FAULT_DELAY && fault_strikes_all(&r->faults[i]))
             return true;
     return r->action != ACTION_FORWARD;
 }
@@ -61,7 +58,7 @@ bool route_bars_opaque(const struct route *r)
 bool route_strikes_some(const struct route *r)
 {
     for (size_t i = 0; i < r->n_faults; i++)
-        if (r->faults[i].kind != FAULT_DELAY && !strikes_all(&r->faults[i]))
+        if (r->faults[i].kind != FAULT_DELAY && !fault_strikes_all(&r->faults[i]))
             return true;
     return false;
 }

@@ -170,21 +170,22 @@ def test_check_says_where_a_rule_and_opaque_bytes_meet(tmp_path, listen, words):
         assert done.stderr == ""
 
 
-def test_a_fault_for_a_share_of_the_requests_is_no_bar_and_check_says_so(tmp_path, ruled, raw_origin,
-                                                                         connect, port):
+@pytest.mark.parametrize("bound", ["for 50%", "first 3", "when header x-a", "until 2199-01-01T00:00:00Z"])
+def test_a_fault_for_some_of_the_requests_is_no_bar_and_check_says_so(tmp_path, ruled, raw_origin,
+                                                                      connect, port, bound):
     """Else one fault of a trial would cut off every database."""
     path = tmp_path / "check.conf"
     path.write_text("""inbound {
     listen 127.0.0.1:8080 auto;
-    route / { to 127.0.0.1:3000; fault abort 503 for 50%; }
+    route / { to 127.0.0.1:3000; fault abort 503 %s; }
 }
-""")
+""" % bound)
     done = run("check", path)
     assert done.returncode == 0
     assert (f"warning: {path}:2:12: what is not HTTP is not struck by the fault in line 3"
             in done.stderr)
     upstream = raw_origin()
-    RULES["share"] = "route /admin { to TARGET; fault abort 503 for 50%; }"
+    RULES["share"] = "route /admin { to TARGET; fault abort 503 %s; }" % bound
     try:
         sidecar = ruled(upstream.address, "auto", "share")
     finally:

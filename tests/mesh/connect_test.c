@@ -11,12 +11,19 @@ static const struct {
     const char *authority, *refuses;
     bool elsewhere;
 } rules[] = {
-    {"closed.test:443", "/", false},      {"half.test:443", "/admin", true},
-    {"let.test:443", "", false},          {"first.test:443", "/admin", false},
-    {"paths.test:80", "/private", true},  {"port.test:80", "/admin", false},
-    {"port.test:443", "/private", false}, {"regex.test:80", "^/v[0-9]+/", false},
-    {"answers.test:80", "", false},       {"grpc.test:50051", "shop.Users", true},
-    {"covered.test:443", "", false},      {"other.test:5432", "/private", false},
+    {"closed.test:443", "/", false},
+    {"half.test:443", "/admin", true},
+    {"let.test:443", "", false},
+    {"first.test:443", "/admin", false},
+    {"paths.test:80", "/private", true},
+    {"port.test:80", "/admin", false},
+    {"port.test:443", "/private", false},
+    {"regex.test:80", "^/v[0-9]+/", false},
+    {"answers.test:80", "", false},
+    {"grpc.test:50051", "shop.Users", true},
+    {"tried.test:443", "", false},
+    {"covered.test:443", "", false},
+    {"other.test:5432", "/private", false},
 };
 
 START_TEST(what_could_refuse_a_request_inside_is_found_in_the_order_of_the_routes)
