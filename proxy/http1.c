@@ -280,10 +280,12 @@ bool http1_is_last(const struct http1 *h)
            (most && h->messages + 1 >= most);
 }
 
+/* A response that was the last has said so: then h->close is set. Who was not told, since the drain
+ * began after the head, may ask once more. */
 static bool may_go_on(const struct http1 *h)
 {
     return !h->close && h->input == INPUT_OVER && h->output == OUTPUT_OVER && !h->conn->broken &&
-           (h->server ? !http1_is_last(h) : !h->held) && !(h->conn->eof && !h->held && !h->rest.n);
+           (h->server || !h->held) && !(h->conn->eof && !h->held && !h->rest.n);
 }
 
 static void disown(struct stream *s)
@@ -411,6 +413,7 @@ struct stream *http1_take(struct http1 *h, struct str method)
     h->input = INPUT_IDLE;
     h->output = OUTPUT_HEAD;
     h->idled = http1_idle_time(h);
+    h->idle_since = 0; /* who is used at once after this request was not idle */
     h->sent_before = h->conn->sent_bytes;
     h->received_before = h->conn->received_bytes;
     list_remove(&h->link);

@@ -25,6 +25,28 @@ def test_an_idle_sidecar_ends_at_once(inbound, origin, connect):
     assert sidecar.wait_exit(3) == 0
 
 
+def test_who_was_not_told_in_time_may_ask_once_more(inbound, raw_origin, connect):
+    """The head of the response went out before the drain began, without Connection: close."""
+    upstream = raw_origin()
+    sidecar = drained(inbound, upstream.address, delay="5s")
+    client = connect(sidecar.port)
+    client.send(request_bytes())
+    server = upstream.accept()
+    server.read_request()
+    server.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha")
+    assert client.read_response(body=False).status == 200
+    sidecar.signal(signal.SIGTERM)
+    until(lambda: sidecar.admin("/readyz").status == 503, "readiness to go")
+    server.send(b"lf")
+    assert client.read(4) == b"half"
+    client.send(request_bytes("POST", body=b"not lost"))
+    assert server.read_request().body == b"not lost"
+    server.send(response_bytes())
+    assert client.read_response().get("connection").lower() == "close"
+    client.expect_end()
+    assert sidecar.wait_exit() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_what_is_under_way_ends_well(inbound, raw_origin, connect, number):
     upstream = raw_origin()
