@@ -357,6 +357,29 @@ START_TEST(with_a_full_pool_requests_wait_and_take_turns)
 }
 END_TEST
 
+/* What is known of how long the endpoint keeps an idle connection is not forgotten for one that was
+ * not idle. */
+START_TEST(who_takes_its_turn_on_a_connection_did_not_find_it_idle)
+{
+    struct upstream *u = begin("pool max 1;");
+    struct asker a[3];
+    int fd = warm(&a[0], u);
+
+    answer(&a[0], fd);
+    usleep(10000);
+    ask(&a[1], u);
+    ask(&a[2], u);
+    ck_assert(a[1].reused && a[2].ask.queued);
+    answer(&a[1], fd);
+    RUN_UNTIL(worker, a[2].readies == 1);
+    u->closes_after = MILLISECONDS(5);
+    answer(&a[2], fd);
+    ck_assert_int_eq(u->closes_after, MILLISECONDS(5));
+    close(fd);
+    end();
+}
+END_TEST
+
 START_TEST(who_waits_gets_a_new_connection_when_the_one_in_use_closes)
 {
     struct upstream *u = begin("pool max 1;");
@@ -914,6 +937,7 @@ int main(void)
     tcase_add_test(t, who_does_not_answer_is_passed_over_until_it_does);
     tcase_add_test(t, who_stays_silent_is_asked_less_and_less_often);
     tcase_add_test(t, random_keeps_a_trace_with_its_endpoint);
+    tcase_add_test(t, who_takes_its_turn_on_a_connection_did_not_find_it_idle);
     tcase_add_test(t, who_waits_gets_a_new_connection_when_the_one_in_use_closes);
     tcase_add_test(t, a_fresh_connection_takes_the_place_of_kept_ones);
     tcase_add_test(t, who_waits_takes_what_comes_back_first);
