@@ -241,8 +241,8 @@ START_TEST(an_idle_connection_is_closed_when_its_time_is_over)
     nsec_t began;
     char byte;
 
-    answer(&one, fd);
     began = clock_monotonic();
+    answer(&one, fd);
     ck_assert_uint_eq(u->n_idle, 1);
     RUN_UNTIL(worker, u->n_idle == 0);
     ck_assert_int_ge(clock_monotonic() - began, MILLISECONDS(45));
@@ -267,8 +267,8 @@ START_TEST(a_peer_that_says_how_long_it_waits_is_left_a_second_before)
 
     snprintf(response, sizeof response,
              "HTTP/1.1 200 OK\r\nKeep-Alive: %s\r\nContent-Length: 0\r\n\r\n", rows[_i].field);
-    answer_with(&one, fd, response);
     began = clock_monotonic();
+    answer_with(&one, fd, response);
     ck_assert_uint_eq(u->n_idle, rows[_i].kept != 0);
     RUN_UNTIL(worker, u->n_open == 0);
     ck_assert_int_ge(clock_monotonic() - began, rows[_i].kept);
