@@ -25,6 +25,8 @@ enum span_error connect_error(int error)
         return SPAN_ERROR_OVERLOAD;
     case ECONNRESET:
         return SPAN_ERROR_RESET;
+    case ELOOP:
+        return SPAN_ERROR_LOOP;
     default:
         return SPAN_ERROR_REFUSED;
     }
@@ -37,6 +39,8 @@ int connect_error_known(int error, const struct sockaddr *to, socklen_t len)
     int fd;
     bool has_address;
 
+    if (error == ELOOP) /* the links of a socket's path: there is none at their end */
+        return ENOENT;
     if (error != EADDRNOTAVAIL || (fd = socket(to->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0)) < 0)
         return error;
     has_address = connect(fd, to, len) == 0;
@@ -55,6 +59,8 @@ const char *connect_error_text(int error)
     switch (error) {
     case ENOENT:
         return "there is no such socket";
+    case ELOOP:
+        return "it is this sidecar itself";
     case EAGAIN:
         return "its queue of connections is full";
     case EHOSTUNREACH:

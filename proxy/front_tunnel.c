@@ -281,10 +281,12 @@ void sniffing_to_tunnel(struct sniffing *s, struct str from_client, struct str f
     if (s->upstream && !s->connected) /* the tunnel counts it when it is there */
         metrics_add(w->metrics, COUNT_UPSTREAM_OPEN, -1);
     setup.upstream = s->upstream;
-    setup.from = (struct race_from){.cluster = s->cluster,
-                                    .first = s->endpoint,
-                                    .key = *trace_of(s),
-                                    .timeout = s->endpoint->pool.connect_timeout};
+    setup.from =
+        (struct race_from){.cluster = s->cluster,
+                           .first = s->endpoint,
+                           .own = s->cluster ? front_rules(f, s->generation->config) : NULL,
+                           .key = *trace_of(s),
+                           .timeout = s->endpoint->pool.connect_timeout};
     setup.generation = s->generation;
     setup.sampled = begin_span(s, &span);
     setup.span = &span;

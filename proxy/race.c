@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proxy/connect_error.h"
+#include "proxy/loop.h"
 #include "proxy/resolver.h"
 #include "proxy/upstream_private.h"
 
@@ -22,6 +23,7 @@ struct race {
     struct cluster_state *cluster; /* borrowed of the generation; NULL: addresses */
     struct trace_id key;
     nsec_t timeout;
+    const struct direction *own; /* borrowed of the generation */
     const struct race_events *events;
     void *arg;
     struct timer delay;
@@ -126,12 +128,25 @@ static void note_failure(struct attempt *a, int error)
     upstream_did_not_answer(a->to, error);
 }
 
+static bool leads_back(struct race *r, const struct upstream *to)
+{
+    if (!r->own || !loop_to_listeners(r->own, &to->address, worker_now(r->worker)))
+        return false;
+    metrics_add(r->worker->metrics, COUNT_LOOPS, 1);
+    return true;
+}
+
 /* Takes the reference. False: it failed at once; *error says how. */
 static bool try_one(struct race *r, struct upstream *to, struct address *at, int *error)
 {
     struct attempt *a = attempt_new(r, to);
 
     *at = to->address;
+    if (leads_back(r, to)) {
+        *error = ELOOP;
+        attempt_over(a);
+        return false;
+    }
     a->conn = conn_connect(r->worker, at, &attempt_owner, a, error);
     if (a->conn) {
         follow(a);
@@ -269,6 +284,7 @@ struct race *race_start(struct worker *w, struct generation *g, const struct rac
                        .cluster = from->cluster,
                        .key = from->key,
                        .timeout = from->timeout,
+                       .own = from->own,
                        .events = events,
                        .arg = arg};
     if (r->cluster)

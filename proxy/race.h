@@ -26,6 +26,9 @@ struct race_from {
     size_t n;
     struct trace_id key; /* what `balance random` draws from */
     nsec_t timeout;      /* of each attempt; 0: none. A cluster's endpoints have their own. */
+    const struct direction
+        *own; /* whose listeners are no place to go to: a name of the cluster may
+                 have turned out to be this machine; of its generation. NULL: none */
 };
 
 struct race_events {

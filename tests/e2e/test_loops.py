@@ -76,6 +76,24 @@ def test_a_name_that_turns_out_to_be_this_machine_is_a_loop(sidespan, port, conn
     assert sidecar.wait_span()["error.type"] == "loop"
 
 
+def test_a_tunnel_is_not_led_back_by_the_endpoint_that_is_tried_next(sidespan, port):
+    """Of two endpoints one refuses, and the name of the other turns out to be this machine."""
+    name = socket.gethostname()
+    try:
+        socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    except OSError:
+        pytest.skip("the machine's own name is not known here")
+    sidecar = sidespan(f"""
+        inbound {{ listen :{port} tcp; route / {{ to app; }} }}
+        cluster app {{ endpoint 127.0.0.1:{free_port()}; endpoint {name}:{port}; }}
+        """)
+    for tunnel in (1, 2):                     # each endpoint is the first of one
+        with socket.create_connection(("127.0.0.1", port)) as client, pytest.raises(ConnectionResetError):
+            client.recv(1)
+        assert served(sidecar) == tunnel
+    assert [s["error.type"] for s in sidecar.wait_spans(2)] == ["loop", "loop"]
+
+
 @pytest.fixture
 def own_ports(sidespan, port):
     """A forward proxy with an admin port at a loopback address or at any; .admin_port is it."""
