@@ -145,8 +145,9 @@ struct route {
     struct place at;
     struct pattern *pattern;
     /* http.route and span name: the prefix, the template, or SERVICE/METHOD of gRPC; `name`
-     * overrides. Empty without `name` for a regular expression, whose spans are named by the method
-     * alone, and for a whole service of gRPC, whose spans are named by the call itself. */
+     * overrides. Empty without `name` for a regular expression and for the prefix "/", whose spans
+     * are named by the method alone, and for a whole service of gRPC, whose spans are named by the
+     * call itself. */
     struct str template;
     struct match_rule *matches;
     size_t n_matches;

@@ -79,7 +79,7 @@ static void explain_passed(struct route *const *routes, size_t n, const struct r
 }
 
 static void explain_route(const struct direction *d, const struct route_choice *choice,
-                          struct buffer *out)
+                          const struct request *r, struct buffer *out)
 {
     const struct route *route = choice->route;
 
@@ -90,7 +90,7 @@ static void explain_route(const struct direction *d, const struct route_choice *
         buffer_printf(out, ", for every host");
     if (route->template.n == 0)
         buffer_printf(out, "; its spans are named by the %s",
-                      route->grpc ? "call itself" : "method alone");
+                      route->grpc || r->grpc ? "call itself" : "method alone");
     else if (!str_eq(route->template, route->text))
         buffer_printf(out, "; its spans are named %.*s", STR_ARG(route->template));
     buffer_add_char(out, '\n');
@@ -396,7 +396,7 @@ static void explain_answer(const struct config *c, const struct direction *d,
 {
     const struct route *route = choice->route;
 
-    explain_route(d, choice, out);
+    explain_route(d, choice, r, out);
     struct fault_decision faults = explain_faults(route, r, out);
     if (route->action == ACTION_FORWARD) {
         explain_target(route, r, !faults.aborted, out);

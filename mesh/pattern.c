@@ -178,7 +178,9 @@ struct str pattern_text(const struct pattern *p)
 
 struct str pattern_template(const struct pattern *p)
 {
-    return p->kind == PATTERN_REGEX ? STR("") : p->text;
+    bool takes_all = p->kind == PATTERN_PREFIX && str_eq(p->text, STR("/"));
+
+    return p->kind == PATTERN_REGEX || takes_all ? STR("") : p->text;
 }
 
 size_t pattern_names(const struct pattern *p, struct str *out)

@@ -53,7 +53,8 @@ enum pattern_kind pattern_kind(const struct pattern *p);
 const struct regex *pattern_regex(const struct pattern *p);
 /* As it was given to pattern_new(). */
 struct str pattern_text(const struct pattern *p);
-/* What http.route says: the text; empty for a regular expression. */
+/* What http.route says: the text; empty for a regular expression, and for the prefix "/", which
+ * says nothing of what was asked for: http.route has low cardinality, yet tells routes apart. */
 struct str pattern_template(const struct pattern *p);
 /* Its {names} or named groups in their order into out, if out is not NULL; returns how many. */
 size_t pattern_names(const struct pattern *p, struct str *out);

@@ -22,7 +22,7 @@ def test_any_token_is_a_method(sidespan, port, origin, connect):
     spans = sidecar.wait_spans(8)
     assert {s["http.request.method"] for s in spans} == {"_OTHER"}
     assert spans[0]["http.request.method_original"] == "BREW"
-    assert spans[0].name == "HTTP /"
+    assert spans[0].name == "HTTP"
 
 
 def test_methods_add_no_series(sidespan, port, origin, connect):

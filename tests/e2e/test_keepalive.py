@@ -377,7 +377,7 @@ def test_a_unix_socket_can_be_listened_to_and_reached(sidespan, tmp_path, closin
         server.send(response_bytes(body=b"through files"))
         assert client.read_response().body == b"through files"
     for span in sidecar.wait_spans(2):
-        assert span.name == "GET /"
+        assert span.name == "GET"
 
 
 def unix_connect(path):

@@ -157,8 +157,8 @@ def test_the_status_of_a_span_follows_the_code_and_the_kind(
 
 
 @pytest.mark.parametrize("method, name, kept", [
-    ("GET", "GET /", None), ("QUERY", "QUERY /", None), ("PATCH", "PATCH /", None),
-    ("PROPFIND", "HTTP /", "PROPFIND"), ("PURGE", "HTTP /", "PURGE"),
+    ("GET", "GET", None), ("QUERY", "QUERY", None), ("PATCH", "PATCH", None),
+    ("PROPFIND", "HTTP", "PROPFIND"), ("PURGE", "HTTP", "PURGE"),
 ])
 def test_unknown_methods_do_not_make_names(inbound, origin, connect, method, name, kept):
     sidecar = inbound(origin().address)
@@ -170,7 +170,8 @@ def test_unknown_methods_do_not_make_names(inbound, origin, connect, method, nam
 
 
 @pytest.mark.parametrize("route, target, name", [
-    ("/", "/any/thing", "GET /"),
+    ("/", "/any/thing", "GET"),
+    ("= /", "/", "GET /"),
     ("/api", "/api/users/7", "GET /api"),
     ("= /health", "/health", "GET /health"),
     ("/users/{id}/orders/{order}", "/users/1/orders/2", "GET /users/{id}/orders/{order}"),

@@ -190,7 +190,7 @@ def test_http_still_works_where_the_upstream_is_dialled_on_accept(inbound, origi
     until(lambda: upstream.connections or True, "")
     assert client.get("/one").body == b"hello"
     assert client.get("/two").body == b"hello"
-    assert [s.name for s in sidecar.wait_spans(2)] == ["GET /", "GET /"]
+    assert [s.name for s in sidecar.wait_spans(2)] == ["GET", "GET"]
 
 
 # ---- TLS that passes through ----

@@ -207,7 +207,9 @@ static const struct {
     enum pattern_kind kind;
     const char *grpc; /* its pattern; NULL: not of gRPC */
 } paths[] = {
-    {"/", "/", "/", PATTERN_PREFIX, NULL},
+    {"/", "/", "", PATTERN_PREFIX, NULL},
+    {"= /", "= /", "/", PATTERN_EXACT, NULL},
+    {"/{rest*}", "/{rest*}", "/{rest*}", PATTERN_TEMPLATE, NULL},
     {"/api", "/api", "/api", PATTERN_PREFIX, NULL},
     {"= /api", "= /api", "/api", PATTERN_EXACT, NULL},
     {"/a/{id}", "/a/{id}", "/a/{id}", PATTERN_TEMPLATE, NULL},

@@ -184,6 +184,9 @@ START_TEST(knows_its_names_and_the_text_of_http_route)
     ck_assert(str_eq(pattern_template(p), STR("/a/{id}/{rest*}")));
     ck_assert_uint_eq(pattern_names(must_read("/a"), names), 0);
     ck_assert(str_eq(pattern_template(must_read("= /a")), STR("/a")));
+    ck_assert(str_eq(pattern_template(must_read("/a")), STR("/a")));
+    ck_assert(str_eq(pattern_template(must_read("= /")), STR("/")));
+    ck_assert_uint_eq(pattern_template(must_read("/")).n, 0);
 
     p = must_read("~ ^/(?<b>.)/(?<a>.)");
     ck_assert_uint_eq(pattern_names(p, names), 2);
