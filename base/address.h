@@ -33,8 +33,8 @@ size_t address_format_ip(const struct address *a, char *out);
 /* With the port: "1.2.3.4:80", "[::1]:80", "unix:/path". */
 size_t address_format(const struct address *a, char *out);
 bool address_eq(const struct address *a, const struct address *b);
-/* Whether the first bits are the same (CIDR, RFC 4632 section 3.1); ports aside. Families differ:
- * never. */
+/* True if the address is in that network (CIDR, RFC 4632 section 3.1). Ports do not count;
+ * addresses of another family are in none. */
 bool address_within(const struct address *a, const struct address *network, unsigned bits);
 /* Unix sockets are too. */
 bool address_is_loopback(const struct address *a);

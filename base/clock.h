@@ -17,8 +17,9 @@ typedef int64_t nsec_t;
 nsec_t clock_monotonic(void);
 /* CLOCK_REALTIME: since 1970. */
 nsec_t clock_wall(void);
-/* What is to be added to a monotonic time for the wall clock's: both are read at one moment, which
- * is told apart from two with a pause of the thread between them. */
+/* The wall clock's time minus the monotonic one. The clocks are read several times, and the pair
+ * that was read with the least time between its two calls counts: the thread may be suspended
+ * between them. */
 nsec_t clock_wall_offset(void);
 
 #endif

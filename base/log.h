@@ -1,8 +1,9 @@
 /*
  * The log: one line an event on standard error, "TIME LEVEL area: text". Only
- * proxy/ logs. Lines are written whole, from any thread. Once log_start() was
- * called nobody waits for whoever reads them: what has no room is lost and
- * counted, and the log says how many lines that were as soon as it flows again.
+ * proxy/ logs. Lines are written whole, from any thread. After log_start() a slow
+ * reader of standard error blocks no thread: a line for which the buffer has no
+ * room is dropped and counted, and the number of dropped lines is logged as soon
+ * as lines can be written again.
  */
 #ifndef SIDESPAN_BASE_LOG_H
 #define SIDESPAN_BASE_LOG_H
@@ -22,17 +23,19 @@ bool log_enabled(enum log_level level);
 /* False: not the name of a level ("error", "warn", "info", "debug"). */
 bool log_level_parse(struct str name, enum log_level *out);
 
-/* From here on lines go through a thread of their own (base/writer.h). Of the main thread, once.
- * False: no memory, or no thread; lines are written where they are logged, as before. */
+/* Starts the thread that writes the lines from now on (base/writer.h). Call it once, from the main
+ * thread. Returns false if memory or a thread is lacking; lines are then written by the thread that
+ * logs them, as before. */
 bool log_start(void);
-/* Waits until all that was logged is written, for at most that long. Of the main thread. */
+/* Waits at most that long until all lines are written. Call it from the main thread. */
 void log_flush(nsec_t wait);
-/* The same for the last time: what is logged afterwards is lost. Other threads that log have ended.
- */
+/* Flushes, and ends the thread; lines that are logged afterwards are dropped. Other threads that
+ * log must have ended. */
 void log_end(nsec_t wait);
-/* Lines that were lost since log_start(). From any thread. */
+/* The number of lines that were dropped since log_start(). From any thread. */
 uint64_t log_lost(void);
-/* Text that is lines already, whatever the level: what is wrong with a configuration. */
+/* Writes text that consists of whole lines as it is, at any level: the errors of a configuration.
+ */
 void log_lines(struct str text);
 
 /* Control characters in the text are written as \xNN (in JSON \u00NN): a peer cannot forge a line.
@@ -40,8 +43,8 @@ void log_lines(struct str text);
 void log_write(enum log_level level, const char *area, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The same of something that belongs to a trace: its id, 32 hex digits, ends the line, and is a
- * member of its own ("trace_id") in JSON. */
+/* Like log_write(), for an event of a trace: the trace id (32 hex digits) ends the line; in JSON it
+ * is the member "trace_id". */
 void log_write_trace(enum log_level level, const char *area, const char *trace, const char *format,
                      ...) __attribute__((format(printf, 4, 5)));
 
@@ -56,8 +59,8 @@ struct log_limit {
 };
 /* True: write it. *held: how many were held back since the last one written. */
 bool log_limit_allow(struct log_limit *limit, unsigned burst, nsec_t now, unsigned *held);
-/* What such a line ends with: " (5 lines like it were not written)"; "" for none. Every caller of
- * log_limit_allow() writes it: a line that is missing unsaid is taken for one that never was. */
+/* The end of such a line: " (5 lines like it were not written)"; "" for none. Every caller of
+ * log_limit_allow() must write it, so that a reader knows of the lines that are missing. */
 enum { LOG_HELD_TEXT = 64 };
 const char *log_held_text(unsigned held, char out[LOG_HELD_TEXT]);
 

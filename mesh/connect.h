@@ -30,8 +30,8 @@ struct connect_rules {
 struct connect_rules connect_rules_find(const struct direction *d, struct str authority,
                                         const struct route *taken);
 
-/* True when a request may come to nothing by this route: respond with 400 or more, or a fault that
- * aborts or resets all that it is for. An experiment for a share of them is no rule to lean on. */
+/* True if the route refuses requests: it responds with 400 or more, or has a fault that aborts or
+ * resets every request (fault_strikes_all()). */
 bool route_may_refuse(const struct route *r);
 
 #endif

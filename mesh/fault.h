@@ -24,7 +24,7 @@ struct siphash_key fault_salt(struct str route_text, size_t n, enum fault_kind k
 uint64_t fault_draw(const struct fault *f, const struct trace_id *trace_id);
 /* Its `until` is past. */
 bool fault_is_over(const struct fault *f, nsec_t now);
-/* It strikes every request, for good: no share, condition, number or moment bounds it. */
+/* True if it strikes every request for ever: it has no share, condition, number or moment. */
 bool fault_strikes_all(const struct fault *f);
 /* Would this fault strike the request, `first` aside? */
 enum verdict fault_strikes(const struct fault *f, const struct request *r);

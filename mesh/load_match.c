@@ -35,7 +35,7 @@ static bool take_test(struct loader *ld, struct words *w, struct match_rule *m)
     return true;
 }
 
-/* A value of the environment is the variable, and that of a secret header field is not shown. */
+/* Writes the variable for a value of the environment, and *** for that of a secret header field. */
 static void write_masked(const struct loader *ld, const struct match_rule *m, struct buffer *b)
 {
     struct str shown = mask_word(&ld->config->masks, m->value);

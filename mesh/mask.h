@@ -1,7 +1,7 @@
 /*
- * What came from the environment is not told: it is where secrets are kept.
- * Text of a configuration that is shown (GET /config, explain, errors) has the
- * variable in the place of its value, as the file has it.
+ * Values of environment variables are masked, since secrets are kept there: text
+ * of a configuration that is shown (GET /config, explain, spans, errors, warnings)
+ * has the variable in place of its value, as it is written in the file.
  */
 #ifndef SIDESPAN_MESH_MASK_H
 #define SIDESPAN_MESH_MASK_H
@@ -9,8 +9,8 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 
-/* A value of less bytes is masked only where it is a whole word of the file: as a part of other
- * text it would be found where it does not stand, and it is no secret. */
+/* A value of fewer bytes is masked only where it is a whole word of the file: it is too short for a
+ * secret, and would be found in text that has nothing to do with it. */
 enum { MASK_PART_BYTES = 4 };
 
 struct mask {
@@ -19,27 +19,28 @@ struct mask {
 };
 
 struct masks {
-    struct mask *v; /* in the arena that was given; the same one for all */
+    struct mask *v; /* in the arena that mask_add_*() is given, always the same one */
     size_t n;
 };
 
-/* A variable that was replaced. The slices are copied. */
+/* Adds a variable that was replaced by its value. The slices are copied. */
 void mask_add_variable(struct masks *m, struct arena *a, struct str name, struct str value);
-/* A word with variables in it: as it became, and as the file has it, with its quotes. */
+/* Adds a word that has variables in it: its value, and how the file has it, quotes included. */
 void mask_add_word(struct masks *m, struct arena *a, struct str value, struct str shown);
 
-/* How the file has a word that became this; p NULL: no variable was in any such word. */
+/* How the file has the word of that value; p is NULL if no such word has a variable in it. */
 struct str mask_word(const struct masks *m, struct str value);
-/* The text with the variables in the place of their values; of a value that was cut ("...") too. */
+/* Writes the text with the variables in place of their values, also of a value that was cut
+ * ("..."). */
 void mask_write(const struct masks *m, struct str text, struct buffer *out);
 
-/* The same for a message about that word of the file. Where variables are in it the message may
- * quote parts of their values (the host of a URL, what stands behind a colon): those of
- * MASK_PART_BYTES that are no part of a longer word are masked too. */
+/* Like mask_write(), for a message about that word of the file. If the word has variables in it,
+ * the message may quote parts of their values (the host of a URL, what stands behind a colon):
+ * those of MASK_PART_BYTES that are no part of a longer word are masked too. */
 void mask_write_of_word(const struct masks *m, struct str word, struct str text,
                         struct buffer *out);
 
-/* The value of a field of that name (in any case) is a secret, wherever it came from. */
+/* True if the value of a header field of that name (case does not matter) is always masked. */
 bool mask_is_secret_header(struct str name);
 
 #endif

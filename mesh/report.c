@@ -56,7 +56,7 @@ static void end_on_character(char *text)
     }
 }
 
-/* What came from the environment is not told. word: the one that the text is about; p NULL: none.
+/* Masks values of the environment. word is the one that the text is about; its p is NULL for none.
  */
 static void mask_text(const struct report *r, struct str word, char *text, size_t size)
 {

@@ -25,7 +25,7 @@ bool report_at(struct report *r, struct place at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* The same for an error that somebody else worded; its own place is ignored. Always false. */
 bool report_error(struct report *r, struct place at, const struct error *err);
-/* The same for a mistake in a word of the file, of which the text may quote any part. */
+/* The same for an error in that word of the file, of which the text may quote any part. */
 bool report_word(struct report *r, struct place at, struct str word, const char *text);
 
 /* Sorts, and adds all to errors, each with the line it points at. */

@@ -97,7 +97,7 @@ static void warn_of_direction(struct errors *warnings, const struct direction *d
         warn_of_route(warnings, d->routes[i], now);
 }
 
-/* As in errors, what came from the environment is not told. */
+/* Masks values of the environment, as errors do. */
 static void mask_text(const struct masks *masks, struct error *e)
 {
     struct buffer masked;
