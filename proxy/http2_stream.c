@@ -225,7 +225,7 @@ static enum span_error failure_of(const struct http2_stream *s, uint32_t code)
     if (h->server) /* a reset of ours, where it is not the client's fault, is for an answer */
         return code == NGHTTP2_INTERNAL_ERROR && !s->reset_by_peer ? SPAN_ERROR_PROTOCOL
                                                                    : SPAN_ERROR_CANCELLED;
-    if (h->stranger)
+    if (h->stranger && (http2_was_answered(h) || !h->falls_back))
         return SPAN_ERROR_PROTOCOL;
     if (code == NGHTTP2_REFUSED_STREAM)
         return SPAN_ERROR_REFUSED_STREAM;
