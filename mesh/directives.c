@@ -215,8 +215,13 @@ static const struct directive rows[] = {
          "round-robin", "balance least-request;"),
      .read = read_balance, ARGS(1, 1)},
     {ROW(CONTEXT_CLUSTER, "protocol", "auto | h1 | h2",
-         "what is spoken to the endpoints; auto is what the client speaks, and HTTP/1.1 to an "
-         "endpoint that turns out not to know HTTP/2",
+         "what is spoken to the endpoints; auto is HTTP/1.1 to one that was not seen to speak "
+         "HTTP/2, since the handlers of an HTTP/1.1 server may be run for the preface of HTTP/2. "
+         "It was seen when a call of gRPC, which goes by HTTP/2 unless that is answered in "
+         "HTTP/1.1, was taken: then it gets in HTTP/2 what clients ask in HTTP/2, but for requests "
+         "to switch protocols. One that answers a request of HTTP/1.1 with SETTINGS speaks HTTP/2 "
+         "alone: it gets everything so, that request too unless more than 64 KiB of its body were "
+         "sent. Say h2 for a server that speaks both, or that only hangs up on HTTP/1.1",
          "auto", "protocol h2;"),
      .read = read_protocol, ARGS(1, 1)},
     {ROW(CONTEXT_CLUSTER, "connect-timeout", "TIME", "for a connection to be made", "5s",

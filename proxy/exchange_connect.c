@@ -279,6 +279,7 @@ static enum span_error ask(struct exchange *x, struct asked *a, int *error)
     a->ask.logins = x->front->logins;
     a->ask.version = x->request->version;
     a->ask.grpc = x->span.grpc;
+    a->ask.upgrade = x->request->upgrade;
     a->ask.alone = x->connects; /* bytes need a connection of their own */
     a->ask.fresh = x->retried || x->connects;
     a->ask.once = !method_is_idempotent(x->request->method);

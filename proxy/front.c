@@ -148,8 +148,10 @@ static bool keeper_leaves(void *keeper)
     return front_leaves(keeper);
 }
 
-static const struct http1_keeper front_keeper = {keeper_open, keeper_on_idle, keeper_on_gone,
-                                                 keeper_leaves};
+static const struct http1_keeper front_keeper = {.open = keeper_open,
+                                                 .on_idle = keeper_on_idle,
+                                                 .on_gone = keeper_on_gone,
+                                                 .leaves = keeper_leaves};
 
 void front_http(struct front *f, char *data, size_t n)
 {

@@ -23,6 +23,9 @@ struct http1_keeper {
     void (*on_gone)(void *keeper, struct http1 *h);
     /* Server: the response under way is to be the last. NULL: none is. */
     bool (*leaves)(void *keeper);
+    /* Client: the first that came is SETTINGS of HTTP/2. True: what was asked may be asked in that.
+     * NULL: it may not. */
+    bool (*on_http2)(void *keeper, struct http1 *h);
 };
 
 /* Both take the conn. NULL: no memory; the conn is closed. */

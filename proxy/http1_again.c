@@ -15,8 +15,9 @@ bool http1_stale(struct stream *s)
     struct http1 *h = http1_of(s);
     char byte;
 
-    return s->replayable && (recv(h->conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
-                             (errno != EAGAIN && errno != EINTR));
+    return s->replayable && (h->messages || h->idle_since) &&
+           (recv(h->conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
+            (errno != EAGAIN && errno != EINTR));
 }
 
 /*
@@ -40,6 +41,8 @@ enum replay http1_replay(struct stream *s, enum span_error why)
 {
     struct http1 *h = http1_of(s);
 
+    if (h->spoke_http2) /* before it had read the request, or having not understood it */
+        return REPLAY_SAFE;
     if (h->conn->received_bytes != h->received_before)
         return REPLAY_NEVER;
     if (why == SPAN_ERROR_CLOSED_EARLY)

@@ -82,6 +82,7 @@ struct http1 {
     bool client_closes;       /* server: the client has said that this request is its last */
     bool client_asks_to_keep; /* server: of HTTP/1.0, so it is to be told that it is kept */
     bool is_login;            /* client: nobody but the owner of logins may have it */
+    bool spoke_http2;         /* client: the first that came were SETTINGS */
     bool acknowledged;        /* the first piece of the message that is coming */
     bool paused;
     bool in_pool; /* when it went: it was in the keeper's list */

@@ -15,8 +15,10 @@
 
 static void on_pool_idle(void *keeper, struct http1 *h);
 static void on_pool_gone(void *keeper, struct http1 *h);
+static bool on_pool_http2(void *keeper, struct http1 *h);
 
-static const struct http1_keeper pool_keeper = {.on_idle = on_pool_idle, .on_gone = on_pool_gone};
+static const struct http1_keeper pool_keeper = {
+    .on_idle = on_pool_idle, .on_gone = on_pool_gone, .on_http2 = on_pool_http2};
 
 static void dial_for_waiting(struct upstream *u);
 
@@ -58,7 +60,8 @@ static void give(struct upstream *u, struct upstream_ask *a, struct http1 *h, bo
 {
     struct stream *s = http1_take(h, a->method);
 
-    s->replayable = reused; /* a fresh connection is not stale */
+    /* A fresh connection is not stale, but who was never heard may speak HTTP/2 alone. */
+    s->replayable = reused || (u->pool.protocol == PROTOCOL_AUTO && !u->http1_heard);
     if (reused)
         metrics_add(u->worker->metrics, COUNT_UPSTREAM_REUSED, 1);
     a->ready(a, s, reused);
@@ -129,6 +132,7 @@ static void on_pool_idle(void *keeper, struct http1 *h)
     nsec_t time = idle_time(u, h);
     struct upstream_ask *a;
 
+    u->http1_heard |= http1_messages(h) > 0;
     note_use_after_idle(u, h);
     if (http1_is_login(h)) {
         login_idle(u, h);
@@ -154,12 +158,44 @@ static void on_pool_gone(void *keeper, struct http1 *h)
 {
     struct upstream *u = keeper;
 
+    u->http1_heard |= http1_messages(h) > 0;
     note_end_of_idle(u, h);
     if (http1_was_idle(h) && http1_is_login(h))
         login_gone(h);
     else if (http1_was_idle(h))
         u->n_idle--;
     upstream_closed(u);
+}
+
+/* Whoever waits asks as if for the first time. */
+static void ask_again(struct upstream *u)
+{
+    struct upstream_ask *a;
+    unsigned n = u->n_waiting;
+
+    while (n-- && (a = next_waiting(u))) {
+        int error;
+        enum span_error why = upstream_ask(u, a, &error);
+
+        if (why)
+            a->failed(a, why, error);
+    }
+}
+
+static bool on_pool_http2(void *keeper, struct http1 *h)
+{
+    struct upstream *u = keeper;
+    bool automatic = u->pool.protocol == PROTOCOL_AUTO;
+
+    shared_note_http2_alone(u);
+    if (!automatic)
+        return false;
+    u->http2_alone = true;
+    u->http1_heard = u->http1_said = false;
+    upstream_ref(u);
+    ask_again(u);
+    upstream_unref(u);
+    return true;
 }
 
 /* ---- one that is made ---- */
@@ -317,12 +353,22 @@ void upstreams_hang_up(struct worker *w)
 
 /* ---- asking ---- */
 
-/* auto is what the client speaks, as long as the endpoint was not found to be ignorant of it. */
-static bool speaks_http2(struct upstream *u, bool client, bool grpc)
+/*
+ * A server of HTTP/1.1 takes the preface of HTTP/2 for a request and may serve
+ * it, so auto sends it only to who was seen to speak HTTP/2. A call of gRPC says
+ * of its server that it does, unless that has answered in HTTP/1.1.
+ */
+static bool speaks_http2(const struct upstream *u, const struct upstream_ask *a)
 {
     if (u->pool.protocol != PROTOCOL_AUTO)
         return u->pool.protocol == PROTOCOL_H2;
-    return client && ((grpc && !u->http1_said) || worker_now(u->worker) >= u->http1_until);
+    if (u->http2_alone)
+        return true;
+    if (a->version < 20 || a->upgrade)
+        return false;
+    if (a->grpc)
+        return !u->http1_said || worker_now(u->worker) >= u->http1_until;
+    return u->streams_told;
 }
 
 bool upstream_may_open(const struct upstream *u)
@@ -361,7 +407,7 @@ enum span_error upstream_ask(struct upstream *u, struct upstream_ask *a, int *er
         give(u, a, login, true);
         return SPAN_ERROR_NONE;
     }
-    if (!a->alone && speaks_http2(u, a->version >= 20, a->grpc))
+    if (!a->alone && speaks_http2(u, a))
         return shared_ask(u, a, error);
     if (!a->fresh && !list_empty(&u->idle) &&
         !(a->once && nears_its_end(u, http1_from_link(u->idle.next)))) {
@@ -419,9 +465,10 @@ static void donate_connecting(struct upstream *u, struct conn *c, bool http2)
 
 void upstream_donate(struct upstream *u, struct conn *c, bool http2)
 {
+    struct upstream_ask likely = {.version = http2 ? 20 : 11};
     struct http1 *h;
 
-    http2 = speaks_http2(u, http2, false);
+    http2 = speaks_http2(u, &likely);
     if (c->state == CONN_CONNECTING) {
         donate_connecting(u, c, http2);
         return;

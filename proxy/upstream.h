@@ -45,6 +45,8 @@ struct upstream {
     unsigned n_shared_connecting, n_shared_waiting;
     unsigned streams;   /* what a connection is thought to carry at once */
     bool streams_told;  /* by its settings, once; it knows HTTP/2 */
+    bool http2_alone;   /* it answered a request of HTTP/1.1 with SETTINGS */
+    bool http1_heard;   /* it has answered one in HTTP/1.1 */
     nsec_t http1_until; /* it was found not to know HTTP/2; 0: not */
     bool http1_said;    /* by an answer, and not by hanging up alone */
     unsigned in_flight;
@@ -145,6 +147,7 @@ struct upstream_ask {
         *logins;     /* of the client, borrowed: one of these comes first; NULL: it has none */
     uint8_t version; /* of the request: 10, 11, 20 */
     bool grpc;       /* whoever serves it speaks HTTP/2, unless it has said otherwise */
+    bool upgrade;    /* it asks to switch protocols, which HTTP/1.1 knows best */
     bool alone;      /* a connection for bytes: HTTP/1.1, whatever is spoken there */
     bool once;       /* it may not be sent twice: a kept connection must be far from its end */
     bool busy_too;   /* a connection that has refused a stream of late will do */

@@ -43,6 +43,8 @@ void shared_connect_failed(struct upstream *u, int error);
 void shared_dial_for_waiting(struct upstream *u);
 /* The same for a shared connection that is idle; there is room when that has been told. */
 void shared_make_way(struct upstream *u);
+/* An endpoint has answered a request of HTTP/1.1 with SETTINGS: the log is told. */
+void shared_note_http2_alone(struct upstream *u);
 /* Somebody waits for one who has no connection on its way and may not open another. */
 bool shared_wants_room(const struct upstream *u);
 /* Nobody will ask again. */

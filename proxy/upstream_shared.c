@@ -120,10 +120,11 @@ static bool keeper_on_stranger(void *keeper, struct http2 *h)
     unsigned held;
 
     /* It has spoken HTTP/2: who closes now is restarted, say, and has not forgotten it. */
-    if (u->pool.protocol == PROTOCOL_AUTO && u->streams_told && !http2_was_answered(h))
+    if (u->pool.protocol == PROTOCOL_AUTO && (u->streams_told || u->http2_alone) &&
+        !http2_was_answered(h))
         return false;
     if (u->pool.protocol == PROTOCOL_AUTO) {
-        u->streams_told = false;
+        u->streams_told = u->http2_alone = false;
         u->http1_said = http2_was_answered(h);
         u->http1_until = worker_now(u->worker) + HTTP1_TIME;
         ask_again(u);
@@ -137,6 +138,22 @@ static bool keeper_on_stranger(void *keeper, struct http2 *h)
                   log_held_text(held, others));
     }
     return u->pool.protocol == PROTOCOL_AUTO;
+}
+
+void shared_note_http2_alone(struct upstream *u)
+{
+    bool automatic = u->pool.protocol == PROTOCOL_AUTO;
+    char where[ADDRESS_TEXT_MAX], others[LOG_HELD_TEXT];
+    unsigned held;
+
+    if (u->http2_alone) /* it is known */
+        return;
+    if (!log_limit_allow(&u->worker->upstream_log, 10, worker_now(u->worker), &held))
+        return;
+    address_format(&u->address, where);
+    log_write(automatic ? LOG_INFO : LOG_WARN, "upstream", "%s speaks HTTP/2 alone: %s%s", where,
+              automatic ? "it is asked in that" : "say protocol h2, or auto, in its cluster",
+              log_held_text(held, others));
 }
 
 static void tell_failed(struct upstream *u, int error)

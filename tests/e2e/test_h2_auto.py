@@ -1,14 +1,18 @@
-"""`protocol auto`: an upstream is asked in what the client spoke, and in HTTP/1.1 where it knows no other."""
+"""`protocol auto`: an upstream is asked in HTTP/1.1 until it was seen to speak HTTP/2; none is sent a preface to try."""
+import base64
+import hashlib
+import re
 import socket
+import threading
 
 import pytest
 
 import peers_h1
 import peers_h2
-from h2wire import Broken
 from peers import Reply
+from nghttpd import Nghttpd
 from h2_raw import H2, HEADERS, Polite, block, headers, request
-from wire import DEADLINE, request_bytes, until
+from wire import DEADLINE, Wire, request_bytes, until
 
 
 def auto(pair, upstream, extra=""):
@@ -19,66 +23,45 @@ def auto(pair, upstream, extra=""):
         """)
 
 
-SAME = pytest.mark.parametrize("pair", ["h1-h1", "h2-h2"], indirect=True)
-FALLBACK = pytest.mark.parametrize("pair", ["h2-h1"], indirect=True)
+FROM_H2 = pytest.mark.parametrize("pair", ["h2-h1"], indirect=True)
+TO_H2 = pytest.mark.parametrize("pair", ["h1-h2", "h2-h2"], indirect=True)
 
 
-@SAME
-def test_an_origin_is_asked_in_what_the_client_speaks(pair):
-    upstream = pair.origin()
-    sidecar = auto(pair, upstream)
-    client = pair.client()
-    for _ in range(3):
-        assert client.get().body == b"hello"
-    assert upstream.connections == 1
-    assert {s["network.protocol.version"] for s in sidecar.wait_spans(3)} == {pair.client_version}
-
-
-@FALLBACK
-def test_an_origin_of_http_1_alone_is_asked_in_that(pair, closing):
+@pytest.mark.parametrize("pair", ["h1-h1", "h2-h1"], indirect=True)
+def test_a_server_of_http_1_never_sees_the_preface(pair, closing):
     upstream = closing(Tolerant(lambda r: Reply(body=r.content)))
-    auto(pair, upstream)
+    sidecar = auto(pair, upstream)
     client = pair.client()
     for i in range(4):
         response = client.ask("POST", f"/{i}", body=b"x" * 1000)
         assert response.status == 200 and response.body == b"x" * 1000
     assert [r.target for r in upstream.requests] == [f"/{i}" for i in range(4)]
-    # What was learnt is kept: the preface was tried once, or a few times, not for each request.
-    assert upstream.prefaces <= 2
+    assert upstream.prefaces == 0
+    assert len(sidecar.wait_spans(4)) == 4
 
 
-@pytest.mark.parametrize("end", ["answers 400", "closes", "resets"])
+@pytest.mark.parametrize("end", ["answers 400", "answers 505"])
 @pytest.mark.parametrize("size", [70_000, 1_000_000])
-@FALLBACK
-def test_an_upload_is_the_first_that_is_asked(pair, closing, size, end):
-    """What was sent of it before the origin showed what it speaks is asked again whole."""
+@FROM_H2
+def test_an_upload_of_grpc_is_the_first_that_is_asked(pair, closing, size, end):
+    """It goes by HTTP/2. What was sent of it before the origin showed what it speaks is asked again whole."""
     upstream = closing(Tolerant(lambda r: Reply(body=b"%d" % len(r.content)), end))
     auto(pair, upstream, "protocol auto;")
     body = bytes(range(256)) * (size // 256)
-    response = pair.client().ask("POST", body=body)
+    response = pair.client().ask("POST", body=body, fields=["content-type: application/grpc"])
     assert response.status == 200 and response.body == b"%d" % len(body)
     assert [r.content for r in upstream.requests] == [body]
 
 
-@FALLBACK
-def test_requests_at_once_fall_back_together(pair, closing):
+@FROM_H2
+def test_requests_at_once_are_all_asked_in_http_1(pair, closing):
     upstream = closing(Tolerant(lambda r: Reply(body=r.target.encode())))
     auto(pair, upstream)
     client = pair.client()
     calls = [client.open("POST", f"/{i}", body=b"abc") for i in range(20)]
     assert [c.response().body for c in calls] == [b"/%d" % i for i in range(20)]
     assert sorted(r.target for r in upstream.requests) == sorted(f"/{i}" for i in range(20))
-
-
-@pytest.mark.parametrize("end", ["answers 400", "answers 505", "closes", "resets"])
-@FALLBACK
-def test_however_the_origin_shows_that_it_knows_only_http_1(pair, closing, end):
-    upstream = closing(Tolerant(lambda r: Reply(body=b"fine"), end))
-    auto(pair, upstream)
-    client = pair.client()
-    for _ in range(2):
-        response = client.ask("POST", body=b"abc")
-        assert response.status == 200 and response.body == b"fine"
+    assert upstream.prefaces == 0
 
 
 def test_clients_of_both_protocols_use_one_cluster(pair, closing):
@@ -90,9 +73,11 @@ def test_clients_of_both_protocols_use_one_cluster(pair, closing):
     for _ in range(3):
         assert old.get().body == b"fine"
         assert new.get().body == b"fine"
+    assert upstream.prefaces == 0
 
 
 class Tolerant(peers_h1.H1Origin):
+
     """An origin of HTTP/1.1 that is sent the preface of HTTP/2 now and then, and says what such say."""
 
     def __init__(self, handler, end="answers 400"):
@@ -120,6 +105,97 @@ def test_the_preface_and_http_1_share_the_port(pair, connect):
     client.send(request_bytes())
     assert client.read_response().body == b"hello"
     assert pair.client().get().body == b"hello"
+
+
+# -- an endpoint that speaks HTTP/2 alone
+
+class Alone:
+    """What servers of HTTP/2 alone do, in front of an origin that is one: SETTINGS are the first they say, before
+    anything was asked (`eager`) or when something was, and whoever does not begin with the preface is hung up on,
+    which resets the connection where more of the request is unread."""
+
+    def __init__(self, origin, eager=True):
+        self.origin, self.eager, self.others = origin, eager, 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _serve(self):
+        while True:
+            try:
+                connection = self.listener.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=self._look, args=(connection,), daemon=True).start()
+
+    def _look(self, connection):
+        settings = b"\0\0\0\x04\0\0\0\0\0"
+        with connection:
+            connection.settimeout(DEADLINE)
+            if self.eager:
+                connection.sendall(settings)
+            first = connection.recv(24, socket.MSG_WAITALL)
+            if not first.startswith(b"PRI "):
+                self.others += bool(first)
+                if not self.eager:
+                    connection.sendall(settings)
+                return
+            host, port = self.origin.address.split(":")
+            with socket.create_connection((host, int(port))) as inner:
+                inner.sendall(first)
+                there = threading.Thread(target=copy, args=(connection, inner), daemon=True)
+                there.start()
+                copy(inner, connection)
+                there.join(DEADLINE)
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def copy(a, b):
+    try:
+        while data := a.recv(65536):
+            b.sendall(data)
+        b.shutdown(socket.SHUT_WR)
+    except OSError:
+        b.close()
+
+
+@pytest.mark.parametrize("eager", [True, False], ids=["says SETTINGS first", "says SETTINGS when asked"])
+@pytest.mark.parametrize("method, body", [("GET", None), ("POST", b"x" * 20_000)], ids=["GET", "POST"])
+@TO_H2
+def test_an_endpoint_that_speaks_http_2_alone_is_asked_in_that(pair, closing, method, body, eager):
+    upstream = pair.origin(lambda r: Reply(body=r.content))
+    alone = closing(Alone(upstream, eager))
+    sidecar = auto(pair, alone)
+    client = pair.client()
+    for _ in range(5):
+        response = client.ask(method, body=body)
+        assert response.status == 200 and response.body == (body or b"")
+    assert len(upstream.requests) == 5
+    assert alone.others <= 1                  # it is remembered
+    assert "speaks HTTP/2 alone" in sidecar.log()
+
+
+@TO_H2
+def test_requests_at_once_go_to_http_2_together(pair, closing):
+    upstream = pair.origin(lambda r: Reply(body=r.target.encode()))
+    auto(pair, closing(Alone(upstream)))
+    calls = [pair.client().open("POST", f"/{i}", body=b"abc") for i in range(20)]
+    assert [c.response().body for c in calls] == [b"/%d" % i for i in range(20)]
+    assert sorted(r.target for r in upstream.requests) == sorted(f"/{i}" for i in range(20))
+
+
+def test_a_real_server_of_http_2_alone_serves_clients_of_both(pair, closing, tmp_path):
+    """nghttpd, whatever the pair."""
+    server = closing(Nghttpd(tmp_path / "served", {"page": b"from nghttpd"}))
+    auto(pair, server)
+    old = closing(peers_h1.H1Client(pair.port))
+    new = closing(peers_h2.H2Client(pair.port))
+    for client in (old, new, old):
+        assert client.get("/page").body == b"from nghttpd"
 
 
 # -- an endpoint that has spoken HTTP/2
@@ -155,21 +231,51 @@ def test_an_endpoint_that_has_shown_http_2_is_not_taken_for_another(sidespan, po
             assert again.recv(24, socket.MSG_WAITALL).startswith(b"PRI * HTTP/2.0")
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["unheard", "seen to speak HTTP/2"])
+@FROM_H2
+def test_a_websocket_goes_by_http_1_to_who_speaks_that(pair, closing, known):
+    """Few servers of HTTP/2 take one over it (RFC 8441)."""
+    listener = closing(socket.create_server(("127.0.0.1", 0)))
+    listener.settimeout(DEADLINE)
+    pair.start(f"""
+        inbound {{ listen 127.0.0.1:{pair.port}; route / {{ to app; }} }}
+        cluster app {{ endpoint 127.0.0.1:{listener.getsockname()[1]}; }}
+        """)
+    if known:
+        grpc = closing(Polite(pair.port))
+        stream, = grpc.streams()
+        grpc.send(headers(stream, request("/a.B/C", "POST", GRPC)))
+        server = closing(H2.accepted(listener.accept()[0]))
+        server.send(headers(server.until(HEADERS)[-1].stream, block([(":status", "200"), ("grpc-status", "0")])))
+        grpc.until(HEADERS)
+    call = pair.client().websocket("/chat")
+    with listener.accept()[0] as wire:
+        head = Wire(wire).read_until(b"\r\n\r\n")
+        assert head.startswith(b"GET /chat HTTP/1.1\r\n")
+        key = re.search(rb"(?im)^sec-websocket-key: (.*)\r$", head)[1]
+        accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+        wire.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                     b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\nhello")
+        call.switched()
+        assert b"".join(iter_some(call, 5)) == b"hello"
+
+
 # -- where the client itself says where to
 
-@pytest.mark.parametrize("pair", ["h1-h1", "h2-h1", "h2-h2"], indirect=True)
-def test_a_forward_proxy_asks_in_what_the_client_speaks_and_the_server_knows(pair, closing):
+def test_a_forward_proxy_asks_in_what_the_server_knows(pair, closing):
     if pair.upstream_protocol == "h1":
         upstream = closing(Tolerant(lambda r: Reply(body=b"hello")))
+        served = upstream
     else:
-        upstream = pair.origin()
+        served = pair.origin()
+        upstream = closing(Alone(served))
     sidecar = pair.start(f"outbound {{ listen 127.0.0.1:{pair.port} forward-proxy; }}")
     client = pair.client()
     target = f"http://{upstream.address}/p?q" if pair.client_protocol == "h1" else "/p?q"
     for _ in range(2):
         response = client.get(target, host=upstream.address)
         assert response.status == 200 and response.body == b"hello"
-    assert [(r.target, r.authority) for r in upstream.requests] == [("/p?q", upstream.address)] * 2
+    assert [(r.target, r.authority) for r in served.requests] == [("/p?q", upstream.address)] * 2
     for span in sidecar.wait_spans(2, lambda s: s["http.response.status_code"] == 200):
         assert span["url.full"] == f"http://{upstream.address}/p?q"
 
@@ -185,7 +291,7 @@ def test_connect_through_a_forward_proxy_is_a_tunnel_beside_other_streams(pair, 
     assert dict(stream.head)[":status"] == "200"
     beside = client.wire.open([(":method", "GET"), (":scheme", "http"), (":authority", other.address),
                                (":path", "/")], end=True)
-    assert other.accept().read(24).startswith(b"PRI * HTTP/2.0")
+    assert other.accept().read(6) == b"GET / "
     beside.reset()
     server = upstream.accept()
     stream.send(b"\x00ping")

@@ -160,7 +160,7 @@ def test_the_admin_port_is_not_reached_over_http2_either(pair, method):
 @pytest.mark.parametrize("pair", ["h2-h2"], indirect=True)
 def test_a_stream_of_http2_that_comes_back_too_often_is_answered_alone(pair):
     upstream = pair.origin()
-    pair.start(f"inbound {{ listen 127.0.0.1:{pair.port}; route / {{ to {upstream.address}; }} }}")
+    pair.inbound(upstream)
     client = pair.client()
     client.get("/")
     mark = dict(upstream.requests[-1].fields)["sidespan-via"]

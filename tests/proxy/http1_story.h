@@ -163,8 +163,8 @@ static bool story_leaves(void *keeper)
     return ((struct story *)keeper)->leaves;
 }
 
-static const struct http1_keeper story_keeper = {story_open, story_on_idle, story_on_gone,
-                                                 story_leaves};
+static const struct http1_keeper story_keeper = {
+    .open = story_open, .on_idle = story_on_idle, .on_gone = story_on_gone, .leaves = story_leaves};
 
 /* ---- the stage ---- */
 

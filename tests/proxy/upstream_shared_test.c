@@ -71,6 +71,25 @@ static void ask(struct asker *a, struct upstream *u)
     ck_assert_int_eq(ask_as(a, u, 20, false), SPAN_ERROR_NONE);
 }
 
+static void ask_by(struct asker *a, struct upstream *u, const struct upstream_ask *like)
+{
+    *a = (struct asker){.ask = *like};
+    a->ask.ready = on_ready;
+    a->ask.failed = on_ask_failed;
+    a->ask.method = STR("GET");
+    arena_init(&a->told.arena, 1024, 0);
+    buffer_init(&a->told.text, 0);
+    worker_begin_turn(worker);
+    ck_assert_int_eq(upstream_ask(u, &a->ask, &a->error), SPAN_ERROR_NONE);
+    worker_end_turn(worker);
+    worker_step(worker);
+}
+
+static void ask_grpc(struct asker *a, struct upstream *u)
+{
+    ask_by(a, u, &(struct upstream_ask){.version = 20, .grpc = true});
+}
+
 static void forget(struct asker *a)
 {
     worker_begin_turn(worker);
@@ -309,7 +328,7 @@ START_TEST(an_idle_connection_of_http1_makes_way_for_a_shared_one)
     struct asker a;
 
     kept_in_http1(u);
-    ask(&a, u);
+    ask_grpc(&a, u);
     accepted();
     RUN_UNTIL(worker, a.readies == 1);
     ck_assert_uint_eq(a.told.stream->codec->version, 20);
@@ -324,7 +343,7 @@ START_TEST(an_idle_shared_connection_makes_way_for_one_of_http1)
     struct asker a, b;
     struct story *p;
 
-    ask(&a, u);
+    ask_grpc(&a, u);
     p = accepted();
     takes(p, 10);
     hears(p, REQUEST_HEARD(1));
@@ -349,7 +368,7 @@ START_TEST(who_waits_for_a_shared_connection_gets_the_place_of_one_of_http1)
 
     ck_assert_int_eq(ask_as(&a, u, 11, false), SPAN_ERROR_NONE);
     p = accepted();
-    ask(&b, u);
+    ask_grpc(&b, u);
     story_say_bytes(p, ok, sizeof ok - 1);
     accepted();
     RUN_UNTIL(worker, b.readies == 1);
@@ -430,8 +449,8 @@ START_TEST(an_endpoint_that_does_not_know_it_is_asked_in_http1)
     char byte;
     int fd;
 
-    ask(&a, u);
-    ask(&b, u); /* it waits for SETTINGS */
+    ask_grpc(&a, u);
+    ask_grpc(&b, u); /* it waits for SETTINGS */
     story_say_bytes(accepted(), http1, sizeof http1 - 1);
     ck_assert_ptr_null(a.told.stream);
     ck_assert_int_eq(a.told.replay, REPLAY_SAFE);
@@ -441,13 +460,105 @@ START_TEST(an_endpoint_that_does_not_know_it_is_asked_in_http1)
     ck_assert_uint_eq(b.told.stream->codec->version, 11);
     ck_assert_int_eq(recv(fd, &byte, 1, 0), 1);
     ck_assert_int_eq(byte, 'G');
-    ask(&c, u); /* it is remembered */
+    ask_grpc(&c, u); /* it is remembered */
     RUN_UNTIL(worker, c.readies == 1);
     ck_assert_uint_eq(c.told.stream->codec->version, 11);
     forget(&a);
     forget(&b);
     forget(&c);
     close(fd);
+}
+END_TEST
+
+/* ---- what an endpoint was seen to speak ---- */
+
+static void hears_a_get(struct story *p)
+{
+    char bytes[4] = {0};
+    ssize_t n = -1;
+
+    RUN_UNTIL(worker, (n = recv(p->peer, bytes, sizeof bytes - 1, 0)) > 0);
+    ck_assert_str_eq(bytes, "GET");
+}
+
+/* A server of HTTP/1.1 may serve the preface as a request. */
+START_TEST(who_was_not_seen_to_speak_http2_is_asked_in_http1)
+{
+    struct upstream *u = begin("protocol auto;");
+    struct asker a;
+
+    ask(&a, u);
+    hears_a_get(accepted());
+    ck_assert_uint_eq(a.told.stream->codec->version, 11);
+    forget(&a);
+}
+END_TEST
+
+START_TEST(who_has_spoken_http2_is_asked_in_what_the_client_speaks)
+{
+    struct upstream *u = begin("protocol auto;");
+    struct asker grpc, a, old, websocket;
+    struct story *p;
+
+    ask_grpc(&grpc, u);
+    p = accepted();
+    takes(p, 100);
+    ask(&a, u);
+    ck_assert_uint_eq(a.told.stream->codec->version, 20);
+    ck_assert_int_eq(ask_as(&old, u, 11, false), SPAN_ERROR_NONE);
+    hears_a_get(accepted());
+    ask_by(&websocket, u, &(struct upstream_ask){.version = 20, .upgrade = true});
+    hears_a_get(accepted());
+    forget(&grpc);
+    forget(&a);
+    forget(&old);
+    forget(&websocket);
+}
+END_TEST
+
+/* Whoever waits does not have to find it out, nor does who comes later, whatever they speak. */
+START_TEST(who_answers_http1_with_settings_is_asked_in_http2)
+{
+    static const char settings[] = {0, 0, 0, 4, 0, 0, 0, 0, 0};
+    struct upstream *u = begin("protocol auto; pool max 1;");
+    struct asker a, b, c;
+    struct story *p;
+
+    ask(&a, u);
+    ask(&b, u);
+    p = accepted();
+    hears_a_get(p);
+    story_say_bytes(p, settings, _i ? (size_t)_i : sizeof settings);
+    RUN_UNTIL(worker, a.told.stream == NULL);
+    ck_assert_int_eq(a.told.replay, REPLAY_SAFE);
+    p = accepted();
+    takes(p, 10);
+    RUN_UNTIL(worker, b.readies == 1);
+    ck_assert_uint_eq(b.told.stream->codec->version, 20);
+    ck_assert_int_eq(ask_as(&c, u, 11, false), SPAN_ERROR_NONE);
+    ck_assert_uint_eq(c.readies, 1);
+    ck_assert_uint_eq(c.told.stream->codec->version, 20);
+    forget(&a);
+    forget(&b);
+    forget(&c);
+}
+END_TEST
+
+START_TEST(who_answers_http1_with_settings_where_the_cluster_says_h1_has_failed)
+{
+    static const char settings[] = {0, 0, 0, 4, 0, 0, 0, 0, 0};
+    struct upstream *u = begin("protocol h1;");
+    struct asker a;
+    struct story *p;
+
+    ask(&a, u);
+    p = accepted();
+    hears_a_get(p);
+    story_say_bytes(p, settings, sizeof settings);
+    RUN_UNTIL(worker, a.told.stream == NULL);
+    ck_assert_int_eq(a.told.replay, REPLAY_NEVER);
+    ck_assert(!u->http2_alone);
+    forget(&a);
 }
 END_TEST
 
@@ -499,6 +610,10 @@ int main(void)
     tcase_add_test(c, all_who_wait_are_told_that_it_could_not_be_made);
     tcase_add_test(c, a_connection_that_breaks_makes_way_for_another);
     tcase_add_test(c, an_endpoint_that_does_not_know_it_is_asked_in_http1);
+    tcase_add_test(c, who_was_not_seen_to_speak_http2_is_asked_in_http1);
+    tcase_add_test(c, who_has_spoken_http2_is_asked_in_what_the_client_speaks);
+    tcase_add_loop_test(c, who_answers_http1_with_settings_is_asked_in_http2, 0, 5);
+    tcase_add_test(c, who_answers_http1_with_settings_where_the_cluster_says_h1_has_failed);
     tcase_add_test(c, a_retired_endpoint_lets_its_streams_end);
     suite_add_tcase(s, c);
 
