@@ -123,7 +123,7 @@ static void doubt(struct conn *c)
         timer_arm(w->timers, &w->doubt_timer, worker_now(w) + DOUBT_TIME);
 }
 
-static void broke(struct conn *c, int error)
+void conn_lost(struct conn *c, int error)
 {
     c->broken = true;
     c->error = error;
@@ -141,7 +141,7 @@ static void look_again(struct conn *c)
     if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0)
         conn_read_soon(c);
     else if (errno != EAGAIN && errno != EINTR)
-        broke(c, errno);
+        conn_lost(c, errno);
 }
 
 void conns_look_again(struct timer *t)
@@ -197,7 +197,7 @@ static void read_once(struct conn *c)
         unregister(c);
         c->owner->on_eof(c);
     } else if (errno != EAGAIN && errno != EINTR) {
-        broke(c, errno);
+        conn_lost(c, errno);
     }
 }
 
@@ -220,14 +220,6 @@ void conn_read_now(struct conn *c)
     if (!c->reading || c->state != CONN_OPEN || c->eof)
         return;
     read_once(c);
-}
-
-void conn_lost(struct conn *c, int error)
-{
-    c->broken = true;
-    c->error = error;
-    unregister(c);
-    c->owner->on_error(c, error);
 }
 
 void conn_acknowledge(struct conn *c)

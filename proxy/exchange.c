@@ -138,10 +138,7 @@ static void client_on_body(void *owner, struct str data)
     if (x->local)
         return;
     if (!body_allowed(x, data.n)) {
-        static const struct refusal too_large = {"body-too-large", 413,
-                                                 "send less, or raise limits { body-bytes }"};
-
-        exchange_refuse(x, &too_large);
+        exchange_refuse(x, &exchange_body_too_large);
         return;
     }
     if (!x->upstream) {

@@ -84,6 +84,9 @@ bool exchange_fail_as_own(struct exchange *x)
 
 /* ---- refusals ---- */
 
+const struct refusal exchange_body_too_large = {"body-too-large", 413,
+                                                "send less, or raise limits { body-bytes }"};
+
 static void log_refusal(struct exchange *x, const struct refusal *why)
 {
     char peer[ADDRESS_TEXT_MAX], hex[TRACE_ID_HEX + 1], others[LOG_HELD_TEXT];

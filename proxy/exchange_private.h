@@ -150,6 +150,8 @@ bool exchange_fail_as_own(struct exchange *x);
 void exchange_fail(struct exchange *x, enum span_error why, const char *detail);
 /* What came is not a request that may be passed on: by a rule of ours. */
 void exchange_refuse(struct exchange *x, const struct refusal *why);
+/* What is said of a body over limits { body-bytes }. */
+extern const struct refusal exchange_body_too_large;
 
 /* ---- exchange_pool.c ---- */
 /* Its arena is empty; what else is in it is of the last use, and zero at first. NULL: no memory. */

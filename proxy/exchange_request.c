@@ -268,10 +268,7 @@ void exchange_begin(struct exchange *x, struct message *m)
     if (refuse_method(x, m) || answer_max_forwards(x, m) || refuse_loop(x, m))
         return;
     if (most && m->body == BODY_LENGTH && m->length > most) {
-        static const struct refusal too_large = {"body-too-large", 413,
-                                                 "send less, or raise limits { body-bytes }"};
-
-        exchange_refuse(x, &too_large);
+        exchange_refuse(x, &exchange_body_too_large);
         return;
     }
     if (!exchange_grpc_begin(x))

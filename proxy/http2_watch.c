@@ -167,8 +167,7 @@ static struct frame_head unpack(const unsigned char *p)
         .length = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2],
         .type = p[3],
         .flags = p[4],
-        .id =
-            ((uint32_t)p[5] << 24 | (uint32_t)p[6] << 16 | (uint32_t)p[7] << 8 | p[8]) & 0x7fffffff,
+        .id = id_at(p + 5),
     };
 }
 
