@@ -25,11 +25,19 @@ static void on_drained(void *arg, unsigned cut)
     event_base_loopbreak(s->base);
 }
 
+static void stop_waiting_for_names(struct supervisor *s)
+{
+    if (s->names)
+        event_free(s->names);
+    s->names = NULL;
+}
+
 static void begin_drain(struct supervisor *s, int number)
 {
     log_write(LOG_INFO, "drain", "%s: not ready any more; %u under way",
               number == SIGTERM ? "SIGTERM" : "SIGINT", fleet_busy(s->fleet));
     notify_manager("STOPPING", "draining, %u under way", fleet_busy(s->fleet));
+    stop_waiting_for_names(s); /* it will not become ready any more */
     s->drain = drain_start(s->base, s->fleet, &s->config->timeouts, on_drained, s);
     if (!s->drain) {
         log_write(LOG_ERROR, "drain", "no memory to drain: what is under way is cut");
@@ -83,9 +91,7 @@ static void become_ready(struct supervisor *s)
 {
     struct buffer late;
 
-    if (s->names)
-        event_free(s->names);
-    s->names = NULL;
+    stop_waiting_for_names(s);
     s->ready = true;
     buffer_init(&late, 0);
     endpoints_unsettled_print(s->endpoints, &late);
@@ -284,8 +290,7 @@ static void release(struct supervisor *s)
     nsec_t flush = s->config ? s->config->timeouts.flush : 0;
 
     drain_free(s->drain);
-    if (s->names)
-        event_free(s->names);
+    stop_waiting_for_names(s);
     signals_free(s->signals);
     admin_free(s->admin);
     supervisor_free_retired(s);

@@ -3,6 +3,7 @@
 The sidecar has a resolv.conf of its own, in a mount namespace; so these tests need root."""
 import os
 import random
+import signal
 import socket
 import struct
 import threading
@@ -144,3 +145,23 @@ def test_a_client_that_leaves_is_not_waited_for(named, names, port, connect):
     assert sidecar.wait_span()["error.type"] == "client_closed"
     names.gate.set()
     sidecar.wait_log(" ready: ")
+
+
+def test_who_drains_before_it_was_ready_never_says_that_it_is(named, names, port, origin, connect):
+    upstream = origin()
+    sidecar = named(f"""
+        inbound {{ listen 127.0.0.1:{port}; route / {{ to app; }} }}
+        cluster app {{ endpoint app.test:{upstream.port}; }}
+        timeouts {{ drain-delay 0s; }}
+        """)
+    names.wait_asked()
+    until(lambda: sidecar.admin("/readyz").status == 503, "the admin port")
+    client = connect(port)
+    client.send(request_bytes())
+    until(lambda: sidecar.metric('sidespan_requests_active{direction="inbound"}') == 1, "the request")
+    sidecar.signal(signal.SIGTERM)
+    sidecar.wait_log("not listening any more")
+    names.gate.set()
+    assert client.read_response().status == 200
+    assert sidecar.wait_exit() == 0
+    assert " ready: " not in sidecar.log()
