@@ -75,6 +75,7 @@ static void otlp_free(struct exporter *e)
         return;
     if (p->state == OTLP_SENDING)
         p->transport->ops->cancel(p->transport);
+    health_end(&p->health);
     p->transport->ops->free(p->transport);
     batch_queue_release(&p->queue);
     otlp_request_release(&p->request);
@@ -251,7 +252,8 @@ static nsec_t otlp_tick(struct exporter *e, nsec_t now)
     }
     if (p->state == OTLP_READY)
         send_due(p);
-    return next_tick(p);
+    nsec_t due = next_tick(p), tell = health_tick(&p->health, now);
+    return tell < due ? tell : due;
 }
 
 static void otlp_flush(struct exporter *e, nsec_t now)

@@ -26,10 +26,10 @@ static void tell(struct health *h, bool warning, nsec_t now, const char *format,
 
 static void tell_good(struct health *h, nsec_t now)
 {
-    long long seconds = (now - h->bad_since) / SECONDS(1);
+    long long seconds = (h->good_since - h->bad_since) / SECONDS(1);
 
-    tell(h, false, now, "takes spans again after %lld s; %llu were lost meanwhile", seconds,
-         (unsigned long long)h->lost);
+    tell(h, false, now, "takes spans again after %lld s; %llu were exported since, %llu were lost",
+         seconds, (unsigned long long)h->exported, (unsigned long long)h->lost);
     h->lost = 0;
     h->told_full = false; /* it was told with the rest */
 }
@@ -43,8 +43,10 @@ static void tell_bad(struct health *h, nsec_t now)
         [HEALTH_FAILING] = "; spans wait and are sent again",
     };
 
-    if (h->told == HEALTH_GOOD)
+    if (h->told == HEALTH_GOOD) {
         h->bad_since = now;
+        h->exported = 0;
+    }
     tell(h, true, now, "%s%s", h->text, consequences[h->now_is]);
 }
 
@@ -76,7 +78,13 @@ static enum health_state state_after(const struct otlp_outcome *outcome)
 
 void health_note(struct health *h, const struct otlp_outcome *outcome, uint64_t n, nsec_t now)
 {
+    enum health_state before = h->now_is;
+
     h->now_is = state_after(outcome);
+    if (h->now_is == HEALTH_GOOD && before != HEALTH_GOOD)
+        h->good_since = now;
+    if (outcome->verdict == OTLP_ACCEPTED)
+        h->exported += n - (outcome->rejected < n ? outcome->rejected : n);
     if (h->now_is != HEALTH_GOOD)
         memcpy(h->text, outcome->text, sizeof(h->text));
     if (h->now_is == HEALTH_REFUSED)
@@ -84,6 +92,18 @@ void health_note(struct health *h, const struct otlp_outcome *outcome, uint64_t 
     else if (h->now_is == HEALTH_REJECTED)
         h->lost += outcome->rejected;
     tell_changes(h, now);
+}
+
+nsec_t health_tick(struct health *h, nsec_t now)
+{
+    tell_changes(h, now);
+    return h->told != h->now_is && h->quiet_until > now ? h->quiet_until : INT64_MAX;
+}
+
+void health_end(struct health *h)
+{
+    if (h->told != h->now_is)
+        tell_changes(h, h->quiet_until);
 }
 
 void health_note_full(struct health *h, size_t queue_spans, nsec_t now)

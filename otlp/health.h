@@ -27,7 +27,9 @@ struct health {
     enum health_state told, now_is;
     char text[sizeof(((struct otlp_outcome *)NULL)->text)]; /* of the last that was not good */
     uint64_t lost;        /* spans, since all was told to be good */
+    uint64_t exported;    /* spans that it took since it was told not to be good */
     nsec_t bad_since;     /* when it was told not to be good */
+    nsec_t good_since;    /* when it last came to be good */
     nsec_t quiet_until;   /* no line before */
     bool full, told_full; /* the queue is; that was told */
 };
@@ -35,6 +37,11 @@ struct health {
 void health_init(struct health *h, struct str name, exporter_report_fn *report, void *arg);
 /* A batch of n spans was answered. */
 void health_note(struct health *h, const struct otlp_outcome *outcome, uint64_t n, nsec_t now);
+/* What was held back is told once its time has come, though no batch follows: the last line that
+ * was written stays true. Returns when to call it again; INT64_MAX: not before the next note. */
+nsec_t health_tick(struct health *h, nsec_t now);
+/* Nothing follows any more: what is held back is told now. */
+void health_end(struct health *h);
 /* A span was dropped since the queue, of that many spans, is full. */
 void health_note_full(struct health *h, size_t queue_spans, nsec_t now);
 /* There is room in the queue again. */

@@ -2,6 +2,7 @@
 import email.utils
 import gzip
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -361,6 +362,25 @@ def test_an_operator_is_told_of_trouble_once_and_of_its_end(exporting, collector
     receiver.start()
     receiver.wait_spans(1)
     assert sidecar.log().lower().count("refused") <= 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("ends", [False, True], ids=["goes on", "ends"])
+def test_after_a_short_outage_the_last_line_is_true(exporting, collector, kind, ends):
+    """Though nothing more comes to be exported, and the end comes before a second line may."""
+    receiver = collector()
+    receiver.halt()
+    sidecar = exporting(url(receiver, kind))
+    send(sidecar, 3)
+    sidecar.wait_log("spans wait and are sent again")
+    receiver.start()
+    balanced(sidecar, exported=3)
+    if ends:
+        sidecar.signal(signal.SIGTERM)
+        assert sidecar.wait_exit() == 0
+    sidecar.wait_log(r"takes spans again after \d+ s; 3 were exported since, 0 were lost")
+    told = [line for line in sidecar.log().splitlines() if "again" in line]
+    assert len(told) == 2 and "takes spans again" in told[-1]
 
 
 def test_something_that_is_no_collector_does_no_harm(exporting, raw_origin):

@@ -50,8 +50,8 @@ START_TEST(a_failure_is_told_when_it_begins_and_when_it_is_over)
     ck_assert_uint_eq(lines, 1);
     health_note_lost(&health, 7);
     note(OTLP_ACCEPTED, 0, "", SECONDS(100));
-    ck_assert_str_eq(last,
-                     "http://collector:4318: takes spans again after 100 s; 7 were lost meanwhile");
+    ck_assert_str_eq(last, "http://collector:4318: takes spans again after 100 s; 10 were exported "
+                           "since, 7 were lost");
     ck_assert_uint_eq(lines, 2);
     ck_assert_uint_eq(warnings, 1);
 }
@@ -64,7 +64,7 @@ START_TEST(another_kind_of_failure_is_told_too)
     ck_assert_uint_eq(warnings, 2);
     ck_assert_ptr_nonnull(strstr(last, "404; the spans are lost"));
     note(OTLP_ACCEPTED, 0, "", SECONDS(40));
-    ck_assert_ptr_nonnull(strstr(last, "after 40 s; 10 were lost"));
+    ck_assert_ptr_nonnull(strstr(last, "after 40 s; 10 were exported since, 10 were lost"));
 }
 END_TEST
 
@@ -85,6 +85,46 @@ START_TEST(what_was_held_back_is_told_later)
     note(OTLP_ACCEPTED, 0, "", SECONDS(11));
     ck_assert_uint_eq(lines, 2);
     ck_assert_ptr_nonnull(strstr(last, "takes spans again"));
+}
+END_TEST
+
+START_TEST(what_was_held_back_is_told_though_nothing_follows)
+{
+    note(OTLP_RETRY, 0, "refused", SECONDS(0));
+    ck_assert_int_eq(health_tick(&health, SECONDS(1)), INT64_MAX);
+    note(OTLP_ACCEPTED, 0, "", SECONDS(2));
+    note(OTLP_ACCEPTED, 0, "", SECONDS(3));
+    ck_assert_uint_eq(lines, 1);
+    ck_assert_int_eq(health_tick(&health, SECONDS(4)), SECONDS(10));
+    ck_assert_uint_eq(lines, 1);
+    ck_assert_int_eq(health_tick(&health, SECONDS(10)), INT64_MAX);
+    ck_assert_uint_eq(lines, 2);
+    ck_assert_str_eq(last, "http://collector:4318: takes spans again after 2 s; 20 were exported "
+                           "since, 0 were lost");
+    ck_assert_int_eq(health_tick(&health, SECONDS(11)), INT64_MAX);
+    health_end(&health);
+    ck_assert_uint_eq(lines, 2);
+}
+END_TEST
+
+START_TEST(at_the_end_it_is_not_held_back)
+{
+    note(OTLP_RETRY, 0, "refused", SECONDS(0));
+    note(OTLP_ACCEPTED, 0, "", SECONDS(2));
+    health_end(&health);
+    ck_assert_uint_eq(lines, 2);
+    ck_assert_ptr_nonnull(strstr(last, "after 2 s; 10 were exported since, 0 were lost"));
+    health_end(&health);
+    ck_assert_uint_eq(lines, 2);
+}
+END_TEST
+
+START_TEST(one_that_goes_on_to_fail_is_not_looked_at_again_and_again)
+{
+    note(OTLP_RETRY, 0, "refused", SECONDS(0));
+    ck_assert_int_eq(health_tick(&health, SECONDS(1)), INT64_MAX);
+    ck_assert_int_eq(health_tick(&health, SECONDS(20)), INT64_MAX);
+    ck_assert_uint_eq(lines, 1);
 }
 END_TEST
 
@@ -134,6 +174,9 @@ int main(void)
     tcase_add_test(t, another_kind_of_failure_is_told_too);
     tcase_add_test(t, one_that_comes_and_goes_does_not_fill_the_log);
     tcase_add_test(t, what_was_held_back_is_told_later);
+    tcase_add_test(t, what_was_held_back_is_told_though_nothing_follows);
+    tcase_add_test(t, at_the_end_it_is_not_held_back);
+    tcase_add_test(t, one_that_goes_on_to_fail_is_not_looked_at_again_and_again);
     tcase_add_test(t, rejected_spans_and_warnings_are_told);
     tcase_add_test(t, a_full_queue_is_told_once_with_its_size_and_its_losses_when_there_is_room);
     tcase_add_test(t, nobody_needs_to_listen);
