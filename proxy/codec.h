@@ -124,9 +124,9 @@ struct codec_ops {
     bool (*stale)(struct stream *s);
     /* Client, in on_failed(): whether the request may be sent again elsewhere. */
     enum replay (*replay)(struct stream *s, enum span_error why);
-    /* Client: nothing has shown yet that the peer speaks this protocol, so the request may have to
-     * be asked in another, whole. It takes little of a body before that: the first window. NULL:
-     * never. */
+    /* Client: nothing has shown yet that the peer speaks this protocol, or that it takes this
+     * request, so that it may have to be sent whole to another. Little of a body is taken before
+     * that: the first window. NULL: never. */
     bool (*unproven)(struct stream *s);
 };
 

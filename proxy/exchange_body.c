@@ -27,9 +27,10 @@ static void forget(struct exchange *x)
     buffer_reset(&x->held);
 }
 
-/* What is sent before the upstream has shown its protocol is kept whole, as if there were no
- * upstream yet: with protocol auto it may have to be asked in HTTP/1.1. The client is paused as
- * ever, so that this is the first window of the stream and what may be queued behind it. */
+/* What is sent before the upstream has shown its protocol and taken the request up is kept whole,
+ * as if there were no upstream yet: with protocol auto it may have to be asked in HTTP/1.1, and a
+ * stream may be refused. The client is paused as ever, so that this is the first window of the
+ * stream and what may be queued behind it. */
 static bool unproven(const struct exchange *x)
 {
     const struct codec_ops *codec = x->upstream->codec;

@@ -58,6 +58,7 @@ struct http2_stream {
     bool paused;        /* the owner takes no body */
     bool wide;          /* its window was opened */
     bool reset_by_peer; /* RST_STREAM came */
+    bool welcome;       /* client: it was given a further window */
     bool refused;       /* the head is over a limit or against a rule */
     bool no_body;       /* client: the response to HEAD has none */
     bool upgrade;       /* extended CONNECT (RFC 8441), until the protocols are switched */

@@ -246,6 +246,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
             on_settings(h);
         break;
     case NGHTTP2_WINDOW_UPDATE:
+        if (s)
+            s->welcome = true;
         http2_spend_update(h);
         break;
     case NGHTTP2_GOAWAY:

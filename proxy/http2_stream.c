@@ -179,11 +179,19 @@ static enum replay ops_replay(struct stream *stream, enum span_error why)
     return REPLAY_NEVER;
 }
 
+/* A server that ends its connection by age refuses the streams that it did not come to, and gives
+ * none of them more room than the first. */
 static bool ops_unproven(struct stream *stream)
 {
-    const struct http2 *h = http2_stream_of(stream)->h;
+    enum { WINDOW_MAX = 128 * 1024 }; /* of so much a copy may be kept */
+    const struct http2_stream *s = http2_stream_of(stream);
+    const struct http2 *h = s->h;
 
-    return !h->server && !h->settled;
+    if (h->server || h->gone)
+        return false;
+    return !h->settled ||
+           (!s->welcome && nghttp2_session_get_remote_settings(
+                               h->session, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE) <= WINDOW_MAX);
 }
 
 const struct codec_ops http2_ops = {

@@ -20,7 +20,7 @@ Code = grpc.StatusCode
 
 # HTTP/2, for servers that do what no library would.
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-HEADERS, RST_STREAM, SETTINGS = 1, 3, 4
+DATA, HEADERS, RST_STREAM, SETTINGS, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 7, 8
 REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 7, 8, 11
 
 
@@ -544,6 +544,37 @@ def test_a_stream_that_the_server_refuses_is_sent_again_until_the_pool_is_tired_
     assert len({s.trace_id for s in spans}) == len({s.parent for s in spans}) == 1
     assert {s["rpc.grpc.status_code"] for s in spans} == {Code.UNAVAILABLE.value[0]}
     assert {s["error.type"] for s in spans} == {"refused_stream"}
+
+
+def test_an_upload_that_the_server_refuses_is_sent_again_whole(sidespan, port, connect, raw_origin):
+    """A server that ends its connection by age refuses what came behind the last stream it took: of the
+    body a whole window has been sent by then."""
+    server = raw_origin()
+    sidespan(f"""
+        inbound {{ listen 127.0.0.1:{port}; route / {{ to server; }} }}
+        cluster server {{ endpoint {server.address}; protocol h2; }}
+        """)
+    body = bytes(range(256)) * 1000
+    caller = connect(port)
+    caller.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:1000])
+
+    def upload(size, settings=b""):
+        wire, got = server.accept(), b""
+        assert wire.read(len(PREFACE)) == PREFACE
+        wire.send(frame(SETTINGS, payload=settings) + frame(WINDOW_UPDATE, payload=(1 << 20).to_bytes(4, "big")))
+        while len(got) < size:
+            kind, stream, payload = read_frame(wire)
+            got += payload if kind == DATA else b""
+            if len(got) == 1000:  # it has an upstream: from here on what is sent is kept as well
+                caller.send(body[1000:])
+        return wire, got
+
+    wire, _ = upload(65535)
+    wire.send(frame(RST_STREAM, 1, REFUSED_STREAM.to_bytes(4, "big")) + frame(GOAWAY, payload=bytes(8)))
+    wire, got = upload(len(body), b"\x00\x04" + (1 << 20).to_bytes(4, "big"))
+    assert got == body
+    wire.send(frame(HEADERS, 1, b"\x88", flags=5))  # :status 200, END_HEADERS, END_STREAM
+    assert caller.read_response().status == 200
 
 
 def test_a_server_that_restarts_between_calls_is_not_noticed(hops, service):
