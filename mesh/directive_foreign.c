@@ -12,6 +12,7 @@
 static const struct foreign {
     const char *name, *word; /* NULL: the name itself is foreign */
     const char *cure;
+    bool later; /* the word stands behind the first */
 } rows[] = {
     {"location", NULL, "a path is route here: route /PATH { to HOST:PORT; }"},
     {"proxy_pass", NULL, "write: to HOST:PORT"},
@@ -21,6 +22,23 @@ static const struct foreign {
     {"frontend", NULL, "write: inbound { listen ADDRESS; ... }"},
     {"bind", NULL, "write: listen ADDRESS"},
     {"port", NULL, "write: listen ADDRESS"},
+    {"return", NULL, "write: respond STATUS [BODY], or: redirect STATUS URL"},
+    {"abort", NULL, "write: fault abort STATUS for SHARE"},
+    {"delay", NULL, "write in a route: fault delay TIME for SHARE"},
+    {"header", NULL, "write in a route: set-header request | response NAME VALUE"},
+    {"proxy_set_header", NULL, "write: set-header request NAME VALUE"},
+    {"request-header", NULL, "write: set-header request NAME VALUE"},
+    {"response-header", NULL, "write: set-header response NAME VALUE"},
+    {"proxy_read_timeout", NULL,
+     "write: idle-timeout TIME, or for the whole exchange: timeout TIME"},
+    {"proxy_connect_timeout", NULL, "write in a cluster: connect-timeout TIME"},
+    {"lb", NULL, "write: balance round-robin | least-request | random"},
+    {"lb_policy", NULL, "write: balance round-robin | least-request | random"},
+    {"lb-policy", NULL, "write: balance round-robin | least-request | random"},
+    {"load-balancing", NULL, "write: balance round-robin | least-request | random"},
+    {"least_conn", NULL, "write: balance least-request"},
+    {"//", NULL, "a comment begins with #"},
+    {"/*", NULL, "a comment begins with #, in each line"},
     {"retries", NULL,
      "retry is of a later version; what no server can have read is sent again by itself"},
     {"retry-on", NULL,
@@ -47,6 +65,11 @@ static const struct foreign {
     {"fault", "respond", "write: fault abort STATUS for SHARE"},
     {"fault", "error", "write: fault abort STATUS for SHARE"},
     {"fault", "latency", "write: fault delay TIME for SHARE"},
+    {"fault", SHARE, "a share stands behind for: for SHARE", .later = true},
+    {"to", NUMBER, "write: weight N", .later = true},
+    {"to", SHARE, "write: weight N", .later = true},
+    {"endpoint", NUMBER, "write: weight N", .later = true},
+    {"endpoint", SHARE, "write: weight N", .later = true},
 };
 
 static bool is_word(struct str word, const char *wanted)
@@ -62,10 +85,10 @@ static bool is_word(struct str word, const char *wanted)
     return str_eq(word, str_from(wanted));
 }
 
-const char *foreign_cure(struct str name, struct str word)
+const char *foreign_cure(struct str name, struct str word, bool later)
 {
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        if (str_eq(name, str_from(rows[i].name)) &&
+        if (rows[i].later == later && str_eq(name, str_from(rows[i].name)) &&
             (rows[i].word ? word.p && is_word(word, rows[i].word) : !word.p))
             return rows[i].cure;
     return NULL;

@@ -95,9 +95,9 @@ struct later {
 const struct later *later_find(unsigned contexts, struct str name, struct str word);
 
 /* What is to be written where somebody writes a word of another program, or another for what is
- * here. word's pointer NULL: the directive itself; else one of its arguments. NULL: it is no such
- * word. */
-const char *foreign_cure(struct str name, struct str word);
+ * here. word's pointer NULL: the directive itself; else one of its arguments, later: not the
+ * first. NULL: it is no such word. */
+const char *foreign_cure(struct str name, struct str word, bool later);
 
 /* "inbound, outbound", "route"; "" is the top level. */
 const char *context_name(enum context c);

@@ -100,9 +100,15 @@ bool unknown_word(struct loader *ld, const struct words *w, const struct word *w
     if (l)
         return wrongf(ld, word, "\"%s %s\" is not supported by this version of sidespan%s%s",
                       l->name, l->word, l->cure ? "; " : "", l->cure ? l->cure : "");
-    const char *cure =
-        word == &w->s->args[0] ? foreign_cure(str_from(row->shown.name), word->text) : NULL;
     value_shown(word->text, shown);
+    /* weight=90, as others write it: the word alone would be no cure. */
+    size_t sign = str_index(word->text, '=', 0);
+    struct str key = str_slice(word->text, 0, sign);
+    for (size_t i = 0; sign + 1 < word->text.n && choices[i]; i++)
+        if (str_eq(key, str_from(choices[i])))
+            return wrongf(ld, word, "unknown word \"%s\" in %s; write: %s %s", shown,
+                          row->shown.name, choices[i], shown + sign + 1);
+    const char *cure = foreign_cure(str_from(row->shown.name), word->text, word != &w->s->args[0]);
     if (cure)
         return wrongf(ld, word, "unknown word \"%s\" in %s; %s", shown, row->shown.name, cure);
     nearest_init(&near, word->text);

@@ -100,9 +100,11 @@ static void unknown_directive(struct loader *ld, const struct block *b, const st
     }
     value_shown(name->text, shown);
     block_shown(b->name, here);
+    const char *cure = foreign_cure(name->text, str_of(NULL, 0), false);
     if (belongs(name->text, there)) {
         if (!ld->braces_lost) /* else it may stand where it should */
-            report_at(ld->report, name->at, "\"%s\" stands %s, not %s", shown, there, here);
+            report_at(ld->report, name->at, "\"%s\" stands %s, not %s%s%s", shown, there, here,
+                      cure ? "; " : "", cure ? cure : "");
         return;
     }
     l = later_find(~0u, name->text, str_of(NULL, 0));
@@ -110,11 +112,18 @@ static void unknown_directive(struct loader *ld, const struct block *b, const st
         not_supported(ld, name->at, l);
         return;
     }
-    const char *cure = foreign_cure(name->text, str_of(NULL, 0));
     if (cure) {
         report_at(ld->report, name->at, "unknown directive \"%s\" %s; %s", shown, here, cure);
         return;
     }
+    size_t sign = str_index(name->text, '=', 0);
+    struct str key = str_slice(name->text, 0, sign);
+    for (size_t i = 0; sign + 1 < name->text.n && i < n; i++)
+        if ((b->contexts & IN(table[i].in)) && str_eq(key, name_of(&table[i]))) {
+            report_at(ld->report, name->at, "unknown directive \"%s\" %s; write: %.*s %s", shown,
+                      here, STR_ARG(key), shown + sign + 1);
+            return;
+        }
     nearest_init(&near, name->text);
     for (size_t i = 0; i < n; i++)
         if (b->contexts & IN(table[i].in))

@@ -321,6 +321,9 @@ static bool set_host(struct str host, enum address_use use, struct location *l, 
     if (!value_is_host_name(host) && host.p[0] == '$' && host.n > 1 && host.p[1] != '{')
         return error_set(err, "\"%s\" is not the name of a host; a variable is written ${%s}",
                          SHOWN(host), SHOWN(str_slice(host, 1, host.n)));
+    if (use == ADDRESS_TO_LISTEN && str_eq(host, STR("*")))
+        return error_set(err, "\"%s\": every address is written without the *: :%u", SHOWN(l->text),
+                         port);
     if (!value_is_host_name(host))
         return error_set(err, "\"%s\" is not the name of a host", SHOWN(host));
     if (use == ADDRESS_TO_LISTEN)
