@@ -137,6 +137,9 @@ static int read_option(struct question *q, int c)
     }
 }
 
+#define FORMS \
+    "'GET http://HOST/PATH', /PATH, grpc://HOST/PACKAGE.SERVICE/METHOD or 'CONNECT HOST:PORT'"
+
 static int read_options(struct question *q, int argc, char **argv)
 {
     int c;
@@ -150,9 +153,14 @@ static int read_options(struct question *q, int argc, char **argv)
     }
     if (!q->config_path)
         return usage_error("explain needs --config FILE");
-    if (optind + 1 != argc || !read_request(q, str_from(argv[optind])))
-        return usage_error("explain needs one request: 'GET http://HOST/PATH', /PATH, "
-                           "grpc://HOST/PACKAGE.SERVICE/METHOD or 'CONNECT HOST:PORT'");
+    if (optind + 1 < argc)
+        return usage_error("explain takes one request, in one argument: '%s %s' in quotes, and the "
+                           "options before it",
+                           argv[optind], argv[optind + 1]);
+    if (optind == argc)
+        return usage_error("explain needs one request: " FORMS);
+    if (!read_request(q, str_from(argv[optind])))
+        return usage_error("\"%s\" is no request: write " FORMS, argv[optind]);
     return 0;
 }
 
@@ -217,6 +225,8 @@ static int answer(struct question *q, const struct config *c, const struct sampl
     fwrite(shown.p, 1, shown.n, stdout);
     buffer_release(&shown);
     buffer_release(&out);
+    if (!q->said_direction && c->inbound.present && c->outbound.present)
+        puts("It was taken for a request of the service; --inbound asks for one to it.");
     if (!q->said_trace)
         puts("The trace id was drawn for this answer; --traceparent asks for a certain one.");
     return EXIT_OK;

@@ -45,7 +45,9 @@ int usage_option_error(char **argv, const struct option *known, int returned)
     if (returned == ':')
         return usage_error("%s needs a value", word);
     if (strncmp(word, "--", 2) != 0)
-        return usage_error("there is no option -%c", optopt);
+        return usage_error(optopt == 't' ? "there is no option -%c; write: --check"
+                                         : "there is no option -%c",
+                           optopt);
     struct str best = nearest_option(word + 2, known);
     if (best.n > 0)
         return usage_error("there is no option %s; did you mean --%.*s?", word, STR_ARG(best));
@@ -190,7 +192,8 @@ enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
 static void print_command(const struct command *c)
 {
-    printf("  sidespan %s %s\n      %s\n", c->name, c->arguments, c->help);
+    printf("  sidespan %s%s%s\n      %s\n", c->name, c->arguments[0] ? " " : "", c->arguments,
+           c->help);
 }
 
 static const struct command *find_command(const char *name)
@@ -257,6 +260,21 @@ static int command_help(int argc, char **argv)
 
 /* ---- which ---- */
 
+/* Commands of other programs. */
+static const struct {
+    const char *word, *cure;
+} others[] = {
+    {"run", "write: sidespan --config FILE"},
+    {"start", "write: sidespan --config FILE"},
+    {"serve", "write: sidespan --config FILE"},
+    {"test", "write: sidespan check FILE"},
+    {"validate", "write: sidespan check FILE"},
+    {"reload",
+     "send the process SIGHUP, or ask its admin port: curl -X POST 127.0.0.1:15000/reload"},
+    {"stop", "send the process SIGTERM"},
+    {"status", "write: sidespan healthcheck"},
+};
+
 int command_run(int argc, char **argv)
 {
     struct nearest nearest;
@@ -272,6 +290,10 @@ int command_run(int argc, char **argv)
         return usage_error("\"%s\" is a file: sidespan --config %s runs it, sidespan check %s says "
                            "what is wrong with it",
                            argv[0], argv[0], argv[0]);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        if (strcmp(others[i].word, argv[0]) == 0)
+            return usage_error("there is no command \"%s\"; %s", argv[0], others[i].cure);
+    }
     nearest_init(&nearest, str_from(argv[0]));
     for (size_t i = 0; i < COMMANDS; i++)
         nearest_try(&nearest, str_from(commands[i].name));

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # documents.sh SIDESPAN - the configurations that people are shown are right: routes.conf, those of the
-# examples and of the benchmark, and each ```conf block of README.md, which has to be a whole file.
+# examples and of the benchmark, and each ```conf block of README.md, which has to be a whole file; and
+# README.md names reasons that there are.
 set -euo pipefail
 sidespan=$(readlink -f "$1")
 cd "$(dirname "$0")/.."
@@ -23,4 +24,10 @@ for file in routes.conf examples/*/*.conf "$folder"/*.conf bench/peers/sidespan.
 done
 # routes.conf, three of examples/shop, three of README.md, the benchmark's.
 [ "$checked" -ge 8 ] || { echo "only $checked files were found" && status=1; }
+for reason in $(grep -o 'sidespan-reason: [a-z_-]*' README.md | sed 's/.* //'); do
+    grep -q "\"$reason\"" otlp/span_error.h || {
+        echo "README.md: no answer says sidespan-reason: $reason"
+        status=1
+    }
+done
 exit $status

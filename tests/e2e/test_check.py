@@ -161,6 +161,33 @@ def test_a_command_line_that_means_one_thing_is_understood(tmp_path):
     assert '"timeouts"' in run("help", "timeoutss").stderr
 
 
+@pytest.mark.parametrize("arguments, cure", [
+    (["run", "x.conf"], "write: sidespan --config FILE"),
+    (["validate", "x.conf"], "write: sidespan check FILE"),
+    (["reload"], "SIGHUP"),
+    (["stop"], "SIGTERM"),
+    (["-c", "x.conf", "-t"], "write: --check"),
+    (["explain", "--config", "x.conf", "GET", "http://a/"], "'GET http://a/' in quotes"),
+    (["explain", "--config", "x.conf", "GET a.shop/b"], '"GET a.shop/b" is no request: write \'GET http://'),
+    (["explain", "--config", "x.conf"], "explain needs one request"),
+])
+def test_a_command_line_of_other_habits_is_told_the_cure(arguments, cure):
+    done = run(*arguments)
+    assert done.returncode == 2 and cure in done.stderr, done.stderr
+
+
+def test_explain_says_that_it_chose_the_direction(tmp_path):
+    conf = tmp_path / "routes.conf"
+    inbound, outbound = (f"{kind} {{ listen 127.0.0.1:{port}; route /a {{ respond 200; }} }}\n"
+                         for kind, port in (("inbound", 8080), ("outbound", 15002)))
+    chose = "--inbound asks for"
+    conf.write_text(inbound + outbound)
+    assert chose in run("explain", "--config", conf, "/a").stdout
+    assert chose not in run("explain", "--config", conf, "--outbound", "/a").stdout
+    conf.write_text(inbound)
+    assert chose not in run("explain", "--config", conf, "/a").stdout
+
+
 def test_standard_input_is_checked():
     def check_input(text):
         return subprocess.run([BINARY, "check", "-"], input=text, capture_output=True, text=True, timeout=DEADLINE)
