@@ -87,6 +87,15 @@ static bool keep_addresses(struct exchange *x, const struct address *v, size_t n
     return true;
 }
 
+/* The name is the client's; one of a cluster is told with its endpoint. */
+static void no_name(struct exchange *x, const char *why)
+{
+    struct str authority = x->front->authority.n ? x->front->authority : x->request->authority;
+    struct str what = arena_printf(&x->arena, "%.*s: %s", STR_ARG(authority), why);
+
+    exchange_fail(x, SPAN_ERROR_DNS, what.p ? what.p : why);
+}
+
 static void on_resolved(void *arg, const struct resolved *result)
 {
     struct exchange *x = arg;
@@ -95,7 +104,7 @@ static void on_resolved(void *arg, const struct resolved *result)
     worker_begin_turn(w);
     x->asking->resolving = NULL;
     if (result->error)
-        exchange_fail(x, SPAN_ERROR_DNS, result->error);
+        no_name(x, result->error);
     else if (!keep_addresses(x, result->v, result->n, x->asking->resolve_port))
         exchange_fail(x, SPAN_ERROR_OVERLOAD, "no memory for the addresses of the name");
     else
@@ -181,7 +190,11 @@ void exchange_to_target(struct exchange *x)
 
     if (!x->route) {
         if (!x->front->original.family && x->front->mode != LISTEN_FORWARD_PROXY)
-            no_route(x, "add a route");
+            no_route(x,
+                     x->front->mode == LISTEN_TRANSPARENT
+                         ? "call the service's own address, which the interception rules redirect "
+                           "here, or add a route"
+                         : "add a route");
         else if (front_rules(x->front, exchange_config(x))->unmatched == UNMATCHED_REJECT)
             no_route(x, "add a route, or say: unmatched pass");
         else

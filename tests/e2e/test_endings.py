@@ -86,6 +86,14 @@ def test_no_route(sidespan, port, connect):
     Ending(sidecar, connect(port).get("/b")).check("no_route", "sidecar", "route", status=404)
 
 
+def test_a_transparent_listener_that_is_called_by_its_own_address(sidespan, port, connect):
+    """No rule of the kernel redirected the connection: another route alone would not be the cure."""
+    sidecar = sidespan(f"inbound {{ listen 127.0.0.1:{port} transparent; }}")
+    response = connect(port).get("/b")
+    assert b"call the service's own address" in response.body
+    Ending(sidecar, response).check("no_route", "sidecar", "route", status=404)
+
+
 def test_an_upstream_that_closes_before_it_answered(inbound, raw_origin, connect):
     upstream = raw_origin()
     sidecar = inbound(upstream.address)

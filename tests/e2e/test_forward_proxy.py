@@ -62,6 +62,7 @@ def test_a_name_that_does_not_exist_is_a_502_that_says_so(proxy, connect):
     response = connect(sidecar.port).get("http://no-such-name.invalid/")
     assert response.status in (502, 503)
     assert response.get("sidespan-reason") == "dns_error"
+    assert b"no-such-name.invalid: " in response.body
     assert sidecar.wait_span()["error.type"] == "dns_error"
 
 
