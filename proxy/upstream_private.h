@@ -1,5 +1,5 @@
 /*
- * What upstream.c, upstream_original.c and cluster_state.c share.
+ * What the files of upstream*.c and cluster_state.c share.
  */
 #ifndef SIDESPAN_PROXY_UPSTREAM_PRIVATE_H
 #define SIDESPAN_PROXY_UPSTREAM_PRIVATE_H
@@ -27,12 +27,19 @@ enum {
 /* A connection is there: counted, and it holds a reference. */
 void upstream_opened(struct upstream *u);
 void upstream_closed(struct upstream *u);
-/* 0, or the errno. */
-int upstream_dial(struct upstream *u, bool http2);
+/* A connection for HTTP/1 was made, or could not be. It is counted as opened. */
+void upstream_connected(struct upstream *u, struct conn *c);
+void upstream_could_not_connect(struct upstream *u, int error);
 bool upstream_may_open(const struct upstream *u);
 void upstream_count_failed(struct upstream *u);
 /* Closes a kept connection of HTTP/1, if there is one: its place is wanted. */
 void upstream_make_way(struct upstream *u);
+
+/* ---- upstream_dial.c ---- */
+/* 0, or the errno. */
+int upstream_dial(struct upstream *u, bool http2);
+/* Takes the conn, which is being made. */
+void upstream_follow(struct upstream *u, struct conn *c, bool http2);
 
 /* ---- upstream_shared.c ---- */
 enum span_error shared_ask(struct upstream *u, struct upstream_ask *a, int *error);
