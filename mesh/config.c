@@ -33,6 +33,7 @@ static void set_defaults(struct config *c)
                                 .inbound_connections = 65536,
                                 .outbound_connections = 65536,
                                 .buffer_bytes = 64 << 10,
+                                .memory = MEMORY_AUTO,
                                 .streams = 100,
                                 .stream_window = 256 << 10,
                                 .connection_window = 1 << 20};

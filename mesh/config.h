@@ -301,6 +301,9 @@ struct trace_config {
     size_t n_capture_request, n_capture_response;
 };
 
+/* Four fifths of what the container may have: the kernel's own for our sockets counts there too. */
+#define MEMORY_AUTO UINT64_MAX
+
 struct limits {
     size_t header_bytes;          /* of a request's head, 431 */
     size_t headers;               /* fields, 431 */
@@ -312,6 +315,7 @@ struct limits {
     size_t inbound_connections, outbound_connections; /* of these directions; 0: none */
     uint64_t requests_per_connection;                 /* 0: none */
     size_t buffer_bytes; /* held for one side of an exchange before its reading pauses */
+    uint64_t memory;     /* of the process; MEMORY_AUTO; 0: none */
     /* HTTP/2 */
     size_t streams;           /* a client may have open on one connection */
     size_t stream_window;     /* bytes a peer may send on a stream before they are taken */

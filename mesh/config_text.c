@@ -351,6 +351,10 @@ static void write_limits(struct lines *w, const struct limits *l)
     lines_number_line(w, "outbound-connections", l->outbound_connections, true);
     lines_number_line(w, "requests-per-connection", l->requests_per_connection, true);
     lines_size_line(w, "buffer-bytes", l->buffer_bytes, false);
+    if (l->memory == MEMORY_AUTO)
+        lines_text(w, "memory", STR("auto"));
+    else
+        lines_size_line(w, "memory", l->memory, true);
     lines_number_line(w, "streams", l->streams, false);
     lines_size_line(w, "stream-window", l->stream_window, false);
     lines_size_line(w, "connection-window", l->connection_window, false);

@@ -56,7 +56,6 @@ static const struct later rows[] = {
     {IN(CONTEXT_SAMPLE), "local-sampled", NULL, "a sidecar's parents are all remote"},
     {IN(CONTEXT_SAMPLE), "local-not-sampled", NULL, "a sidecar's parents are all remote"},
 
-    {IN(CONTEXT_LIMITS), "memory", NULL, "connections and buffer-bytes bound it"},
     {IN(CONTEXT_TIMEOUTS), "connect", NULL, "connect-timeout in cluster"},
 };
 

@@ -108,7 +108,8 @@ directive_fn read_duration_field, read_size_field, read_number_field, read_text_
 
 /* One for each directive that has rules of its own; load_*.c. */
 directive_fn read_service, read_attribute_of_service, read_direction, read_cluster, read_trace,
-    read_limits, read_timeouts, read_workers, read_admin, read_log_level, read_log_format;
+    read_limits, read_memory, read_timeouts, read_workers, read_admin, read_log_level,
+    read_log_format;
 directive_fn read_listen, read_unmatched, read_host, read_route;
 directive_fn read_match, read_to, read_by, read_fault, read_header_action, read_rewrite,
     read_rewrite_host, read_respond, read_redirect, read_name, read_attribute_of_route;

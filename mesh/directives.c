@@ -395,6 +395,13 @@ static const struct directive rows[] = {
          "held for one side of an exchange before its reading pauses", "64k", "buffer-bytes 128k;"),
      .read = read_size_field,
      .field = {FIELD(struct limits, buffer_bytes), 4 << 10, 64 << 20, false}, ARGS(1, 1)},
+    {ROW(CONTEXT_LIMITS, "memory", "SIZE | auto | none",
+         "of the whole process; from three quarters of it on slow readers are buffered less, from "
+         "nine tenths on connections have to wait and requests get 503; auto is four fifths of "
+         "what the container may have, and none where that has no limit",
+         "auto", "memory 64m;"),
+     .read = read_memory, .field = {FIELD(struct limits, memory), 8 << 20, (uint64_t)1 << 40, true},
+     ARGS(1, 1)},
     {ROW(CONTEXT_LIMITS, "streams", "N", "open at once on one HTTP/2 connection of a client", "100",
          "streams 1000;"),
      .read = read_number_field, .field = {FIELD(struct limits, streams), 1, 1000000, false},
@@ -479,27 +486,7 @@ const struct directive *directive_table(size_t *n)
     return rows;
 }
 
-const char *const *directive_contexts(size_t *n)
-{
-    static const char *const names[CONTEXT_COUNT] = {
-        CONTEXT_ANY_NAME,     CONTEXT_TOP_NAME,      CONTEXT_SERVICE_NAME, CONTEXT_DIRECTION_NAME,
-        CONTEXT_INBOUND_NAME, CONTEXT_HOST_NAME,     CONTEXT_ROUTE_NAME,   CONTEXT_CLUSTER_NAME,
-        CONTEXT_TRACE_NAME,   CONTEXT_EXPORT_NAME,   CONTEXT_SAMPLE_NAME,  CONTEXT_BATCH_NAME,
-        CONTEXT_LIMITS_NAME,  CONTEXT_TIMEOUTS_NAME,
-    };
-
-    *n = CONTEXT_COUNT;
-    return names;
-}
-
 const struct directive_row *directive_row_at(size_t i)
 {
     return i < ROWS ? &rows[i].shown : NULL;
-}
-
-const char *context_name(enum context c)
-{
-    size_t n;
-
-    return directive_contexts(&n)[c];
 }

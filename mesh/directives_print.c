@@ -2,6 +2,8 @@
  * The table of the language as text, for a terminal and for the manual.
  */
 #include "mesh/directives.h"
+
+#include "mesh/directive_table.h"
 #include "mesh/value.h"
 
 #include "base/str.h"
@@ -171,4 +173,26 @@ void directives_print_mdoc(struct buffer *out)
         print_mdoc_row(row, out);
     }
     buffer_add_str(out, STR(".El\n"));
+}
+
+/* ---- the names of blocks ---- */
+
+const char *const *directive_contexts(size_t *n)
+{
+    static const char *const names[CONTEXT_COUNT] = {
+        CONTEXT_ANY_NAME,     CONTEXT_TOP_NAME,      CONTEXT_SERVICE_NAME, CONTEXT_DIRECTION_NAME,
+        CONTEXT_INBOUND_NAME, CONTEXT_HOST_NAME,     CONTEXT_ROUTE_NAME,   CONTEXT_CLUSTER_NAME,
+        CONTEXT_TRACE_NAME,   CONTEXT_EXPORT_NAME,   CONTEXT_SAMPLE_NAME,  CONTEXT_BATCH_NAME,
+        CONTEXT_LIMITS_NAME,  CONTEXT_TIMEOUTS_NAME,
+    };
+
+    *n = CONTEXT_COUNT;
+    return names;
+}
+
+const char *context_name(enum context c)
+{
+    size_t n;
+
+    return directive_contexts(&n)[c];
 }

@@ -44,6 +44,15 @@ void read_attribute_of_service(struct loader *ld, const struct directive *row,
 
 /* ---- limits, timeouts ---- */
 
+void read_memory(struct loader *ld, const struct directive *row, const struct statement *s,
+                 struct block *in)
+{
+    if (word_is(&s->args[0], "auto"))
+        ((struct limits *)in->target)->memory = MEMORY_AUTO;
+    else
+        read_size_field(ld, row, s, in);
+}
+
 /* A size that lies within another one cannot be more than it. */
 static void check_part(struct loader *ld, const struct block *b, const char *part,
                        size_t part_bytes, const char *whole, size_t whole_bytes, const char *why)

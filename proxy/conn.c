@@ -170,10 +170,18 @@ static size_t receive_room(struct worker *w)
     return WORKER_RECEIVE_BYTES - w->received;
 }
 
+/* A slow reader's queue grows by what is read at once. */
+static size_t receive_bytes(struct worker *w)
+{
+    size_t room = receive_room(w);
+
+    return memory_state() != MEMORY_FINE && room > MEMORY_SHORT_BYTES ? MEMORY_SHORT_BYTES : room;
+}
+
 static void read_once(struct conn *c)
 {
     struct worker *w = c->worker;
-    size_t room = receive_room(w);
+    size_t room = receive_bytes(w);
     char *at = w->receive + w->received;
     ssize_t n;
 

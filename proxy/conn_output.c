@@ -94,30 +94,52 @@ static void queue_free(struct conn *c)
     c->queue = NULL;
 }
 
-static bool queue_room(struct out_queue *q, size_t n)
+/* In a piece of that size. False: no memory, and all is as it was. */
+static bool queue_move(struct out_queue *q, size_t cap)
+{
+    size_t used = q->end - q->start;
+    char *p = malloc(cap);
+
+    if (!p)
+        return false;
+    if (used)
+        memcpy(p, q->p + q->start, used);
+    free(q->p);
+    q->p = p;
+    q->cap = cap;
+    q->start = 0;
+    q->end = used;
+    return true;
+}
+
+static bool queue_room(struct worker *w, struct out_queue *q, size_t n)
 {
     size_t used = q->end - q->start;
     size_t cap = q->cap ? q->cap : QUEUE_START_BYTES;
-    char *p;
 
     if (q->cap - q->end >= n)
         return true;
     if (q->start && q->cap - used >= n) {
         memmove(q->p, q->p + q->start, used);
-    } else {
-        while (cap - used < n)
-            cap *= 2;
-        if (!(p = malloc(cap)))
-            return false;
-        if (used)
-            memcpy(p, q->p + q->start, used);
-        free(q->p);
-        q->p = p;
-        q->cap = cap;
+        q->start = 0;
+        q->end = used;
+        return true;
     }
-    q->start = 0;
-    q->end = used;
-    return true;
+    while (cap - used < n)
+        cap *= 2;
+    worker_took(w, cap - q->cap);
+    return queue_move(q, cap);
+}
+
+/* While memory is short a queue that a slow reader has half emptied is cut to what is in it. */
+static void queue_shrink(struct out_queue *q)
+{
+    size_t cap = q->cap;
+
+    while (cap > QUEUE_START_BYTES && cap / 4 >= q->end - q->start)
+        cap /= 2;
+    if (cap < q->cap)
+        queue_move(q, cap);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg);
@@ -137,7 +159,7 @@ static void queue_add(struct conn *c, const char *p, size_t n)
         if (c->state == CONN_OPEN)
             event_add(&c->queue->writable, NULL);
     }
-    if (!queue_room(c->queue, n)) {
+    if (!queue_room(c->worker, c->queue, n)) {
         write_failed(c, ENOMEM);
         return;
     }
@@ -171,8 +193,10 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
         queue_free(c);
         if (c->shut)
             shutdown(c->fd, SHUT_WR);
+    } else if (memory_state() != MEMORY_FINE) {
+        queue_shrink(c->queue);
     }
-    if (was_blocked && !c->broken && conn_queued(c) <= worker_config(w)->limits.buffer_bytes / 2) {
+    if (was_blocked && !c->broken && conn_queued(c) <= worker_buffer_bytes(w) / 2) {
         c->blocked = false;
         c->owner->on_drained(c);
     }
@@ -311,9 +335,9 @@ bool conn_blocked(struct conn *c)
     if (c->blocked)
         return true;
     /* What was gathered in this turn is no backlog yet: the socket has not been asked. */
-    if (c->turn && c->turn->bytes > worker_config(c->worker)->limits.buffer_bytes)
+    if (c->turn && c->turn->bytes > worker_buffer_bytes(c->worker))
         conn_flush(c);
-    if (c->queue && c->queue->end - c->queue->start > worker_config(c->worker)->limits.buffer_bytes)
+    if (c->queue && c->queue->end - c->queue->start > worker_buffer_bytes(c->worker))
         c->blocked = true;
     return c->blocked;
 }

@@ -144,7 +144,7 @@ static void client_on_body(void *owner, struct str data)
     if (!x->upstream) {
         if (!exchange_hold_data(x, data))
             exchange_fail(x, SPAN_ERROR_OVERLOAD, "no memory for the request body");
-        else if (x->held.n > exchange_config(x)->limits.buffer_bytes)
+        else if (x->held.n > worker_buffer_bytes(x->worker))
             x->client->codec->pause(x->client, true);
         return;
     }

@@ -14,6 +14,8 @@ struct exchange;
 /* Exchanges that are over, to be used again. */
 struct exchange_pool *exchange_pool_new(struct worker *w);
 void exchange_pool_free(struct exchange_pool *p); /* NULL is fine */
+/* Gives the system what it keeps. */
+void exchange_pool_trim(struct exchange_pool *p);
 
 /* A request is coming on that stream: becomes its owner. False: no memory. */
 bool exchange_open(struct front *f, struct stream *client);

@@ -38,6 +38,13 @@ void exchange_pool_free(struct exchange_pool *p)
     free(p);
 }
 
+void exchange_pool_trim(struct exchange_pool *p)
+{
+    while (p->n)
+        exchange_free(p->free[--p->n]);
+    pages_trim(p->pages);
+}
+
 static void arena_begin(struct exchange *x)
 {
     arena_init(&x->arena, PAGE_BYTES, EXCHANGE_ARENA_LIMIT);
@@ -53,6 +60,7 @@ struct exchange *exchange_take(struct exchange_pool *p)
     if (!(x = calloc(1, sizeof *x)))
         return NULL;
     x->worker = p->worker;
+    worker_took(p->worker, sizeof *x + PAGE_BYTES);
     arena_begin(x);
     buffer_init(&x->held, 0);
     timer_init(&x->timer, exchange_on_timer);

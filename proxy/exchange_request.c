@@ -240,6 +240,20 @@ void exchange_begin_refused(struct exchange *x, struct message *partial)
     exchange_span_request(x);
 }
 
+static bool refuse_for_memory(struct exchange *x)
+{
+    if (!worker_is_full(x->worker, 1))
+        return false;
+    metrics_add(x->worker->metrics, COUNT_MEMORY_LIMIT, 1);
+    exchange_fail_by(
+        x, &(struct failure){.why = SPAN_ERROR_OVERLOAD,
+                             .rule = "memory",
+                             .detail = "the sidecar has nearly all the memory that it may have",
+                             .cure = "ask again later; raise limits { memory }, or find who reads "
+                                     "slowly and holds it"});
+    return true;
+}
+
 void exchange_begin(struct exchange *x, struct message *m)
 {
     uint64_t most = exchange_config(x)->limits.body_bytes;
@@ -265,7 +279,8 @@ void exchange_begin(struct exchange *x, struct message *m)
         refuse_undecided(x, undecided->at);
         return;
     }
-    if (refuse_method(x, m) || answer_max_forwards(x, m) || refuse_loop(x, m))
+    if (refuse_for_memory(x) || refuse_method(x, m) || answer_max_forwards(x, m) ||
+        refuse_loop(x, m))
         return;
     if (most && m->body == BODY_LENGTH && m->length > most) {
         exchange_refuse(x, &exchange_body_too_large);

@@ -118,6 +118,12 @@ void fleet_shut(struct fleet *f, enum direction_kind direction)
         worker_shut(f->workers[i], direction);
 }
 
+void fleet_trim(struct fleet *f)
+{
+    for (unsigned i = 0; i < f->n; i++)
+        worker_trim(f->workers[i]);
+}
+
 void fleet_look(struct fleet *f)
 {
     for (unsigned i = 0; i < f->n; i++)

@@ -24,6 +24,7 @@ void fleet_leave(struct fleet *f, enum direction_kind direction);
 void fleet_shut(struct fleet *f, enum direction_kind direction);
 void fleet_look(struct fleet *f);
 void fleet_cut(struct fleet *f);
+void fleet_trim(struct fleet *f);
 
 /* Exchanges and tunnels under way. */
 unsigned fleet_busy(const struct fleet *f);

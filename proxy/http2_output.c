@@ -28,6 +28,8 @@ static void lend(struct http2_stream *s)
 
 static bool keep(struct http2_stream *s, struct str data)
 {
+    size_t cap;
+
     if (!s->out) {
         if (!(s->out = malloc(sizeof *s->out)))
             return false;
@@ -38,7 +40,11 @@ static bool keep(struct http2_stream *s, struct str data)
         buffer_consume(s->out, s->out_start);
         s->out_start = 0;
     }
-    return buffer_add(s->out, data.p, data.n);
+    cap = s->out->cap;
+    if (!buffer_add(s->out, data.p, data.n))
+        return false;
+    worker_took(s->h->worker, s->out->cap - cap);
+    return true;
 }
 
 /* One block: the list, its fields, their text. */
@@ -207,15 +213,10 @@ void http2_send_end(struct stream *stream, const struct headers *trailers)
 
 /* ---- how much there may be ---- */
 
-static size_t buffer_bytes(const struct http2 *h)
-{
-    return worker_config(h->worker)->limits.buffer_bytes;
-}
-
 bool http2_blocked(struct stream *stream)
 {
     struct http2_stream *s = http2_stream_of(stream);
-    size_t limit = buffer_bytes(s->h), unsent = http2_unsent(s);
+    size_t limit = worker_buffer_bytes(s->h->worker), unsent = http2_unsent(s);
 
     if (unsent <= limit && (!unsent || s->h->pending <= PENDING_FACTOR * limit))
         return false;
@@ -226,7 +227,7 @@ bool http2_blocked(struct stream *stream)
 
 static bool may_go_on(const struct http2_stream *s)
 {
-    size_t limit = buffer_bytes(s->h), unsent = http2_unsent(s);
+    size_t limit = worker_buffer_bytes(s->h->worker), unsent = http2_unsent(s);
 
     return unsent <= limit / 2 && (!unsent || s->h->pending <= PENDING_FACTOR * limit / 2);
 }
@@ -334,7 +335,7 @@ int http2_on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uin
 /* Much waits and nothing of it goes: the peer keeps its windows shut. */
 static void watch_stall(struct http2 *h)
 {
-    if (h->pending < PENDING_FACTOR / 2 * buffer_bytes(h)) {
+    if (h->pending < PENDING_FACTOR / 2 * worker_config(h->worker)->limits.buffer_bytes) {
         h->stalled = 0;
     } else if (!h->stalled) {
         h->stalled = worker_now(h->worker);

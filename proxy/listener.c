@@ -26,7 +26,7 @@ struct listeners {
     struct config *config; /* a reference */
     accepted_fn *accepted;
     bool paused[2];      /* by limits.connections, by direction */
-    bool starved;        /* there were no descriptors: until `resume` */
+    bool starved;        /* there were no descriptors, or memory is full: until `resume` */
     struct event resume; /* a timer */
     struct log_limit starved_log;
     size_t n;
@@ -66,6 +66,19 @@ static void starve(struct listeners *l, int error)
     l->starved = true;
     watch(l);
     evtimer_add(&l->resume, &pause);
+}
+
+/* What waits in the kernel costs less than what is accepted. */
+static bool is_full(struct listeners *l)
+{
+    static const struct timeval pause = {.tv_usec = 100 * 1000};
+
+    if (!worker_is_full(l->worker, 0))
+        return false;
+    l->starved = true;
+    watch(l);
+    evtimer_add(&l->resume, &pause);
+    return true;
 }
 
 static void on_resume(evutil_socket_t fd, short what, void *arg)
@@ -113,7 +126,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     struct worker *w = a->all->worker;
 
     worker_begin_turn(w);
-    for (int i = 0; i < ACCEPTED_IN_A_GO && !a->all->paused[a->listener.direction] && accept_one(a);
+    for (int i = 0; i < ACCEPTED_IN_A_GO && !a->all->paused[a->listener.direction] &&
+                    !is_full(a->all) && accept_one(a);
          i++)
         ;
     worker_end_turn(w);

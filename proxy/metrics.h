@@ -65,6 +65,8 @@
       "Connections addressed to the sidecar itself")                                               \
     X(COUNT_CONNECTION_LIMIT, "sidespan_limit_hits_total", "limit=\"connections\"", "counter",     \
       "Times a limit was met")                                                                     \
+    X(COUNT_MEMORY_LIMIT, "sidespan_limit_hits_total", "limit=\"memory\"", "counter",              \
+      "Times a limit was met")                                                                     \
     X(COUNT_HEADER_TIMEOUTS, "sidespan_timeouts_total", "timeout=\"header\"", "counter",           \
       "Times a timeout ended something")                                                           \
     X(COUNT_IDLE_TIMEOUTS, "sidespan_timeouts_total", "timeout=\"idle\"", "counter",               \

@@ -219,7 +219,10 @@ static bool prepare(struct supervisor *s, struct error *err)
 
 static bool start(struct supervisor *s, struct error *err)
 {
-    if (!prepare(s, err) || !fleet_start(s->fleet, err))
+    if (!prepare(s, err))
+        return false;
+    supervisor_memory(s);
+    if (!fleet_start(s->fleet, err))
         return false;
     endpoints_follow(s->endpoints, s->config);
     fleet_listen(s->fleet, s->sockets);
@@ -291,6 +294,8 @@ static void release(struct supervisor *s)
 
     drain_free(s->drain);
     stop_waiting_for_names(s);
+    if (s->memory)
+        event_free(s->memory);
     signals_free(s->signals);
     admin_free(s->admin);
     supervisor_free_retired(s);

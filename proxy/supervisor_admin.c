@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "proxy/fault_switch.h"
+#include "proxy/memory.h"
 #include "proxy/process.h"
 #include "proxy/prometheus.h"
 #include "proxy/supervisor_private.h"
@@ -91,6 +92,7 @@ static void metrics(void *arg, struct buffer *out)
     fleet_metrics_print(s->fleet, s->config->trace.rpc, out);
     endpoints_metrics_print(s->endpoints, out);
     telemetry_metrics(s->telemetry, out);
+    memory_metrics_print(out);
     process_metrics_print(out);
 }
 

@@ -36,6 +36,9 @@ struct supervisor {
     struct event *names; /* how long the names of the first file are waited for; NULL: no longer */
     bool ready;          /* they are known, or have failed, or took too long */
     struct reloads reloads;
+    struct event *memory; /* looks at it, while there is a limit; NULL: no memory for that */
+    nsec_t trim_due;      /* when idle memory is given back again, if it is short still */
+    nsec_t trim_pause;    /* that long after; 0: it is not short */
 };
 
 /* supervisor_reload.c */
@@ -45,6 +48,11 @@ struct supervisor {
 bool supervisor_reload(struct supervisor *s, bool *changed, struct buffer *text);
 /* From now on changes of the files of s->config are seen. */
 void supervisor_watch(struct supervisor *s);
+
+/* supervisor_memory.c */
+
+/* limits.memory of s->config is in force from now on. */
+void supervisor_memory(struct supervisor *s);
 
 /* supervisor_admin.c */
 

@@ -126,6 +126,7 @@ static void commit(struct supervisor *s, struct prepared *p)
     }
     log_set_level(s->config->log_level);
     log_set_json(s->config->log_json);
+    supervisor_memory(s);
     telemetry_reload(s->telemetry, s->config);
     fleet_configure(s->fleet, s->config, &s->sampler);
     endpoints_follow(s->endpoints, s->config);

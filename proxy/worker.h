@@ -21,6 +21,7 @@
 #include "proxy/endpoints.h"
 #include "proxy/listener.h"
 #include "proxy/mailbox.h"
+#include "proxy/memory.h"
 #include "proxy/metrics.h"
 #include "proxy/resolver.h"
 #include "proxy/telemetry.h"
@@ -99,6 +100,7 @@ struct worker {
     struct list turn_ends;     /* of struct turn_end: before the conns send */
     struct event *end_of_turn; /* owned; behind the callbacks that are due */
     bool gathering;            /* the turn goes on until then */
+    size_t took;               /* bytes, since it last looked at what the process has */
     struct list dirty;
     struct burial *buried;
     struct out_turn *free_turns;
@@ -145,6 +147,8 @@ void worker_leave(struct worker *w, enum direction_kind direction);
 void worker_shut(struct worker *w, enum direction_kind direction);
 /* Counts what has begun in the directions that are shut, and closes what is waited for no more. */
 void worker_look(struct worker *w);
+/* Gives the system what it keeps to be used again. */
+void worker_trim(struct worker *w);
 /* Ends what is still under way: responses are cut, tunnels reset, each with its span. */
 void worker_cut(struct worker *w);
 /* From any thread: exchanges and tunnels under way. */
@@ -202,6 +206,29 @@ void generation_unref(struct generation *g);
 static inline const struct config *worker_config(const struct worker *w)
 {
     return w->generation->config;
+}
+/* What may be held for one side of an exchange before its reading pauses. */
+static inline size_t worker_buffer_bytes(const struct worker *w)
+{
+    size_t n = worker_config(w)->limits.buffer_bytes;
+
+    return memory_state() != MEMORY_FINE && n > MEMORY_SHORT_BYTES ? MEMORY_SHORT_BYTES : n;
+}
+/* So many bytes were allocated for what may last: memory is looked at once in a while. */
+static inline void worker_took(struct worker *w, size_t bytes)
+{
+    w->took += bytes;
+    if (w->took < MEMORY_STEP_BYTES)
+        return;
+    w->took = 0;
+    if (memory_is_watched())
+        memory_look();
+}
+/* Whether memory is full, and not by what is idle: who is alone is served, as nothing that ends
+ * could make room for it. under_way: exchanges and tunnels of its own. */
+static inline bool worker_is_full(struct worker *w, unsigned under_way)
+{
+    return memory_state() == MEMORY_FULL && worker_busy(w) > under_way;
 }
 /* NULL: err says why. Made at the first call. */
 struct resolver *worker_resolver(struct worker *w, struct error *err);

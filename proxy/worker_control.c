@@ -159,6 +159,20 @@ void worker_look(struct worker *w)
     mailbox_post(w->mailbox, on_look, w);
 }
 
+static void on_trim(void *arg)
+{
+    struct worker *w = arg;
+
+    worker_begin_turn(w);
+    exchange_pool_trim(w->pool);
+    worker_end_turn(w);
+}
+
+void worker_trim(struct worker *w)
+{
+    mailbox_post(w->mailbox, on_trim, w);
+}
+
 static void on_cut(void *arg)
 {
     struct worker *w = arg;

@@ -32,7 +32,7 @@ static const char everything[] =
     "}\n"
     "  propagate baggage tracecontext; batch { queue 99; } redact query a b;\n"
     "  capture request header x; capture response header y z; }\n"
-    "limits { body-bytes 1g; connections none; streams 7; stream-window 65535;\n"
+    "limits { body-bytes 1g; connections none; memory 32m; streams 7; stream-window 65535;\n"
     "  connection-window 1g; }\n"
     "timeouts { half-closed 0s; drain-delay 0s; exchange-idle 1h; ping none; ping-timeout 1500ms; "
     "keepalive none; keepalive-timeout 90s; }\n"
@@ -62,6 +62,7 @@ static const char *const texts[] = {
     "inbound { listen :8080; }",
     "outbound { listen :8080 transparent; }",
     "inbound { listen :80; } trace { sample never; }",
+    "inbound { listen :80; } limits { memory none; }",
     "inbound { listen :80; } trace { sample ratio 10%; export memory; }",
     "inbound { listen :80; route \"/a\\\"b\" { to a:1; } route /{a}/{b*} { to a:1; } }",
 };

@@ -11,7 +11,8 @@ START_TEST(every_directive_of_a_whole_file_reaches_its_field)
                "outbound { listen 127.0.0.1:15001 forward-proxy; route / { to original; } }\n"
                "limits { header-bytes 32k; headers 50; url-bytes 8k; body-bytes 10m; connections "
                "100; outbound-connections 70;\n"
-               "  requests-per-connection 7; buffer-bytes 128k; streams 9; stream-window 512k;\n"
+               "  requests-per-connection 7; buffer-bytes 128k; memory 64m; streams 9; "
+               "stream-window 512k;\n"
                "  connection-window 2m; }\n"
                "timeouts { header 1s; idle 2s; half-closed 11s; exchange-idle 3s; tunnel-idle 4s; "
                "drain-delay 5s;\n"
@@ -47,6 +48,7 @@ START_TEST(every_directive_of_a_whole_file_reaches_its_field)
     ck_assert_uint_eq(c->limits.outbound_connections, 70);
     ck_assert_uint_eq(c->limits.requests_per_connection, 7);
     ck_assert_uint_eq(c->limits.buffer_bytes, 128 << 10);
+    ck_assert_uint_eq(c->limits.memory, 64 << 20);
     ck_assert_uint_eq(c->limits.streams, 9);
     ck_assert_uint_eq(c->limits.stream_window, 512 << 10);
     ck_assert_uint_eq(c->limits.connection_window, 2 << 20);
