@@ -318,6 +318,7 @@ static void give_back_client(struct exchange *x)
 void exchange_end(struct exchange *x)
 {
     struct worker *w = x->worker;
+    char endpoint[ADDRESS_TEXT_MAX];
 
     if (x->state == EXCHANGE_ENDED)
         return;
@@ -327,9 +328,14 @@ void exchange_end(struct exchange *x)
         resolver_cancel(x->asking->resolving);
     if (x->asking)
         list_remove(&x->asking->names.link);
+    endpoint[0] = '\0';
+    if (x->endpoint && log_enabled(LOG_DEBUG))
+        address_format(&x->endpoint->address, endpoint);
     exchange_release_upstream(x, x->response_ended && x->request_ended && !x->local);
-    if (!x->tunnelled)
+    if (!x->tunnelled) {
         exchange_span_report(x);
+        exchange_log(x, endpoint);
+    }
     list_remove(&x->link);
     worker_busy_add(w, -1);
     count_active(x->front, -1);

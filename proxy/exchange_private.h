@@ -272,6 +272,9 @@ void exchange_span_request(struct exchange *x);
 /* Reports it; a retry begins another. */
 void exchange_span_report(struct exchange *x);
 void exchange_span_again(struct exchange *x);
+/* After the report: one line with what became of it, if `log level debug` wants it. endpoint: who
+ * was asked last; "": nobody. */
+void exchange_log(const struct exchange *x, const char *endpoint);
 void exchange_capture(struct exchange *x, const struct message *m, bool response);
 
 /* ---- exchange_tunnel.c ---- */

@@ -152,6 +152,33 @@ void exchange_span_report(struct exchange *x)
         span_feed_push(x->worker->spans, s);
 }
 
+static struct str or_dash(struct str s)
+{
+    enum { SHOWN = 255 };
+
+    return s.n ? str_slice(s, 0, s.n < SHOWN ? s.n : SHOWN) : STR("-");
+}
+
+void exchange_log(const struct exchange *x, const char *endpoint)
+{
+    const struct span *s = &x->span;
+    const struct span_error_row *row = span_error_row(s->error);
+    char hex[TRACE_ID_HEX + 1] = "";
+
+    if (!log_enabled(LOG_DEBUG))
+        return;
+    trace_id_to_hex(&s->trace_id, hex);
+    hex[TRACE_ID_HEX] = '\0';
+    log_write_trace(
+        LOG_DEBUG, "exchange", hex,
+        "%s %.*s %.*s route %.*s cluster %.*s endpoint %s status %u in %.3f ms%s%s%s%s",
+        s->kind == SPAN_SERVER ? "inbound" : "outbound", STR_ARG(or_dash(s->text[SPAN_METHOD])),
+        STR_ARG(or_dash(s->text[SPAN_AUTHORITY])), STR_ARG(or_dash(s->text[SPAN_ROUTE])),
+        STR_ARG(or_dash(s->text[SPAN_CLUSTER])), endpoint[0] ? endpoint : "-", s->status,
+        (double)s->duration / 1e6, s->error ? ", ended by the " : "",
+        s->error ? ended_by_text(row->by) : "", s->error ? ": " : "", row->name);
+}
+
 /* An attempt is over and another begins: outbound, each that reached the network has its span. */
 void exchange_span_again(struct exchange *x)
 {

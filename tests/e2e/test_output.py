@@ -176,3 +176,30 @@ def test_descriptors_that_were_closed_are_nobodys_socket(tmp_path, closing, orig
     assert connect(port).get().status == 200
     sidecar.signal(signal.SIGTERM)
     assert sidecar.wait_exit() == 0
+
+
+# ---- log level debug
+
+def test_debug_tells_of_each_exchange_what_became_of_it(inbound, origin, connect):
+    upstream = origin()
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    sidecar = inbound(upstream.address, rest="log level debug;", carries="")
+    client = connect(sidecar.port)
+    assert client.get("/secret?key=1", f"traceparent: 00-{trace}-b7ad6b7169203331-01",
+                      host="users.test").status == 200
+    sidecar.wait_log(rf"debug exchange: inbound GET users\.test route - cluster {upstream.address} "
+                     rf"endpoint {upstream.address} status 200 in [0-9.]+ ms trace {trace}")
+    assert "secret" not in sidecar.log()
+    upstream.close()
+    client = connect(sidecar.port)
+    assert client.get("/x", host="users.test").status == 502
+    sidecar.wait_log(r"debug exchange: inbound GET users\.test .* status 502 in [0-9.]+ ms, ended by the "
+                     r"[a-z]+: [a-z_]+")
+    assert sidecar.log().count("debug exchange: inbound") == 2
+
+
+def test_below_debug_no_line_is_written_of_exchanges(inbound, origin, connect):
+    sidecar = inbound(origin().address)
+    assert connect(sidecar.port).get().status == 200
+    sidecar.wait_span()
+    assert " exchange: " not in sidecar.log()
