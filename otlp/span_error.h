@@ -44,8 +44,6 @@ enum ended_by { ENDED_BY_NOBODY, ENDED_BY_CLIENT, ENDED_BY_UPSTREAM, ENDED_BY_SI
       "the upstream closed the connection before its response was whole", NULL, NULL)             \
     X(SPAN_ERROR_DNS, "dns_error", UPSTREAM, 503, GRPC_UNAVAILABLE,                               \
       "the upstream's name was not resolved", NULL, NULL)                                         \
-    X(SPAN_ERROR_TLS, "tls_error", UPSTREAM, 502, GRPC_UNAVAILABLE,                               \
-      "no TLS session with the upstream", NULL, NULL)                                             \
     X(SPAN_ERROR_PROTOCOL, "protocol_error", SIDECAR, 502, GRPC_INTERNAL,                         \
       "the upstream's response is not valid", "response-invalid",                                 \
       "the upstream's server must send what the standard allows")                                 \

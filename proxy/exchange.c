@@ -230,7 +230,7 @@ static void exchange_clear(struct exchange *x)
     x->state = EXCHANGE_NEW;
     x->request_ended = x->response_begun = x->response_ended = false;
     x->has_parent = x->sampled = x->recording = x->span_open = false;
-    x->local = x->reused = x->counted = x->retried = x->refused = x->tunnelled = false;
+    x->local = x->reused = x->counted = x->retried = x->refused = x->tunnelled = x->told = false;
     x->edited = x->interim = x->end_with_request = x->upstream_closes = false;
     x->callers_deadline = x->connects = x->rested = false;
     x->client_code = x->upstream_code = STREAM_NO_ERROR;
@@ -343,15 +343,24 @@ void exchange_end(struct exchange *x)
     give_back_client(x);
 }
 
-void exchanges_cut_all(struct worker *w, enum span_error why)
+/* A client that has nothing of its response yet is answered with why. */
+static void cut(struct exchange *x, enum span_error why)
 {
-    while (!list_empty(&w->active)) {
-        struct exchange *x = container_of(w->active.next, struct exchange, link);
+    const char *what = span_error_row(why)->what;
 
+    if (x->client && x->request && !x->response_begun && !x->switched) {
+        exchange_fail(x, why, what);
+    } else {
         x->span.error = (uint8_t)why;
-        exchange_grpc_cut(x, span_error_row(why)->what);
+        exchange_grpc_cut(x, what);
         if (x->switched)
             exchange_go_away(x);
-        exchange_end(x);
     }
+    exchange_end(x);
+}
+
+void exchanges_cut_all(struct worker *w, enum span_error why)
+{
+    while (!list_empty(&w->active))
+        cut(container_of(w->active.next, struct exchange, link), why);
 }

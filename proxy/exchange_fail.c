@@ -2,37 +2,25 @@
  * How an exchange fails. Whose doing it was, what the span, the log, the counter
  * and the answer say of it, all come from one row of otlp/span_error.h.
  */
+#include "proxy/ending.h"
 #include "proxy/exchange_private.h"
 #include "proxy/own_dials.h"
-
-/* The trace, so that a line of the log leads to it. */
-static void trace_text(const struct exchange *x, char hex[TRACE_ID_HEX + 1])
-{
-    trace_id_to_hex(&x->span.trace_id, hex);
-    hex[TRACE_ID_HEX] = '\0';
-}
 
 /* ---- failures ---- */
 
 static void log_failure(struct exchange *x, const struct failure *f)
 {
-    const struct span_error_row *row = span_error_row(f->why);
-    const struct str *t = x->span.text;
-    char hex[TRACE_ID_HEX + 1], others[LOG_HELD_TEXT];
-    unsigned held;
-
-    if (!log_limit_allow(&x->worker->upstream_log, 10, worker_now(x->worker), &held))
-        return;
-    trace_text(x, hex);
-    log_write_trace(LOG_WARN, "exchange", hex, "%s, ended by the %s%s%s: %s%s%s: %.*s %.*s%.*s%s",
-                    row->name, ended_by_text(row->by), f->rule ? ", rule " : "",
-                    f->rule ? f->rule : "", f->detail, f->cure ? "; " : "", f->cure ? f->cure : "",
-                    STR_ARG(t[SPAN_METHOD]), STR_ARG(t[SPAN_AUTHORITY]), STR_ARG(t[SPAN_PATH]),
-                    log_held_text(held, others));
+    x->told = true;
+    ending_log(x->worker, &(struct ending){.why = f->why,
+                                           .area = "exchange",
+                                           .detail = f->detail,
+                                           .rule = f->rule,
+                                           .cure = f->cure,
+                                           .trace = &x->span.trace_id,
+                                           .request = &x->span});
 }
 
-/* For a person who reads the answer. */
-static struct str failure_text(struct exchange *x, const struct failure *f)
+struct str exchange_failure_text(struct exchange *x, const struct failure *f)
 {
     struct str text;
 
@@ -61,7 +49,7 @@ void exchange_fail_by(struct exchange *x, const struct failure *by)
         return;
     }
     exchange_release_upstream(x, false);
-    exchange_reply(x, row->http_status, failure_text(x, &f), row->name);
+    exchange_reply(x, row->http_status, exchange_failure_text(x, &f), row->name);
 }
 
 void exchange_fail(struct exchange *x, enum span_error why, const char *detail)
@@ -87,6 +75,13 @@ bool exchange_fail_as_own(struct exchange *x)
 const struct refusal exchange_body_too_large = {"body-too-large", 413,
                                                 "send less, or raise limits { body-bytes }"};
 
+/* The trace, so that a line of the log leads to it. */
+static void trace_text(const struct exchange *x, char hex[TRACE_ID_HEX + 1])
+{
+    trace_id_to_hex(&x->span.trace_id, hex);
+    hex[TRACE_ID_HEX] = '\0';
+}
+
 static void log_refusal(struct exchange *x, const struct refusal *why)
 {
     char peer[ADDRESS_TEXT_MAX], hex[TRACE_ID_HEX + 1], others[LOG_HELD_TEXT];
@@ -106,7 +101,7 @@ void exchange_refuse(struct exchange *x, const struct refusal *why)
 
     metrics_refused(x->worker->metrics, why->rule);
     log_refusal(x, why);
-    x->refused = true;
+    x->refused = x->told = true;
     x->span.error = SPAN_ERROR_REQUEST;
     x->span.text[SPAN_RULE] = str_from(why->rule);
     if (x->response_begun) {

@@ -103,6 +103,7 @@ struct exchange {
     bool end_with_request; /* answered by us; over when the request is */
     bool callers_deadline; /* deadline is that of grpc-timeout, not the route's */
     bool rested;           /* see exchange_rest() */
+    bool told;             /* the log has a line of how it failed */
     uint32_t client_code,
         upstream_code; /* enum stream_code: why that side ended it; 0: it did not */
     struct span span;
@@ -144,6 +145,9 @@ struct failure {
 /* It cannot go on: answers, where the response has not begun; else cuts it. Span, log line and
  * answer say whose doing it was. */
 void exchange_fail_by(struct exchange *x, const struct failure *by);
+/* For a person who reads the answer: what happened, by which rule, and the cure. In the arena, or
+ * detail. */
+struct str exchange_failure_text(struct exchange *x, const struct failure *f);
 /* Its connection was reset: where connections of ours come back to us, we did it, and it fails for
  * that. False: they do not. */
 bool exchange_fail_as_own(struct exchange *x);

@@ -168,6 +168,9 @@ static void note_fault(struct exchange *x, const struct fault *f)
 
 static void abort_by_fault(struct exchange *x, const struct fault *f)
 {
+    const struct span_error_row *row = span_error_row(SPAN_ERROR_FAULT);
+    struct failure injected = {SPAN_ERROR_FAULT, row->what, row->rule, row->cure};
+
     if (f->kind == FAULT_RESET) {
         struct stream *client = x->client;
 
@@ -180,7 +183,7 @@ static void abort_by_fault(struct exchange *x, const struct fault *f)
     }
     metrics_add(x->worker->metrics, COUNT_FAULT_ABORTS, 1);
     x->span.error = f->status >= 500 ? SPAN_ERROR_FAULT : SPAN_ERROR_NONE;
-    exchange_reply(x, f->status, STR("fault injected by sidespan\n"),
+    exchange_reply(x, f->status, exchange_failure_text(x, &injected),
                    span_error_text(SPAN_ERROR_FAULT));
 }
 

@@ -3,6 +3,7 @@
  * further attempt of an outbound one.
  */
 #include "otlp/rpc_call.h"
+#include "proxy/ending.h"
 #include "proxy/exchange_private.h"
 #include "proxy/forwarded.h"
 #include "proxy/metrics_rpc.h"
@@ -148,6 +149,11 @@ void exchange_span_report(struct exchange *x)
     exchange_grpc_settle(x);
     s->duration = now - x->began;
     count(x, now - x->started);
+    if (s->error && !x->told)
+        ending_log(x->worker, &(struct ending){.why = (enum span_error)s->error,
+                                               .area = "exchange",
+                                               .trace = &s->trace_id,
+                                               .request = s});
     if (x->sampled)
         span_feed_push(x->worker->spans, s);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/ending.h"
 #include "proxy/front_private.h"
 
 /* ---- what is kept of the CONNECT ---- */
@@ -61,13 +62,20 @@ static struct front *front_new(const struct inside_setup *setup)
 void front_inside_failed(const struct inside_setup *setup)
 {
     struct worker *w = setup->outer->worker;
+    struct span span = *setup->span;
 
+    span.error = SPAN_ERROR_OVERLOAD;
     metrics_ended(w->metrics, setup->outer->direction, SPAN_ERROR_OVERLOAD);
+    ending_log(w, &(struct ending){.why = SPAN_ERROR_OVERLOAD,
+                                   .area = "exchange",
+                                   .detail = "no memory for what is inside the CONNECT",
+                                   .trace = &span.trace_id,
+                                   .request = &span});
     conn_reset(setup->client);
     if (setup->upstream)
         conn_close(setup->upstream);
     if (setup->sampled)
-        span_feed_push(w->spans, setup->span);
+        span_feed_push(w->spans, &span);
 }
 
 void front_inside(const struct inside_setup *setup)
@@ -117,6 +125,11 @@ void inside_tell(struct sniffing *s, enum span_error why)
         in->span->text[SPAN_RULE] = str_from(in->refusal->rule);
         metrics_refused(w->metrics, in->refusal->rule);
         log_opaque(s);
+    } else {
+        ending_log(w, &(struct ending){.why = why,
+                                       .area = "exchange",
+                                       .trace = &in->span->trace_id,
+                                       .request = in->span});
     }
     metrics_ended(w->metrics, s->front->direction, why);
     in->span->error = (uint8_t)why;

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "mesh/route.h"
+#include "proxy/ending.h"
 #include "proxy/front_private.h"
 #include "proxy/metrics_tcp.h"
 #include "proxy/tunnel.h"
@@ -193,6 +194,12 @@ void sniffing_fail(struct sniffing *s, enum span_error why)
     if (s->cluster || s->endpoint)
         series_record_tcp(series_of(s), span_error_row(why)->by, worker_now(w) - s->front->accepted,
                           s->n, 0);
+    ending_log(w,
+               &(struct ending){.why = why,
+                                .area = "tunnel",
+                                .trace = trace_of(s),
+                                .from = &s->front->conn->peer,
+                                .to = s->endpoint ? &s->endpoint->address : &s->front->original});
     if (begin_span(s, &span)) {
         span.error = (uint8_t)why;
         span.duration = worker_now(w) - s->front->accepted;
@@ -220,6 +227,7 @@ static void refuse_silent(struct sniffing *s, const struct refusal *why)
     if (begin_span(s, &span)) {
         span.error = SPAN_ERROR_REQUEST;
         span.text[SPAN_RULE] = str_from(why->rule);
+        span.duration = worker_now(w) - s->front->accepted;
         span_feed_push(w->spans, &span);
     }
     sniffing_close(s, true);
@@ -270,7 +278,9 @@ void sniffing_to_tunnel(struct sniffing *s, struct str from_client, struct str f
         return;
     }
     if (!sniffing_choose(s)) {
-        sniffing_fail(s, s->cluster ? SPAN_ERROR_NO_ENDPOINT : SPAN_ERROR_NO_ROUTE);
+        sniffing_fail(s, !s->cluster              ? SPAN_ERROR_NO_ROUTE
+                         : s->cluster->set->error ? SPAN_ERROR_DNS
+                                                  : SPAN_ERROR_NO_ENDPOINT);
         return;
     }
     if (!s->upstream && sniffing_leads_back(s)) {

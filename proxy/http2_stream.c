@@ -218,8 +218,6 @@ static enum span_error of_ended_connection(const struct http2 *h)
 {
     if (h->server && h->ended_for == SPAN_ERROR_PROTOCOL)
         return SPAN_ERROR_REQUEST;
-    if (h->server && h->ended_for == SPAN_ERROR_PING)
-        return SPAN_ERROR_CANCELLED;
     return h->ended_for;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proxy/connect_error.h"
+#include "proxy/ending.h"
 #include "proxy/front.h"
 #include "proxy/metrics_tcp.h"
 #include "proxy/own_dials.h"
@@ -40,11 +41,13 @@ struct tunnel {
     struct str pending;    /* owned: the client's first bytes, until there is an upstream */
     struct series *series; /* borrowed; NULL: none */
     struct tunnel_record record;
-    nsec_t idle, began; /* began: the span, monotonic */
-    nsec_t opaque;      /* the connection of opaque bytes began, monotonic */
-    uint8_t state;      /* enum tunnel_state */
-    uint8_t direction;  /* enum direction_kind */
-    uint8_t first;      /* enum ended_by: whose end came first */
+    nsec_t idle, began;      /* began: the span, monotonic */
+    nsec_t opaque;           /* the connection of opaque bytes began, monotonic */
+    struct address from, to; /* for the log; to: as far as it is known */
+    const char *detail;      /* for the log, of a connection that was not made; NULL: none */
+    uint8_t state;           /* enum tunnel_state */
+    uint8_t direction;       /* enum direction_kind */
+    uint8_t first;           /* enum ended_by: whose end came first */
     bool websocket;
 };
 
@@ -67,6 +70,20 @@ static enum counter open_counter(const struct tunnel *t)
                                              : COUNT_TUNNELS_OPEN_OUTBOUND;
 }
 
+/* What is told is what the record has; an unsampled tunnel has the ends of its connections. */
+static void log_end_of(struct tunnel *t, enum span_error why)
+{
+    const struct span *s = t->record.span;
+
+    ending_log(t->worker, &(struct ending){.why = why,
+                                           .area = "tunnel",
+                                           .detail = t->detail,
+                                           .trace = s ? &s->trace_id : NULL,
+                                           .request = s && s->protocol == SPAN_HTTP ? s : NULL,
+                                           .from = &t->from,
+                                           .to = &t->to});
+}
+
 static void tell(struct tunnel *t, enum span_error why)
 {
     struct worker *w = t->worker;
@@ -76,6 +93,8 @@ static void tell(struct tunnel *t, enum span_error why)
     enum ended_by by = why ? span_error_row(why)->by : t->first;
 
     metrics_ended(w->metrics, t->direction, why);
+    if (why)
+        log_end_of(t, why);
     if (t->series)
         series_record_tcp(t->series, by, worker_now(w) - t->opaque, t->client.bytes,
                           t->upstream.bytes);
@@ -274,19 +293,6 @@ static void on_eof(struct conn *c)
 
 /* ---- connecting ---- */
 
-static void log_failed(struct worker *w, const struct address *to, enum span_error why, int error)
-{
-    const struct span_error_row *row = span_error_row(why);
-    char text[ADDRESS_TEXT_MAX], others[LOG_HELD_TEXT];
-    unsigned held;
-
-    if (!log_limit_allow(&w->upstream_log, 10, worker_now(w), &held))
-        return;
-    address_format(to, text);
-    log_write(LOG_WARN, "tunnel", "%s, ended by the %s: no connection to %s: %s%s", row->name,
-              ended_by_text(row->by), text, connect_error_text(error), log_held_text(held, others));
-}
-
 static void dial_failed(struct tunnel *t, const struct address *to, int error)
 {
     enum span_error why = error == ECONNRESET ? reset_by(t) : connect_error(error);
@@ -294,7 +300,8 @@ static void dial_failed(struct tunnel *t, const struct address *to, int error)
 
     if (span && span->kind == SPAN_CLIENT && to->family)
         span->peer = *to;
-    log_failed(t->worker, to, why, error);
+    t->to = *to;
+    t->detail = connect_error_text(error);
     conn_reset(t->client.conn); /* what the client would have seen without us */
     tunnel_end(t, why);
 }
@@ -347,6 +354,7 @@ static void on_race_won(void *arg, struct conn *c, const struct address *at)
     conn_give(c, &tunnel_owner, &t->upstream);
     if (span && span->kind == SPAN_CLIENT)
         span->peer = *at;
+    t->to = *at;
     metrics_add(t->worker->metrics, COUNT_UPSTREAM_OPEN, 1);
     open_both(t, t->pending, (struct str){NULL, 0});
     free((char *)(uintptr_t)t->pending.p);
@@ -406,6 +414,9 @@ static struct tunnel *tunnel_new(const struct tunnel_setup *setup)
     t->websocket = setup->websocket;
     t->direction = (uint8_t)setup->direction;
     t->client = (struct side){.tunnel = t, .other = &t->upstream, .conn = setup->client};
+    t->from = setup->client->peer;
+    if (is_connected(setup->upstream))
+        t->to = setup->upstream->peer;
     t->upstream = (struct side){.tunnel = t, .other = &t->client};
     timer_init(&t->timer, on_timer);
     /* The span may have begun before its bytes became a tunnel's. */

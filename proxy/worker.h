@@ -113,7 +113,7 @@ struct worker {
     struct http1_head *spare_head;
     struct http2_common *http2; /* owned; NULL until it is needed */
     struct list http2_clients;  /* HTTP/2 connections of clients: told in a drain */
-    struct log_limit refused_log, abuse_log, upstream_log;
+    struct log_limit refused_log, abuse_log, upstream_log, ending_log;
     pthread_t thread;
     bool started;
 };

@@ -240,7 +240,7 @@ def test_a_silent_client_with_open_streams_is_asked_and_given_up_when_it_does_no
     sidecar = pair.inbound(upstream, rest="timeouts { ping 100ms; ping-timeout 100ms; }")
     call, served = pair.asked(upstream)       # and from here on the client reads nothing
     assert served.expect_cancelled() in (None, CANCEL)
-    assert sidecar.wait_span()["error.type"] == "client_closed"
+    assert sidecar.wait_span()["error.type"] == "ping_timeout"
 
 
 def test_a_frame_of_ping_is_answered_at_once(pair):

@@ -491,7 +491,9 @@ START_TEST(a_fault_is_a_status)
     begin(faults[_i].fault, true);
     call_with(GRPC);
     ck_answered(heard(caller, "\r\n\r\n"), faults[_i].status,
-                "sidespan: fault injected by sidespan");
+                "sidespan: a fault was injected (fault): the route asks for it: take its fault "
+                "away when the "
+                "trial is over");
     end();
     begin(faults[_i].fault, true);
     call_with("");
