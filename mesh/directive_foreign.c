@@ -12,7 +12,6 @@
 static const struct foreign {
     const char *name, *word; /* NULL: the name itself is foreign */
     const char *cure;
-    bool later; /* the word stands behind the first */
 } rows[] = {
     {"location", NULL, "a path is route here: route /PATH { to HOST:PORT; }"},
     {"proxy_pass", NULL, "write: to HOST:PORT"},
@@ -65,11 +64,15 @@ static const struct foreign {
     {"fault", "respond", "write: fault abort STATUS for SHARE"},
     {"fault", "error", "write: fault abort STATUS for SHARE"},
     {"fault", "latency", "write: fault delay TIME for SHARE"},
-    {"fault", SHARE, "a share stands behind for: for SHARE", .later = true},
-    {"to", NUMBER, "write: weight N", .later = true},
-    {"to", SHARE, "write: weight N", .later = true},
-    {"endpoint", NUMBER, "write: weight N", .later = true},
-    {"endpoint", SHARE, "write: weight N", .later = true},
+};
+
+/* Words behind the first. */
+static const struct foreign later_rows[] = {
+    {"fault", SHARE, "a share stands behind for: for SHARE"},
+    {"to", NUMBER, "write: weight N"},
+    {"to", SHARE, "write: weight N"},
+    {"endpoint", NUMBER, "write: weight N"},
+    {"endpoint", SHARE, "write: weight N"},
 };
 
 static bool is_word(struct str word, const char *wanted)
@@ -87,9 +90,13 @@ static bool is_word(struct str word, const char *wanted)
 
 const char *foreign_cure(struct str name, struct str word, bool later)
 {
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        if (rows[i].later == later && str_eq(name, str_from(rows[i].name)) &&
-            (rows[i].word ? word.p && is_word(word, rows[i].word) : !word.p))
-            return rows[i].cure;
+    const struct foreign *row = later ? later_rows : rows;
+    const struct foreign *end = later ? later_rows + sizeof(later_rows) / sizeof(later_rows[0])
+                                      : rows + sizeof(rows) / sizeof(rows[0]);
+
+    for (; row < end; row++)
+        if (str_eq(name, str_from(row->name)) &&
+            (row->word ? word.p && is_word(word, row->word) : !word.p))
+            return row->cure;
     return NULL;
 }
