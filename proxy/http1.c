@@ -166,40 +166,11 @@ void http1_drain(struct http1 *h)
 
 /* ---- what the conn tells ---- */
 
-/* A server of HTTP/2 begins with SETTINGS (RFC 9113 section 3.4), whose first byte, of the length,
- * no response has; what of their head came in the first piece tells. */
-static bool is_settings(const char *data, size_t n)
-{
-    static const char head[] = {0, 0, 0, 4, 0, 0, 0, 0, 0}; /* length, type, flags, stream */
-
-    for (size_t i = 0; i < n && i < sizeof head; i++)
-        if (i != 1 && i != 2 && data[i] != head[i])
-            return false;
-    return n > 0;
-}
-
-/* True: the peer speaks HTTP/2 alone, so it has read no request of ours and never will. */
-static bool speaks_http2(struct http1 *h, const char *data, size_t n)
-{
-    if (h->server || h->messages || h->conn->received_bytes != n || !h->keeper->on_http2 ||
-        !is_settings(data, n))
-        return false;
-    h->spoke_http2 = h->keeper->on_http2(h->keeper_data, h);
-    if (h->gone || !h->spoke_http2)
-        return h->gone;
-    h->close = true;
-    if (h->stream.events)
-        h->stream.events->on_failed(h->stream.owner, SPAN_ERROR_PROTOCOL);
-    else
-        http1_close_gone(h);
-    return true;
-}
-
 static void on_read(struct conn *c, char *data, size_t n)
 {
     struct http1 *h = c->owner_data;
 
-    if (speaks_http2(h, data, n))
+    if (http1_met_http2(h, data, n))
         return;
     if (!h->server && !h->stream.events) { /* nobody asked: it cannot be an answer to anything */
         conn_close(c);

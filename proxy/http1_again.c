@@ -50,6 +50,36 @@ enum replay http1_replay(struct stream *s, enum span_error why)
     return why == SPAN_ERROR_RESET ? REPLAY_IF_IDEMPOTENT : REPLAY_NEVER;
 }
 
+/* ---- who speaks HTTP/2 ---- */
+
+/* A server of HTTP/2 begins with SETTINGS (RFC 9113 section 3.4), whose first byte, of the length,
+ * no response has; what of their head came in the first piece tells. */
+static bool is_settings(const char *data, size_t n)
+{
+    static const char head[] = {0, 0, 0, 4, 0, 0, 0, 0, 0}; /* length, type, flags, stream */
+
+    for (size_t i = 0; i < n && i < sizeof head; i++)
+        if (i != 1 && i != 2 && data[i] != head[i])
+            return false;
+    return n > 0;
+}
+
+bool http1_met_http2(struct http1 *h, const char *data, size_t n)
+{
+    if (h->server || h->messages || h->conn->received_bytes != n || !h->keeper->on_http2 ||
+        !is_settings(data, n))
+        return false;
+    h->spoke_http2 = h->keeper->on_http2(h->keeper_data, h);
+    if (h->gone || !h->spoke_http2)
+        return h->gone;
+    h->close = true;
+    if (h->stream.events)
+        h->stream.events->on_failed(h->stream.owner, SPAN_ERROR_PROTOCOL);
+    else
+        http1_close_gone(h);
+    return true;
+}
+
 /* ---- how long it was idle ---- */
 
 nsec_t http1_idle_time(const struct http1 *h)

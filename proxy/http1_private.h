@@ -163,6 +163,10 @@ void http1_refuse(struct http1 *h, const struct refusal *why, struct message *pa
 /* http1_again.c: of codec_ops */
 bool http1_stale(struct stream *s);
 enum replay http1_replay(struct stream *s, enum span_error why);
+/* Client, before bytes are parsed: true where they are the first and begin SETTINGS. The peer
+ * speaks HTTP/2 alone then, so it has read no request of ours and never will: the stream's owner
+ * was told, and the connection may be gone. */
+bool http1_met_http2(struct http1 *h, const char *data, size_t n);
 
 /* http1_write.c */
 void http1_send_head(struct stream *s, const struct message *m, bool end);
