@@ -515,7 +515,7 @@ def said_in_log(sidecar, span, reason, by, rule):
     else:
         line = sidecar.wait_log(rf"{LEVEL.get(reason, 'warn')} \w+: {reason}, ended by the {by}\b.*").group()
         assert (f", rule {rule}: " in line and "; " in line) if rule else ", rule " not in line
-        assert len(re.findall(r", ended by the ", sidecar.log())) == 1
+        assert len(re.findall(r" \w+: \w+, ended by the ", sidecar.log())) == 1
     assert span.trace_id in line
 
 
