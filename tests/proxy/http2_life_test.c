@@ -231,7 +231,7 @@ START_TEST(a_silent_peer_is_asked_whether_it_is_there)
     RUN_UNTIL(worker, heard("PING\n"));
     RUN_UNTIL(worker, t.h == NULL);
     ck_assert_int_eq(counted(worker, COUNT_PING_TIMEOUTS), 1);
-    ck_told(&t, 0, "GET a / body none\nend\nfailed client_closed\n");
+    ck_told(&t, 0, "GET a / body none\nend\nfailed ping_timeout\n");
 }
 END_TEST
 
