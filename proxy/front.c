@@ -71,18 +71,20 @@ const struct direction *front_rules(const struct front *f, const struct config *
     return f->direction == DIRECTION_INBOUND ? &c->inbound : &c->outbound;
 }
 
-/* The address at which this very connection reached us. */
-static bool is_own_end(const struct front *f, const struct address *a)
+/* The address at which this very connection reached us: asked for once, since upstreams that listen
+ * on the same port as we do are nothing unusual. */
+static bool is_own_end(struct front *f, const struct address *a)
 {
     struct sockaddr_storage sa;
     socklen_t len = sizeof sa;
-    struct address own;
 
-    return getsockname(f->conn->fd, (struct sockaddr *)&sa, &len) == 0 &&
-           address_from_sockaddr((struct sockaddr *)&sa, len, &own) && address_eq(&own, a);
+    if (!f->own_end.family && (getsockname(f->conn->fd, (struct sockaddr *)&sa, &len) != 0 ||
+                               !address_from_sockaddr((struct sockaddr *)&sa, len, &f->own_end)))
+        f->own_end.family = 0;
+    return f->own_end.family && f->own_end.family != AF_UNIX && address_eq(&f->own_end, a);
 }
 
-bool front_is_loop(const struct front *f, const struct config *c, const struct address *to)
+bool front_is_loop(struct front *f, const struct config *c, const struct address *to)
 {
     const struct direction *d = front_rules(f, c);
 
@@ -91,7 +93,7 @@ bool front_is_loop(const struct front *f, const struct config *c, const struct a
     return loop_to_listeners(d, to, worker_now(f->worker));
 }
 
-const char *front_bars(const struct front *f, const struct config *c, const struct address *to)
+const char *front_bars(struct front *f, const struct config *c, const struct address *to)
 {
     nsec_t now = worker_now(f->worker);
 

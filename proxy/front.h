@@ -19,6 +19,7 @@ struct front {
     struct sniffing *sniffing; /* owned; NULL once it is known what it speaks */
     struct logins *logins;     /* a reference; NULL: it has none */
     struct address original;   /* family 0: it was not redirected */
+    struct address own_end;    /* at which the client reached us; family 0: not asked for so far */
     nsec_t accepted;
     struct str authority;      /* owned: it is inside a CONNECT to that; n 0: it is not */
     const struct route *drawn; /* faults were drawn for its first request; only compared */
@@ -61,10 +62,10 @@ void fronts_resume(struct worker *w);
 /* What direction's rules are, as they are now. */
 const struct direction *front_rules(const struct front *f, const struct config *c);
 /* True when a connection to that address would come back to one of this direction's listeners. */
-bool front_is_loop(const struct front *f, const struct config *c, const struct address *to);
+bool front_is_loop(struct front *f, const struct config *c, const struct address *to);
 /* Why a destination that the client named is none of its business: it is a loop, or the admin port,
  * or, from outside, where only the service beside us may ask. (The service itself may ask for
  * what is inbound: that ends at the service.) A constant; NULL: it may go there. */
-const char *front_bars(const struct front *f, const struct config *c, const struct address *to);
+const char *front_bars(struct front *f, const struct config *c, const struct address *to);
 
 #endif
