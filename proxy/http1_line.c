@@ -28,10 +28,9 @@ bool http1_line_whole(const struct http1_head *head)
     return head->line == LINE_WHOLE;
 }
 
+/* The one behind the method. */
 static const struct refusal *method_byte(struct http1_head *head, uint32_t at, char c)
 {
-    if (field_name_char((unsigned char)c))
-        return NULL;
     if (c != ' ' || at == 0)
         return &method_token;
     head->method_end = at;
@@ -40,14 +39,9 @@ static const struct refusal *method_byte(struct http1_head *head, uint32_t at, c
     return NULL;
 }
 
-static const struct refusal *target_byte(struct http1_head *head, uint32_t at, char c)
+/* The one behind the target. */
+static const struct refusal *target_byte(struct http1_head *head, char c)
 {
-    unsigned char byte = (unsigned char)c;
-
-    if (byte > ' ' && byte != 0x7f) {
-        head->url_end = at + 1;
-        return NULL;
-    }
     /* No target, or no version. */
     if (c == '\r' || c == '\n' || (c == ' ' && head->url_end == head->url))
         return &refusal_request_line;
@@ -109,25 +103,48 @@ llhttp_errno_t http1_line_tell(struct http1 *h)
     return llhttp_execute(&h->parser, line.p, line.n);
 }
 
+/* Reads the characters of the method or the target from p[i] on, which is most of the line. Returns
+ * the index of the first that is none of them, or n. */
+static size_t run_of(struct http1_head *head, const char *p, size_t i, size_t n)
+{
+    size_t from = i;
+
+    if (head->line == LINE_METHOD)
+        while (i < n && field_name_char((unsigned char)p[i]))
+            i++;
+    else if (head->line == LINE_TARGET)
+        while (i < n && (unsigned char)p[i] > ' ' && p[i] != 0x7f)
+            i++;
+    if (head->line == LINE_TARGET && i > from)
+        head->url_end = (uint32_t)(p + i - head->origin);
+    return i;
+}
+
+static const struct refusal *byte_of(struct http1_head *head, uint32_t at, char c)
+{
+    if (head->line == LINE_METHOD)
+        return method_byte(head, at, c);
+    if (head->line == LINE_TARGET)
+        return target_byte(head, c);
+    return version_byte(head, c);
+}
+
 size_t http1_line_read(struct http1 *h, const char *p, size_t n)
 {
     const struct limits *limits = &worker_config(h->worker)->limits;
     struct http1_head *head = h->head;
-    uint32_t at = (uint32_t)(p - head->origin);
     const struct refusal *why = NULL;
     size_t i = 0;
 
     while (i < n && !why && head->line != LINE_WHOLE) {
-        if (head->line == LINE_METHOD)
-            why = method_byte(head, at, p[i]);
-        else if (head->line == LINE_TARGET)
-            why = target_byte(head, at, p[i]);
-        else
-            why = version_byte(head, p[i]);
-        if (!why && (head->url_end - head->url > limits->url_bytes || at > limits->header_bytes))
+        i = run_of(head, p, i, n);
+        if (i < n) {
+            why = byte_of(head, (uint32_t)(p + i - head->origin), p[i]);
+            i++;
+        }
+        if (!why && (head->url_end - head->url > limits->url_bytes ||
+                     (size_t)(p + i - head->origin) > limits->header_bytes + 1))
             why = &refusal_url;
-        i++;
-        at++;
     }
     head->bytes = head->url_end;
     if (!why && head->line == LINE_WHOLE && !(why = check_version(head)) &&

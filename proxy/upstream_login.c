@@ -38,25 +38,33 @@ static bool of_connection(struct str member)
 
 /* A comma within a parameter's value may show a scheme where there is none; that costs no more than
  * the sharing of the connection. */
-static bool names_scheme(const struct headers *f, enum header_id id)
+static bool is_of_connection(struct str value)
 {
-    for (const struct header *h = headers_find(f, id); h; h = headers_next(f, h)) {
-        struct str rest = h->value, member;
+    struct str member;
 
-        while (str_next_member(&rest, &member))
-            if (of_connection(member))
-                return true;
-    }
+    while (str_next_member(&value, &member))
+        if (of_connection(member))
+            return true;
+    return false;
+}
+
+/* One pass for both: each request comes by here, and most have neither. */
+static bool names_scheme(const struct headers *f, enum header_id one, enum header_id other)
+{
+    for (const struct header *h = f->v; h < f->v + f->n; h++)
+        if ((h->id == one || h->id == other) && is_of_connection(h->value))
+            return true;
     return false;
 }
 
 bool login_passes(const struct headers *request, unsigned status, const struct headers *response)
 {
-    if (names_scheme(request, HEADER_AUTHORIZATION) ||
-        names_scheme(request, HEADER_PROXY_AUTHORIZATION))
+    if (names_scheme(request, HEADER_AUTHORIZATION, HEADER_PROXY_AUTHORIZATION))
         return true;
-    return (status == 401 && names_scheme(response, HEADER_WWW_AUTHENTICATE)) ||
-           (status == 407 && names_scheme(response, HEADER_PROXY_AUTHENTICATE));
+    if (status == 401)
+        return names_scheme(response, HEADER_WWW_AUTHENTICATE, HEADER_WWW_AUTHENTICATE);
+    return status == 407 &&
+           names_scheme(response, HEADER_PROXY_AUTHENTICATE, HEADER_PROXY_AUTHENTICATE);
 }
 
 /* ---- those of a client ---- */
