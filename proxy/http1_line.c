@@ -120,6 +120,20 @@ static size_t run_of(struct http1_head *head, const char *p, size_t i, size_t n)
     return i;
 }
 
+/* The usual end of the line in one look. True: the line is whole. */
+static bool usual_version(struct http1_head *head, const char *p, size_t n)
+{
+    static const char before[] = "HTTP/1.", behind[] = "\r\n";
+    const size_t digit = sizeof before - 1;
+
+    if (n < digit + 3 || head->version_at || memcmp(p, before, digit) != 0 ||
+        (p[digit] != '0' && p[digit] != '1') || memcmp(p + digit + 1, behind, 2) != 0)
+        return false;
+    head->version = (uint8_t)(10 + (p[digit] - '0'));
+    head->line = LINE_WHOLE;
+    return true;
+}
+
 static const struct refusal *byte_of(struct http1_head *head, uint32_t at, char c)
 {
     if (head->line == LINE_METHOD)
@@ -138,7 +152,9 @@ size_t http1_line_read(struct http1 *h, const char *p, size_t n)
 
     while (i < n && !why && head->line != LINE_WHOLE) {
         i = run_of(head, p, i, n);
-        if (i < n) {
+        if (head->line == LINE_VERSION && usual_version(head, p + i, n - i)) {
+            i += sizeof version_form - 1;
+        } else if (i < n) {
             why = byte_of(head, (uint32_t)(p + i - head->origin), p[i]);
             i++;
         }
