@@ -263,7 +263,8 @@ def interrupt(*_):
 
 def keep(shop, sidespan):
     """Until somebody ends it, or a sidecar ends by itself."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: who starts it in the background of a script has had it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     admins = " ".join(str(s.admin_port) for s in shop.sidecars)
     print(NEXT.format(pid=os.getpid(), port=shop.port, admin=shop.sidecars[0].admin_port, admins=admins,
