@@ -180,17 +180,18 @@ static enum replay ops_replay(struct stream *stream, enum span_error why)
 }
 
 /* A server that ends its connection by age refuses the streams that it did not come to, and gives
- * none of them more room than the first. */
+ * none of them more room than the first. Copies of what they were sent are kept for as many streams
+ * as a connection may cost memory for. */
 static bool ops_unproven(struct stream *stream)
 {
-    enum { WINDOW_MAX = 128 * 1024 }; /* of so much a copy may be kept */
+    enum { WINDOW_MAX = 128 * 1024, COPIES_MAX = 64 }; /* of so much, and of so many streams */
     const struct http2_stream *s = http2_stream_of(stream);
     const struct http2 *h = s->h;
 
     if (h->server || h->gone)
         return false;
-    return !h->settled ||
-           (!s->welcome && nghttp2_session_get_remote_settings(
+    return !h->settled || (!s->welcome && h->n_streams <= COPIES_MAX &&
+                           nghttp2_session_get_remote_settings(
                                h->session, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE) <= WINDOW_MAX);
 }
 
