@@ -6,9 +6,9 @@
 
 #include "mesh/template.h"
 #include "proxy/exchange_private.h"
+#include "proxy/forwarding_loop.h"
 #include "proxy/http_rules.h"
 #include "proxy/http_upgrade.h"
-#include "proxy/loop.h"
 
 /* ---- hop by hop (RFC 9110 section 7.6.1) ---- */
 
@@ -282,7 +282,7 @@ bool exchange_edit_request(struct exchange *x)
         front_rules(x->front, exchange_config(x))->forwarded_headers && !add_forwarded(x, f))
         return false;
     m->close = false; /* between us and the upstream: kept */
-    return loop_mark(f, &x->arena) && act(x, f, false);
+    return forwarding_loop_mark(f, &x->arena) && act(x, f, false);
 }
 
 bool exchange_inject(struct exchange *x)

@@ -5,7 +5,7 @@
 
 #include "proxy/exchange_private.h"
 #include "proxy/fault_switch.h"
-#include "proxy/loop.h"
+#include "proxy/forwarding_loop.h"
 #include "proxy/without_context.h"
 
 /* ---- the trace ---- */
@@ -143,7 +143,7 @@ static void refuse_undecided(struct exchange *x, struct place at)
 /* Each pass leaves a mark, whatever stands between two of them. */
 static bool refuse_loop(struct exchange *x, const struct message *m)
 {
-    if (loop_passes(&m->fields) < LOOP_PASSES_MAX)
+    if (forwarding_loop_passes(&m->fields) < FORWARDING_LOOP_PASSES_MAX)
         return false;
     metrics_add(x->worker->metrics, COUNT_LOOPS, 1);
     exchange_fail_by(

@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #include "proxy/exchange.h"
+#include "proxy/forwarding_loop.h"
 #include "proxy/front_private.h"
 #include "proxy/http1.h"
 #include "proxy/http2.h"
-#include "proxy/loop.h"
 #include "proxy/original_dst.h"
 #include "proxy/own_dials.h"
 #include "proxy/upstream_login.h"
@@ -90,7 +90,7 @@ bool front_is_loop(struct front *f, const struct config *c, const struct address
 
     if (to->family != AF_UNIX && to->port == f->port && is_own_end(f, to))
         return true;
-    return loop_to_listeners(d, to, worker_now(f->worker));
+    return forwarding_loop_to_listeners(d, to, worker_now(f->worker));
 }
 
 const char *front_bars(struct front *f, const struct config *c, const struct address *to)
@@ -99,9 +99,9 @@ const char *front_bars(struct front *f, const struct config *c, const struct add
 
     if (front_is_loop(f, c, to))
         return "the destination is this sidecar itself";
-    if (loop_to_admin(c, to, now))
+    if (forwarding_loop_to_admin(c, to, now))
         return "the destination is the admin port of this sidecar";
-    if (f->direction == DIRECTION_INBOUND && loop_to_listeners(&c->outbound, to, now))
+    if (f->direction == DIRECTION_INBOUND && forwarding_loop_to_listeners(&c->outbound, to, now))
         return "the destination is where this sidecar listens for the service beside it";
     return NULL;
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "proxy/connect_error.h"
-#include "proxy/loop.h"
+#include "proxy/forwarding_loop.h"
 #include "proxy/resolver.h"
 #include "proxy/upstream_private.h"
 
@@ -130,7 +130,7 @@ static void note_failure(struct attempt *a, int error)
 
 static bool leads_back(struct race *r, const struct upstream *to)
 {
-    if (!r->own || !loop_to_listeners(r->own, &to->address, worker_now(r->worker)))
+    if (!r->own || !forwarding_loop_to_listeners(r->own, &to->address, worker_now(r->worker)))
         return false;
     metrics_add(r->worker->metrics, COUNT_LOOPS, 1);
     return true;

@@ -1,4 +1,4 @@
-#include "proxy/loop.h"
+#include "proxy/forwarding_loop.h"
 
 #include <string.h>
 #include <sys/random.h>
@@ -42,7 +42,7 @@ static bool arrives(const struct address *to, const struct address *l, bool any,
     return address_eq(&a, l) || (is_any(&a) && address_is_loopback(l));
 }
 
-bool loop_to_listeners(const struct direction *d, const struct address *to, nsec_t now)
+bool forwarding_loop_to_listeners(const struct direction *d, const struct address *to, nsec_t now)
 {
     for (size_t i = 0; i < d->n_listens; i++)
         if (arrives(to, &d->listens[i].location.address, d->listens[i].any_address, now))
@@ -50,7 +50,7 @@ bool loop_to_listeners(const struct direction *d, const struct address *to, nsec
     return false;
 }
 
-bool loop_to_admin(const struct config *c, const struct address *to, nsec_t now)
+bool forwarding_loop_to_admin(const struct config *c, const struct address *to, nsec_t now)
 {
     const struct location *l = &c->admin.location;
 
@@ -79,7 +79,7 @@ static struct str own_mark(void)
     return (struct str){mark, MARK_BYTES};
 }
 
-unsigned loop_passes(const struct headers *f)
+unsigned forwarding_loop_passes(const struct headers *f)
 {
     const struct header *h = headers_find(f, HEADER_SIDESPAN_VIA);
     unsigned n = 0;
@@ -93,7 +93,7 @@ unsigned loop_passes(const struct headers *f)
     return n;
 }
 
-bool loop_mark(struct headers *f, struct arena *a)
+bool forwarding_loop_mark(struct headers *f, struct arena *a)
 {
     struct header *h = (struct header *)(uintptr_t)headers_find(f, HEADER_SIDESPAN_VIA);
     struct str joined;
