@@ -64,6 +64,7 @@ static void describe_way(struct describing *d)
     const struct span *s = d->s;
 
     add_string(d, STR("sidespan.cluster"), s->text[SPAN_CLUSTER]);
+    describe_endpoint(d);
     if (s->total_weight) {
         add_integer(d, STR("sidespan.weight"), s->weight);
         add_integer(d, STR("sidespan.weight_total"), s->total_weight);

@@ -85,14 +85,25 @@ static struct str forwarded_address(struct str text)
 
 void describe_client_address(struct describing *d, struct str peer)
 {
-    const struct span *s = d->s;
-    struct str text = s->text[SPAN_FORWARDED_FOR];
+    struct str forwarded = forwarded_address(d->s->text[SPAN_FORWARDED_FOR]);
 
-    text = forwarded_address(text);
-    if (!text.n)
-        text = s->client.family && !address_eq(&s->client, &s->peer) ? make_address(d, &s->client)
-                                                                     : peer;
-    add_string(d, STR("client.address"), text);
+    add_string(d, STR("client.address"), forwarded.n ? forwarded : peer);
+}
+
+void describe_endpoint(struct describing *d)
+{
+    const struct span *s = d->s;
+    struct str text = s->text[SPAN_TUNNEL_ENDPOINT];
+
+    if (s->kind != SPAN_SERVER)
+        return;
+    if (s->protocol == SPAN_HTTP) {
+        if (s->endpoint.family == 0 || !describe_has_room(d, ADDRESS_TEXT_MAX))
+            return;
+        text = str_of(d->at, address_format(&s->endpoint, d->at));
+        d->at += text.n;
+    }
+    add_string(d, STR("sidespan.endpoint"), text);
 }
 
 static struct str version_text(uint8_t http_version)

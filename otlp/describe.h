@@ -33,6 +33,9 @@ void describe_server_address(struct describing *d, struct str authority, struct 
                              struct str peer);
 /* client.address: the one forwarded, else the peer's. */
 void describe_client_address(struct describing *d, struct str peer);
+/* sidespan.endpoint of a SERVER span: whom the sidecar passed it on to. A CLIENT span has that in
+ * network.peer.*. */
+void describe_endpoint(struct describing *d);
 /* network.protocol.version */
 void describe_version(struct describing *d);
 

@@ -86,7 +86,7 @@ size_t span_copy_bytes(const struct span *s)
         n += kept_bytes(s->text[i]);
     for (unsigned i = 0; i < s->n_extras; i++)
         n += kept_bytes(s->extras[i].key) + kept_bytes(s->extras[i].value);
-    return n + path_bytes(&s->peer) + path_bytes(&s->client);
+    return n + path_bytes(&s->peer) + path_bytes(&s->endpoint);
 }
 
 /* Puts the text at `at` and makes the slice point there; returns what is behind it. An absent text
@@ -127,7 +127,7 @@ struct span *span_copy(const struct span *s, void *memory)
         at = move_text(&copy->extras[i].value, at);
     }
     at = move_path(&copy->peer, at);
-    move_path(&copy->client, at);
+    move_path(&copy->endpoint, at);
     return copy;
 }
 

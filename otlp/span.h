@@ -66,6 +66,8 @@ enum span_text {
                              row's, see span_error.h */
     SPAN_SERVER_NAME,     /* tls.client.server_name of a tunnel: SNI */
     SPAN_TEXT_COUNT,
+    /* sidespan.endpoint of a tunnel's SERVER span, which has no such field: "127.0.0.1:5432" */
+    SPAN_TUNNEL_ENDPOINT = SPAN_USER_AGENT,
 };
 
 struct span {
@@ -94,10 +96,10 @@ struct span {
     nsec_t phase[PHASE_COUNT];
     nsec_t fault_delay;                     /* injected, as drawn */
     uint64_t request_bytes, response_bytes; /* of the bodies; of a tunnel: from and to the client */
-    struct address peer;       /* SERVER: who connected; CLIENT: whom we connected to */
-    union {                    /* SERVER */
-        struct address client; /* the same as peer unless forwarded */
-        struct address local;  /* of a tunnel: where the client wanted to */
+    struct address peer;         /* SERVER: who connected; CLIENT: whom we connected to */
+    union {                      /* SERVER */
+        struct address endpoint; /* whom we connected to, or tried to last; family 0: nobody */
+        struct address local;    /* of a tunnel: where the client wanted to */
     };
     struct str text[SPAN_TEXT_COUNT];
     struct span_extra *extras; /* n_extras of them, in an arena or behind a copy; NULL: none */
@@ -105,6 +107,15 @@ struct span {
 
 /* Zeroes all but the phases, which become -1. */
 void span_init(struct span *s, enum span_kind kind, enum span_protocol protocol);
+
+/* Whom we connected to, or try to. A tunnel's SERVER span has it as text. */
+static inline void span_set_upstream(struct span *s, const struct address *upstream)
+{
+    if (s->kind == SPAN_CLIENT)
+        s->peer = *upstream;
+    else if (s->protocol == SPAN_HTTP)
+        s->endpoint = *upstream;
+}
 
 /* Span.flags of OTLP: bits 0 to 7 are W3C's; 0x100: it is known whether the parent is remote;
  * 0x200: it is. */

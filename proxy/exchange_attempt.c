@@ -70,7 +70,7 @@ void exchange_attempt(struct exchange *x, struct stream *s, bool reused, bool qu
     x->span.pooled = reused;
     if (x->span.kind == SPAN_CLIENT)
         x->span.http_version = s->codec->version;
-    x->span.peer = x->front->direction == DIRECTION_OUTBOUND ? x->endpoint->address : x->span.peer;
+    span_set_upstream(&x->span, &x->endpoint->address);
     if (queued)
         exchange_phase(x, PHASE_QUEUE);
     exchange_enter(x, EXCHANGE_ASKED);

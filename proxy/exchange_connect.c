@@ -246,8 +246,7 @@ static bool go_elsewhere(struct exchange *x, enum span_error why, int error)
         exchange_leave_endpoint(x, true);
         return may;
     }
-    if (x->front->direction == DIRECTION_OUTBOUND)
-        x->span.peer = x->endpoint->address;
+    span_set_upstream(&x->span, &x->endpoint->address);
     if (!may) {
         fail_to_connect(x, why, error);
         return false;

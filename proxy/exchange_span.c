@@ -94,7 +94,7 @@ void exchange_span_request(struct exchange *x)
     }
     s->text[SPAN_USER_AGENT] = value_of(&m->fields, HEADER_USER_AGENT);
     if (s->kind == SPAN_SERVER) {
-        s->peer = s->client = x->front->conn->peer;
+        s->peer = x->front->conn->peer;
         set_forwarded(s, &m->fields);
     }
     if (x->route) {

@@ -107,7 +107,7 @@ static void tell(struct tunnel *t, enum span_error why)
     s->response_bytes += t->upstream.bytes;
     s->error = (uint8_t)why;
     s->ended_by = (uint8_t)by;
-    tunnel_record_push(&t->record, w->spans);
+    tunnel_record_push(&t->record, &t->to, w->spans);
 }
 
 /* The one way out. The sides that are still there have been closed, or are now. */
@@ -296,10 +296,7 @@ static void on_eof(struct conn *c)
 static void dial_failed(struct tunnel *t, const struct address *to, int error)
 {
     enum span_error why = error == ECONNRESET ? reset_by(t) : connect_error(error);
-    struct span *span = t->record.span;
 
-    if (span && span->kind == SPAN_CLIENT && to->family)
-        span->peer = *to;
     t->to = *to;
     t->detail = connect_error_text(error);
     conn_reset(t->client.conn); /* what the client would have seen without us */
@@ -346,14 +343,11 @@ static const struct conn_owner tunnel_owner = {on_read, on_eof, on_drained, on_c
 static void on_race_won(void *arg, struct conn *c, const struct address *at)
 {
     struct tunnel *t = arg;
-    struct span *span = t->record.span;
     bool client_ended = t->client.conn->eof;
 
     t->race = NULL;
     t->upstream.conn = c;
     conn_give(c, &tunnel_owner, &t->upstream);
-    if (span && span->kind == SPAN_CLIENT)
-        span->peer = *at;
     t->to = *at;
     metrics_add(t->worker->metrics, COUNT_UPSTREAM_OPEN, 1);
     open_both(t, t->pending, (struct str){NULL, 0});

@@ -55,10 +55,17 @@ void tunnel_record_client_bytes(struct tunnel_record *r, struct str bytes)
     buffer_release(&r->hello);
 }
 
-void tunnel_record_push(struct tunnel_record *r, struct span_feed *feed)
+void tunnel_record_push(struct tunnel_record *r, const struct address *to, struct span_feed *feed)
 {
+    char endpoint[ADDRESS_TEXT_MAX];
+
     if (!r->span)
         return;
+    if (to->family) {
+        span_set_upstream(r->span, to);
+        if (r->span->kind == SPAN_SERVER && r->span->protocol == SPAN_TCP)
+            r->span->text[SPAN_TUNNEL_ENDPOINT] = str_of(endpoint, address_format(to, endpoint));
+    }
     if (r->server_name)
         r->span->text[SPAN_SERVER_NAME] = str_from(r->server_name);
     span_feed_push(feed, r->span);

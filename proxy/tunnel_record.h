@@ -21,7 +21,7 @@ bool tunnel_record_init(struct tunnel_record *r, const struct span *span, bool s
 void tunnel_record_release(struct tunnel_record *r);
 /* Looks for a server name in what the client sends first; a bounded part of it is copied. */
 void tunnel_record_client_bytes(struct tunnel_record *r, struct str bytes);
-/* Completes the span and hands it over. */
-void tunnel_record_push(struct tunnel_record *r, struct span_feed *feed);
+/* Completes the span and hands it over. to: whom the tunnel led to; family 0: nobody. */
+void tunnel_record_push(struct tunnel_record *r, const struct address *to, struct span_feed *feed);
 
 #endif

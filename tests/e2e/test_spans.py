@@ -276,6 +276,27 @@ def test_a_span_ends_with_the_stream_and_not_with_the_head(inbound, raw_origin, 
     assert sidecar.wait_span().seconds >= 0.1
 
 
+def test_a_server_span_names_the_endpoint_that_answered(inbound, origin, connect):
+    """A CLIENT span has it as network.peer.*, where a SERVER span has the caller."""
+    upstreams = [origin(lambda r, i=i: response_bytes(body=str(i).encode())) for i in range(2)]
+    sidecar = inbound("app", rest=f"cluster app {{ endpoint {upstreams[0].address}; endpoint {upstreams[1].address}; "
+                                  f"endpoint 127.0.0.1:{free_port()}; }}")
+    client = connect(sidecar.port)
+    answered = [upstreams[int(client.get(f"/{i}").body)].address for i in range(9)]
+    spans = {s["url.path"]: s for s in sidecar.wait_spans(9)}
+    assert [spans[f"/{i}"]["sidespan.endpoint"] for i in range(9)] == answered
+    assert set(answered) == {u.address for u in upstreams}
+
+
+def test_a_span_names_the_endpoint_that_did_not_answer_and_none_where_none_was_asked(sidespan, port, connect):
+    dead = f"127.0.0.1:{free_port()}"
+    sidecar = sidespan(f"inbound {{ listen 127.0.0.1:{port}; route /here {{ respond 200; }} route / {{ to {dead}; }} }}")
+    assert connect(port).get("/").status == 502
+    assert sidecar.wait_span()["sidespan.endpoint"] == dead
+    connect(port).get("/here")
+    assert "sidespan.endpoint" not in next(s for s in sidecar.wait_spans(2) if s["url.path"] == "/here")
+
+
 def test_weights_and_cluster_are_told(outbound, origin, connect):
     upstream = origin()
     sidecar = outbound("route / { to v1 weight 90; to v2 weight 10; }", rest=f"""

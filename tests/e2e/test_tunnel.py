@@ -37,6 +37,7 @@ def test_opaque_bytes_pass_both_ways(inbound, raw_origin, connect):
     server.close()
     span = sidecar.wait_span()
     assert span.kind == SERVER and span.name == "TCP"
+    assert span["sidespan.endpoint"] == upstream.address
     assert span["sidespan.tunnel.received_bytes"] == 9
     assert span["sidespan.tunnel.sent_bytes"] == 7
     assert span["network.transport"] == "tcp"
@@ -124,6 +125,7 @@ def test_a_tunnel_to_nobody_is_closed_and_its_span_says_why(inbound, raw_origin,
     client.expect_broken()
     span = sidecar.wait_span()
     assert span["error.type"] == "connection_refused" and span.status == 2
+    assert span["sidespan.endpoint"] == closed.address
 
 
 def test_a_tunnel_in_which_nothing_moves_ends_with_its_timeout(inbound, raw_origin, connect):

@@ -18,7 +18,7 @@ static const struct row {
     } set[4];
     const char *key, *want; /* want NULL: it is not there */
     const char *peer;       /* address of the peer, "unix", or none */
-    const char *client;
+    const char *endpoint;
     int status, http_version;
     enum span_error error;
     unsigned resend_count;
@@ -130,7 +130,6 @@ static const struct row {
     {SERVER, SET({SPAN_FORWARDED_FOR, "[2001:db8::1]"}), IS("client.address", "2001:db8::1")},
     {SERVER, SET({SPAN_FORWARDED_FOR, "unknown"}), IS("client.address", "10.0.0.9")},
     {SERVER, SET({SPAN_FORWARDED_FOR, "_gazonk"}), IS("client.address", "10.0.0.9")},
-    {SERVER, .client = "192.0.2.7", IS("client.address", "192.0.2.7")},
     {CLIENT, ABSENT("client.address")},
 
     /* network.peer.* and what is said of the connection */
@@ -172,6 +171,11 @@ static const struct row {
     /* the rest is ours */
     {CLIENT, IS("sidespan.cluster", "users-v1")},
     {CLIENT, IS("sidespan.pooled", "bool false")},
+    {SERVER, .endpoint = "127.0.0.1", IS("sidespan.endpoint", "127.0.0.1:3000")},
+    {SERVER, .endpoint = "::1", IS("sidespan.endpoint", "[::1]:3000")},
+    {SERVER, .endpoint = "127.0.0.1", IS("client.address", "10.0.0.9")},
+    {SERVER, ABSENT("sidespan.endpoint")},
+    {CLIENT, ABSENT("sidespan.endpoint")},
     {SERVER, ABSENT("sidespan.pooled")},
     {SERVER, ABSENT("sidespan.invalid_parent")},
     {SERVER, ABSENT("sidespan.weight")},
@@ -209,8 +213,8 @@ static void span_of(const struct row *row, struct span *s)
             row->set[i].value == none ? (struct str){0} : str_from(row->set[i].value);
     if (row->peer)
         set_peer(s, row->peer);
-    if (row->client)
-        example_address(&s->client, row->client, 1);
+    if (row->endpoint)
+        example_address(&s->endpoint, row->endpoint, 3000);
     if (row->status != DEFAULT)
         s->status = row->status == NO_STATUS ? 0 : (uint16_t)row->status;
     if (row->http_version)

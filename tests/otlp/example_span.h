@@ -32,7 +32,6 @@ static inline void example_span(struct span *s, enum span_kind kind)
     s->phase[PHASE_FIRST_BYTE] = MILLISECONDS(10);
     s->response_bytes = 128;
     example_address(&s->peer, "10.0.0.9", 40000);
-    s->client = s->peer;
     s->text[SPAN_METHOD] = STR("GET");
     s->text[SPAN_SCHEME] = STR("http");
     s->text[SPAN_AUTHORITY] = STR("users.shop.local:8080");
