@@ -105,6 +105,7 @@ struct target {
 
 enum split_key { SPLIT_BY_TRACE, SPLIT_BY_HEADER, SPLIT_BY_COOKIE, SPLIT_BY_SOURCE };
 
+enum { FAULTS_OF_ROUTE_MAX = 64 };
 enum fault_kind { FAULT_DELAY, FAULT_ABORT, FAULT_RESET };
 
 struct fault_counter; /* fault_count.c: what outlives a reload */
@@ -179,13 +180,17 @@ struct route {
 
 struct route_index; /* route_index.c: paths in a tree of segments */
 
+/* What bars opaque bytes: routes and their faults, or, while all faults are silenced, routes alone.
+ */
+enum bars { BARS_ALL, BARS_BUT_FAULTS, BARS_KINDS };
+
 struct host {
     struct str *names; /* as written: exact, "*.suffix" or "*", perhaps with ":port" */
     size_t n_names;
     struct route **routes; /* in file order */
     size_t n_routes;
-    struct route_index *index;    /* of its routes, built by the loader; NULL: tried in turn */
-    const struct route *refusing; /* the first that opaque bytes may not go past */
+    struct route_index *index; /* of its routes, built by the loader; NULL: tried in turn */
+    const struct route *refusing[BARS_KINDS]; /* the first that opaque bytes may not go past */
     struct place at;
 };
 
@@ -230,7 +235,7 @@ struct direction {
     const struct route *opaque;
     /* The first route that opaque bytes may not go past, see route_bars_opaque(): of all, and of
      * those that are not of some hosts alone. NULL: none. */
-    const struct route *refusing, *refusing_all;
+    const struct route *refusing[BARS_KINDS], *refusing_all[BARS_KINDS];
     nsec_t timeout;         /* default of its routes; 0: none */
     bool forwarded_headers; /* add x-forwarded-for and -proto; inbound only, on unless said */
     /* Any rule that needs a request to choose the target. Without one, a transparent connection

@@ -116,18 +116,21 @@ static bool chooses(const struct route *r)
     return r->action != ACTION_FORWARD;
 }
 
-/* Returns the first of them that may answer by itself; NULL: none. */
-static const struct route *finish_routes(struct direction *d, struct route *const *routes, size_t n)
+static void finish_routes(struct direction *d, struct route *const *routes, size_t n)
 {
-    const struct route *refusing = NULL;
-
     for (size_t i = 0; i < n; i++) {
         inherit_timeout(d, routes[i]);
         d->needs_request |= chooses(routes[i]);
-        if (!refusing && route_bars_opaque(routes[i]))
-            refusing = routes[i];
     }
-    return refusing;
+}
+
+/* The first of them that may answer by itself; NULL: none. */
+static const struct route *first_bar(struct route *const *routes, size_t n, enum bars which)
+{
+    for (size_t i = 0; i < n; i++)
+        if (route_bars_opaque(routes[i], which))
+            return routes[i];
+    return NULL;
 }
 
 static bool is_for_all(const struct host *h)
@@ -138,18 +141,29 @@ static bool is_for_all(const struct host *h)
     return false;
 }
 
-static void finish_all_routes(struct direction *d)
+static void find_bars(struct direction *d, enum bars which)
 {
-    d->refusing = d->refusing_all = finish_routes(d, d->routes, d->n_routes);
+    const struct route *bar = first_bar(d->routes, d->n_routes, which);
+
+    d->refusing[which] = d->refusing_all[which] = bar;
     for (size_t i = 0; i < d->n_hosts; i++) {
         struct host *h = d->hosts[i];
 
-        h->refusing = finish_routes(d, h->routes, h->n_routes);
-        if (!d->refusing)
-            d->refusing = h->refusing;
-        if (!d->refusing_all && is_for_all(h))
-            d->refusing_all = h->refusing;
+        bar = h->refusing[which] = first_bar(h->routes, h->n_routes, which);
+        if (!d->refusing[which])
+            d->refusing[which] = bar;
+        if (!d->refusing_all[which] && is_for_all(h))
+            d->refusing_all[which] = bar;
     }
+}
+
+static void finish_all_routes(struct direction *d)
+{
+    finish_routes(d, d->routes, d->n_routes);
+    for (size_t i = 0; i < d->n_hosts; i++)
+        finish_routes(d, d->hosts[i]->routes, d->hosts[i]->n_routes);
+    find_bars(d, BARS_ALL);
+    find_bars(d, BARS_BUT_FAULTS);
     if (d->n_routes && route_takes_all(d->routes[d->n_routes - 1]))
         d->opaque = d->routes[d->n_routes - 1];
 }

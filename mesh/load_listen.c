@@ -79,12 +79,12 @@ static void check_opaque_listen(struct loader *ld, const struct direction *d,
             "\"%s\" needs a last \"route / { to ADDRESS; }\" without match and weights, which "
             "says where bytes go that are not HTTP",
             word);
-    else if (l->mode == LISTEN_PLAIN && l->carries == CARRIES_TCP && d->refusing)
+    else if (l->mode == LISTEN_PLAIN && l->carries == CARRIES_TCP && d->refusing[BARS_ALL])
         report_at(
             ld->report, l->at,
             "\"tcp\" looks at nothing, so the route in %s, which may refuse requests, could be "
             "stepped over here: say http or auto, or take that route away",
-            place_shown(ld, l->at, d->refusing->at));
+            place_shown(ld, l->at, d->refusing[BARS_ALL]->at));
     else if (l->mode == LISTEN_TRANSPARENT && l->carries == CARRIES_TCP &&
              d->unmatched == UNMATCHED_REJECT)
         report_at(ld->report, l->at,

@@ -47,9 +47,9 @@ bool route_covers(const struct route *earlier, const struct route *later)
     return true;
 }
 
-bool route_bars_opaque(const struct route *r)
+bool route_bars_opaque(const struct route *r, enum bars which)
 {
-    for (size_t i = 0; i < r->n_faults; i++)
+    for (size_t i = 0; which == BARS_ALL && i < r->n_faults; i++)
         if (r->faults[i].kind != FAULT_DELAY && fault_strikes_all(&r->faults[i]))
             return true;
     return r->action != ACTION_FORWARD;

@@ -34,7 +34,7 @@ bool route_covers(const struct route *earlier, const struct route *later);
 
 /* Bytes that are not HTTP do not go past it, for it answers requests by itself or resets them:
  * respond, redirect, fault abort, fault reset. A fault of some of the requests is no bar. */
-bool route_bars_opaque(const struct route *r);
+bool route_bars_opaque(const struct route *r, enum bars which);
 /* It has a fault of that kind. */
 bool route_strikes_some(const struct route *r);
 /* Every request takes it that no route before it took, and there is one place they all go to. */

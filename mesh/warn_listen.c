@@ -21,8 +21,9 @@ static const struct route *rule_over(const struct direction *d, const struct lis
     if (l->carries == CARRIES_HTTP || l->mode == LISTEN_FORWARD_PROXY)
         return NULL;
     /* Outbound, a rule for some hosts concerns the connections to them alone. */
-    return l->mode == LISTEN_TRANSPARENT && d->kind == DIRECTION_OUTBOUND ? d->refusing_all
-                                                                          : d->refusing;
+    return l->mode == LISTEN_TRANSPARENT && d->kind == DIRECTION_OUTBOUND
+               ? d->refusing_all[BARS_ALL]
+               : d->refusing[BARS_ALL];
 }
 
 static void warn_of_rule_over(struct errors *warnings, const struct direction *d,

@@ -7,6 +7,7 @@
 
 #include "mesh/route.h"
 #include "proxy/ending.h"
+#include "proxy/fault_switch.h"
 #include "proxy/front_private.h"
 #include "proxy/metrics_tcp.h"
 #include "proxy/tunnel.h"
@@ -15,6 +16,12 @@
 enum { HOST_TEXT_MAX = 300 };
 
 /* ---- the destination that needs no request ---- */
+
+/* A fault that is silenced refuses nothing. */
+static enum bars bars_now(void)
+{
+    return faults_are_off() ? BARS_BUT_FAULTS : BARS_ALL;
+}
 
 /* The rule for that host which opaque bytes would step over. */
 static const struct route *rule_of_host(const struct direction *d, struct str host, uint16_t port)
@@ -25,7 +32,7 @@ static const struct route *rule_of_host(const struct direction *d, struct str ho
                                ? host_table_find(d->table, str_of(text, (size_t)n))
                                : NULL;
 
-    return h ? h->refusing : NULL;
+    return h ? h->refusing[bars_now()] : NULL;
 }
 
 /* The same for all that goes where this connection goes. A route of a host concerns whoever may be
@@ -34,11 +41,12 @@ static const struct route *rule_of_host(const struct direction *d, struct str ho
 static const struct route *rule_over(const struct front *f, const struct direction *d)
 {
     char ip[ADDRESS_TEXT_MAX], text[HOST_TEXT_MAX];
+    enum bars which = bars_now();
 
     if (!f->original.family || d->kind == DIRECTION_INBOUND)
-        return d->refusing;
-    if (d->refusing_all || !d->refusing)
-        return d->refusing_all;
+        return d->refusing[which];
+    if (d->refusing_all[which] || !d->refusing[which])
+        return d->refusing_all[which];
     address_format_ip(&f->original, ip);
     snprintf(text, sizeof text, f->original.family == AF_INET6 ? "[%s]" : "%s", ip);
     return rule_of_host(d, str_from(text), f->original.port);
@@ -73,7 +81,8 @@ bool sniffing_needs_name(struct sniffing *s, struct str first)
     bool more;
 
     /* Only there is a rule for some hosts one for some destinations. */
-    if (s->under || !s->front->original.family || d->kind != DIRECTION_OUTBOUND || !d->refusing)
+    if (s->under || !s->front->original.family || d->kind != DIRECTION_OUTBOUND ||
+        !d->refusing[bars_now()])
         return false;
     name = sniff_sni(first, &more);
     if (name.n)

@@ -119,6 +119,44 @@ def test_any_rule_that_could_refuse_stands_before_opaque_bytes(ruled, origin, co
     assert sidecar.wait_log("rule not-http-under-a-rule: .*sidespan check names the route")
 
 
+@pytest.mark.parametrize("fault", ["fault reset;", "fault abort 403;"])
+@pytest.mark.parametrize("where", ["route /", "host h { route /"], ids=["all", "host"])
+def test_a_fault_that_is_silenced_bars_nothing(sidespan, port, raw_origin, connect, fault, where):
+    """What bars is asked for each connection anew; a route that refuses by itself stays."""
+    upstream = raw_origin()
+    to = f"to {upstream.address}; {fault}"
+    sidecar = sidespan(f"""
+        inbound {{
+            listen 127.0.0.1:{port} auto;
+            {where} {{ {to} }} {"" if where == "route /" else "} route / { to " + upstream.address + "; }"}
+        }}
+        """)
+    def barred():
+        client = connect(port)
+        client.send(b"\0\1binary")
+        return answered(client).startswith(b"HTTP/1.1 400 ")
+    assert barred()
+    for _ in range(2):
+        sidecar.admin("/faults/off", "POST")
+        client = connect(port)
+        client.send(b"\0\1binary")
+        server = upstream.accept()
+        assert server.read(8) == b"\0\1binary"
+        server.close()
+        client.expect_end()
+        sidecar.admin("/faults/on", "POST")
+        assert barred()
+
+
+def test_a_route_that_refuses_bars_while_faults_are_silenced(ruled, origin, connect):
+    upstream = origin()
+    sidecar = ruled(upstream.address, "auto")
+    sidecar.admin("/faults/off", "POST")
+    client = connect(sidecar.port)
+    client.send(b"\0\1binary")
+    assert b"not-http-under-a-rule" in answered(client)
+
+
 def test_a_server_that_speaks_first_under_a_rule_is_not_heard(ruled, raw_origin, connect):
     upstream = raw_origin()
     sidecar = ruled(upstream.address, "auto")
