@@ -2,6 +2,9 @@
 
 #include "mesh/route.h"
 
+/* How many delays of a request are told one by one. */
+enum { DELAYS_NAMED = 8 };
+
 struct siphash_key fault_salt(struct str route_text, size_t n, enum fault_kind kind)
 {
     /* "sidespan" and "fault v1", the fault's number and kind in the last bytes. */
@@ -64,6 +67,14 @@ static bool take_one(const struct fault *f)
     return false;
 }
 
+/* The request is refused for another reason, so that it did not strike. */
+static void give_back(const struct route *route, uint64_t struck)
+{
+    for (size_t i = 0; i < route->n_faults; i++)
+        if ((struck >> i & 1) && route->faults[i].first)
+            atomic_fetch_sub_explicit(route->faults[i].struck, 1, memory_order_relaxed);
+}
+
 struct fault_decision fault_decide(const struct route *route, const struct request *r)
 {
     struct fault_decision d = {0};
@@ -73,17 +84,39 @@ struct fault_decision fault_decide(const struct route *route, const struct reque
         if (f->kind != FAULT_DELAY && d.aborted)
             continue; /* it will not be reached, and keeps its count */
         enum verdict strikes = fault_strikes(f, r);
-        if (strikes == VERDICT_UNDECIDED)
+        if (strikes == VERDICT_UNDECIDED) {
+            give_back(route, d.struck);
             return (struct fault_decision){.undecided = f};
+        }
         if (strikes == VERDICT_NO || (f->first && !take_one(f)))
             continue;
-        if (f->kind != FAULT_DELAY) {
+        d.struck |= UINT64_C(1) << i;
+        if (f->kind == FAULT_DELAY)
+            d.delay += fault_delay_of(f, &r->trace_id);
+        else
             d.aborted = f;
-            continue;
-        }
-        d.delay += fault_delay_of(f, &r->trace_id);
-        if (!d.delayed)
-            d.delayed = f;
     }
     return d;
+}
+
+void fault_write_struck(const struct route *route, const struct fault_decision *d,
+                        struct buffer *out)
+{
+    unsigned named = 0, more = 0;
+
+    /* The one that ends the request comes last, and is always told. */
+    for (size_t i = 0; i < route->n_faults; i++) {
+        const struct fault *f = &route->faults[i];
+
+        if (!(d->struck >> i & 1) || f == d->aborted)
+            continue;
+        if (named == DELAYS_NAMED)
+            more++;
+        else
+            buffer_printf(out, "%s%.*s", named++ ? "; " : "", STR_ARG(f->shown));
+    }
+    if (more)
+        buffer_printf(out, "; and %u more", more);
+    if (d->aborted)
+        buffer_printf(out, "%s%.*s", named ? "; " : "", STR_ARG(d->aborted->shown));
 }

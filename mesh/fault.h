@@ -5,12 +5,13 @@
 #ifndef SIDESPAN_MESH_FAULT_H
 #define SIDESPAN_MESH_FAULT_H
 
+#include "base/buffer.h"
 #include "mesh/config.h"
 #include "mesh/request.h"
 
 struct fault_decision {
     nsec_t delay;                /* 0: none */
-    const struct fault *delayed; /* the first fault that delays; NULL: none */
+    uint64_t struck;             /* a bit for each of the route's faults: bit 0, the first */
     const struct fault *aborted; /* abort or reset, after the delay; NULL: none */
     /* Whether this one strikes is not decided: the request is to be refused, and the rest says
      * nothing. NULL: all are. */
@@ -32,7 +33,11 @@ enum verdict fault_strikes(const struct fault *f, const struct request *r);
 nsec_t fault_delay_of(const struct fault *f, const struct trace_id *trace_id);
 
 /* Several delays add up; the first abort or reset that strikes counts. Takes one of the N of each
- * `first N` that strikes. */
+ * `first N` that strikes; none where it is undecided. */
 struct fault_decision fault_decide(const struct route *route, const struct request *r);
+/* Those that struck, "delay 2s; abort 503", without secrets: the first few by name, the others by
+ * their number. */
+void fault_write_struck(const struct route *route, const struct fault_decision *d,
+                        struct buffer *out);
 
 #endif

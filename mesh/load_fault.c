@@ -201,6 +201,13 @@ void read_fault(struct loader *ld, const struct directive *row, const struct sta
     struct draft d = {.fault = {.share = SHARE_ALWAYS, .grpc_status = -1, .at = s->name.at}};
     const struct word *option;
 
+    if (r->n_faults == FAULTS_OF_ROUTE_MAX) {
+        report_at(
+            ld->report, s->name.at,
+            "a route has at most %u faults: put requests that differ into routes of their own",
+            (unsigned)FAULTS_OF_ROUTE_MAX);
+        return;
+    }
     if (!take_kind(ld, &w, &d.fault))
         return;
     while ((option = words_next(&w)) != NULL)

@@ -9,7 +9,7 @@
  *   sidespan.cluster         string  the cluster chosen
  *   sidespan.weight          int     of the arm chosen, of
  *   sidespan.weight_total    int     all arms: 90 of 100
- *   sidespan.fault           string  what was injected: "delay 2s for 10%"
+ *   sidespan.fault           string  what was injected: "delay 2s for 10%; abort 503"
  *   sidespan.fault_delay     double  seconds, as drawn
  *   sidespan.ended_by        string  who ended it, where it did not end by itself: "client",
  *                                    "upstream", "sidecar" (an answer of its own too)

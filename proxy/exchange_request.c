@@ -157,13 +157,16 @@ static bool refuse_loop(struct exchange *x, const struct message *m)
 
 /* ---- faults ---- */
 
-static void note_fault(struct exchange *x, const struct fault *f)
+static void note_faults(struct exchange *x, const struct fault_decision *d)
 {
-    struct str *t = &x->span.text[SPAN_FAULT];
+    struct buffer text;
 
-    if (!f)
+    if (!d->struck)
         return;
-    *t = t->n ? arena_printf(&x->arena, "%.*s; %.*s", STR_ARG(*t), STR_ARG(f->shown)) : f->shown;
+    buffer_init(&text, 0);
+    fault_write_struck(x->route, d, &text);
+    x->span.text[SPAN_FAULT] = arena_dup(&x->arena, buffer_str(&text));
+    buffer_release(&text);
 }
 
 static void abort_by_fault(struct exchange *x, const struct fault *f)
@@ -203,8 +206,7 @@ static bool inject_faults(struct exchange *x)
         refuse_undecided(x, d.undecided->at);
         return true;
     }
-    note_fault(x, d.delayed);
-    note_fault(x, d.aborted);
+    note_faults(x, &d);
     x->aborted = d.aborted;
     if (d.delay) {
         metrics_add(x->worker->metrics, COUNT_FAULT_DELAYS, 1);

@@ -207,3 +207,14 @@ def test_a_fault_strikes_callers_of_a_network_and_until_a_moment(inbound, origin
     assert "its time is over" in done.stderr and done.stderr.count("warning") == 1
     done = run("explain", "--config", sidecar.path, "--source", "10.1.2.3", "GET http://a/")
     assert "its time is over" in done.stdout and "status 501, by a fault" in done.stdout
+
+
+def test_the_span_names_each_delay_that_struck(inbound, origin, connect):
+    sidecar = inbound(origin().address, extra="""
+        fault delay 1ms; fault delay 2ms when header x-a; fault delay 3ms when header x-b; fault delay 4ms;
+        fault abort 503 when header x-b; """)
+    connect(sidecar.port).get("/", "x-a: 1")
+    assert sidecar.wait_span()["sidespan.fault"] == "delay 1ms; delay 2ms when header x-a; delay 4ms"
+    connect(sidecar.port).get("/", "x-b: 1")
+    assert sidecar.wait_spans(2)[1]["sidespan.fault"] == (
+        "delay 1ms; delay 3ms when header x-b; delay 4ms; abort 503 when header x-b")

@@ -82,3 +82,14 @@ def test_check_warns_and_explain_knows(tmp_path):
     assert "meets its limit" in done.stdout and "refused with status 400 (pattern-undecided)" in done.stdout
     done = run("explain", "--config", path, "-H", "x-a: aa", "-H", "x-b: " + AWAY, "GET http://a/?q=b/b")
     assert "refused with status 400 (pattern-undecided)" in done.stdout
+
+
+def test_a_request_that_is_refused_uses_up_no_fault(inbound, origin, connect):
+    sidecar = inbound(origin().address,
+                      extra='fault abort 503 first 1; fault delay 1ms when header x-a ~ "^(a+)+$";')
+    statuses = []
+    for fields in (["X-A: " + AWAY], [], []):
+        client = connect(sidecar.port)
+        client.send(request_bytes(fields=fields))
+        statuses.append(client.read_response().status)
+    assert statuses == [400, 503, 200]

@@ -175,7 +175,7 @@ START_TEST(delays_add_up_and_the_first_abort_counts)
     struct fault_decision d = fault_decide(&route, &r);
 
     ck_assert_int_eq(d.delay, SECONDS(3));
-    ck_assert_ptr_eq(d.delayed, &faults[0]);
+    ck_assert_uint_eq(d.struck, 1u << 0 | 1u << 2 | 1u << 4);
     ck_assert_ptr_eq(d.aborted, &faults[2]);
     ck_assert_uint_eq(atomic_load(&struck), 0); /* not reached, so not counted */
 }
@@ -188,7 +188,7 @@ START_TEST(without_faults_nothing_happens)
     struct fault_decision d = fault_decide(&route, &r);
 
     ck_assert_int_eq(d.delay, 0);
-    ck_assert_ptr_null(d.delayed);
+    ck_assert_uint_eq(d.struck, 0);
     ck_assert_ptr_null(d.aborted);
 }
 END_TEST
@@ -211,6 +211,58 @@ START_TEST(first_n_counts_only_requests_it_strikes)
     }
     ck_assert_uint_eq(passed, 3);
     ck_assert_uint_eq(atomic_load(&struck), 3);
+}
+END_TEST
+
+/* It is refused for the pattern, so none of the faults before it has struck. */
+START_TEST(first_n_counts_no_request_that_is_undecided)
+{
+    atomic_uint_fast64_t struck[2] = {0};
+    struct match_rule when = given_match("header x-a ~ ^(a+)+$");
+    struct request r = given_request("GET", "a/", "x-a: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab");
+    struct fault faults[] = {
+        {.kind = FAULT_DELAY, .share = SHARE_ALWAYS, .delay = 1, .first = 1, .struck = &struck[0]},
+        {.kind = FAULT_ABORT, .share = SHARE_ALWAYS, .first = 1, .struck = &struck[1]},
+        {.kind = FAULT_DELAY, .share = SHARE_ALWAYS, .when = &when},
+    };
+    struct route route = {.faults = faults, .n_faults = COUNT(faults)};
+
+    ck_assert_ptr_eq(fault_decide(&route, &r).undecided, &faults[2]);
+    ck_assert_uint_eq(atomic_load(&struck[0]) + atomic_load(&struck[1]), 0);
+    r = given_request("GET", "a/", "x-b: 1");
+    ck_assert_ptr_eq(fault_decide(&route, &r).aborted, &faults[1]);
+    ck_assert_uint_eq(atomic_load(&struck[0]) + atomic_load(&struck[1]), 2);
+    regex_free(when.regex);
+}
+END_TEST
+
+static void check_told(const struct route *route, uint64_t struck, const struct fault *aborted,
+                       const char *told)
+{
+    struct fault_decision d = {.struck = struck, .aborted = aborted};
+    struct buffer out;
+
+    buffer_init(&out, 0);
+    fault_write_struck(route, &d, &out);
+    ck_assert_msg(str_eq(buffer_str(&out), str_from(told)), "%.*s", STR_ARG(buffer_str(&out)));
+    buffer_release(&out);
+}
+
+START_TEST(those_that_struck_are_told_and_of_many_the_number)
+{
+    struct fault faults[12];
+    struct route route = {.faults = faults, .n_faults = COUNT(faults)};
+
+    for (size_t i = 0; i < COUNT(faults); i++)
+        faults[i] = (struct fault){.kind = FAULT_DELAY, .shown = STR("delay 1s")};
+    faults[1] = (struct fault){.kind = FAULT_ABORT, .shown = STR("abort 503")};
+    faults[2].shown = STR("delay 2s");
+    check_told(&route, 1 << 1, &faults[1], "abort 503");
+    check_told(&route, 1 << 0, NULL, "delay 1s");
+    check_told(&route, 1 << 0 | 1 << 1 | 1 << 2, &faults[1], "delay 1s; delay 2s; abort 503");
+    check_told(&route, 0xfff, &faults[1],
+               "delay 1s; delay 2s; delay 1s; delay 1s; delay 1s; delay 1s; delay 1s; delay 1s; "
+               "and 3 more; abort 503");
 }
 END_TEST
 
@@ -265,6 +317,8 @@ int main(void)
     tcase_add_test(tc, delays_add_up_and_the_first_abort_counts);
     tcase_add_test(tc, without_faults_nothing_happens);
     tcase_add_test(tc, first_n_counts_only_requests_it_strikes);
+    tcase_add_test(tc, first_n_counts_no_request_that_is_undecided);
+    tcase_add_test(tc, those_that_struck_are_told_and_of_many_the_number);
     tcase_add_test(tc, first_n_is_never_exceeded_by_many_threads);
     suite_add_tcase(suite, tc);
     return given_run(suite);
