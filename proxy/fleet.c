@@ -1,13 +1,17 @@
 #include "proxy/fleet.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "proxy/admission.h"
 #include "proxy/metrics_rpc.h"
 
 struct fleet {
     unsigned n, looks;
-    struct worker **workers;  /* owned */
-    struct span_feed **feeds; /* the telemetry's; one a worker */
+    struct worker **workers;     /* owned */
+    struct span_feed **feeds;    /* the telemetry's; one a worker */
+    struct admission *admission; /* owned */
 };
 
 static struct worker_setup setup_of(const struct fleet *f, unsigned i, struct config *config,
@@ -16,6 +20,7 @@ static struct worker_setup setup_of(const struct fleet *f, unsigned i, struct co
     const struct trace_config *t = &config->trace;
 
     return (struct worker_setup){.index = i,
+                                 .admission = f->admission,
                                  .config = config,
                                  .sampler = *sampler,
                                  .propagators = t->propagators,
@@ -46,9 +51,10 @@ struct fleet *fleet_new(unsigned n, struct config *config, const struct sampler 
     if (f) {
         f->workers = calloc(n, sizeof(struct worker *));
         f->feeds = calloc(n, sizeof(struct span_feed *));
+        f->admission = admission_new(n);
     }
-    if (!f || !f->workers || !f->feeds) {
-        error_set(err, "no memory for %u workers", n);
+    if (!f || !f->workers || !f->feeds || !f->admission) {
+        error_set(err, "%u workers could not be made: %s", n, strerror(errno));
         fleet_free(f);
         return NULL;
     }
@@ -77,6 +83,7 @@ void fleet_free(struct fleet *f)
         worker_free(f->workers[i]);
     free(f->workers);
     free(f->feeds);
+    admission_free(f->admission);
     free(f);
 }
 

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proxy/admission.h"
 #include "proxy/exchange.h"
 #include "proxy/forwarding_loop.h"
 #include "proxy/front_private.h"
@@ -23,45 +24,13 @@ static enum counter open_counter(unsigned direction)
     return direction == DIRECTION_INBOUND ? COUNT_OPEN_INBOUND : COUNT_OPEN_OUTBOUND;
 }
 
-/* A worker takes its share of the limit, so that no counter is shared. */
-static bool over_limit(const struct worker *w, unsigned direction)
-{
-    const struct limits *l = &worker_config(w)->limits;
-    size_t limit =
-        direction == DIRECTION_INBOUND ? l->inbound_connections : l->outbound_connections;
-
-    return limit && w->open[direction] >= (limit + w->n_workers - 1) / w->n_workers;
-}
-
-static void resume(struct worker *w, unsigned direction)
-{
-    if (!w->accept_paused[direction] || over_limit(w, direction) || !w->listeners)
-        return;
-    w->accept_paused[direction] = false;
-    listeners_pause(w->listeners, direction, false);
-}
-
-void fronts_resume(struct worker *w)
-{
-    resume(w, DIRECTION_INBOUND);
-    resume(w, DIRECTION_OUTBOUND);
-}
-
 void front_count(struct worker *w, unsigned direction, int n)
 {
-    w->open[direction] += (unsigned)n;
     metrics_add(w->metrics, open_counter(direction), n);
-    if (n < 0)
-        resume(w, direction);
-}
-
-static void pause_when_full(struct worker *w, unsigned direction)
-{
-    if (!over_limit(w, direction) || w->accept_paused[direction] || !w->listeners)
-        return;
-    metrics_add(w->metrics, COUNT_CONNECTION_LIMIT, 1);
-    w->accept_paused[direction] = true;
-    listeners_pause(w->listeners, direction, true); /* the kernel's queue holds the rest */
+    if (n > 0)
+        admission_take_anyway(w->admission, direction);
+    else
+        admission_give_back(w->admission, direction);
 }
 
 /* ---- rules ---- */
@@ -276,19 +245,17 @@ static bool find_original(struct worker *w, const struct listener *l, int fd,
     return false;
 }
 
-void front_accepted(struct worker *w, const struct listener *l, int fd, const struct address *peer)
+/* False: there is none. */
+static bool begin(struct worker *w, const struct listener *l, int fd, const struct address *peer)
 {
     struct address original = {0};
     struct front *f;
 
-    metrics_add(
-        w->metrics,
-        l->direction == DIRECTION_INBOUND ? COUNT_ACCEPTED_INBOUND : COUNT_ACCEPTED_OUTBOUND, 1);
     if (l->config->mode == LISTEN_TRANSPARENT && !find_original(w, l, fd, peer, &original))
-        return;
+        return false;
     if (!(f = calloc(1, sizeof *f))) {
         close(fd);
-        return;
+        return false;
     }
     f->worker = w;
     f->direction = (uint8_t)l->direction;
@@ -300,11 +267,20 @@ void front_accepted(struct worker *w, const struct listener *l, int fd, const st
     front_sniff(f, fd, peer);
     if (!f->conn) {
         free(f);
-        return;
+        return false;
     }
-    front_count(w, f->direction, 1);
-    pause_when_full(w, f->direction);
+    metrics_add(w->metrics, open_counter(f->direction), 1);
     front_sniff_begin(f);
+    return true;
+}
+
+void front_accepted(struct worker *w, const struct listener *l, int fd, const struct address *peer)
+{
+    metrics_add(
+        w->metrics,
+        l->direction == DIRECTION_INBOUND ? COUNT_ACCEPTED_INBOUND : COUNT_ACCEPTED_OUTBOUND, 1);
+    if (!begin(w, l, fd, peer))
+        admission_give_back(w->admission, l->direction);
 }
 
 /* ---- the end ---- */

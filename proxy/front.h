@@ -55,10 +55,8 @@ static inline bool front_is_proxy(const struct front *f)
 {
     return f->mode == LISTEN_FORWARD_PROXY && !f->authority.n;
 }
-/* A client connection more (n = 1) or less (-1) is open. */
+/* A client connection more (n = 1) or less (-1) is open, here and in the whole process. */
 void front_count(struct worker *w, unsigned direction, int n);
-/* Accepts again, where limits.connections stopped it and allows it now. */
-void fronts_resume(struct worker *w);
 /* What direction's rules are, as they are now. */
 const struct direction *front_rules(const struct front *f, const struct config *c);
 /* True when a connection to that address would come back to one of this direction's listeners. */

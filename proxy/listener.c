@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "proxy/admission.h"
 #include "proxy/listener_private.h"
 #include "proxy/own_dials.h"
 #include "proxy/worker.h"
@@ -25,7 +26,8 @@ struct listeners {
     struct worker *worker; /* borrowed */
     struct config *config; /* a reference */
     accepted_fn *accepted;
-    bool paused[2];      /* by limits.connections, by direction */
+    bool full[2];        /* limits.connections is met in that direction: until `room` */
+    struct event room;   /* the worker's descriptor of the admission */
     bool starved;        /* there were no descriptors, or memory is full: until `resume` */
     struct event resume; /* a timer */
     struct log_limit starved_log;
@@ -41,7 +43,7 @@ static void watch(struct listeners *l)
 
         if (!a->bound)
             continue;
-        if (l->starved || l->paused[a->listener.direction])
+        if (l->starved || l->full[a->listener.direction])
             event_del(&a->readable);
         else
             event_add(&a->readable, NULL);
@@ -81,6 +83,36 @@ static bool is_full(struct listeners *l)
     return true;
 }
 
+/* What is taken here is given back when the connection ends, or by accept_one(). What has no place
+ * is held by the kernel's queue. */
+static bool admit(struct accepting *a)
+{
+    struct worker *w = a->all->worker;
+    const struct limits *limits = &worker_config(w)->limits;
+    enum direction_kind d = a->listener.direction;
+    size_t limit =
+        d == DIRECTION_INBOUND ? limits->inbound_connections : limits->outbound_connections;
+
+    if (admission_take(w->admission, w->index, d, limit))
+        return true;
+    metrics_add(w->metrics, COUNT_CONNECTION_LIMIT, 1);
+    a->all->full[d] = true;
+    watch(a->all);
+    return false;
+}
+
+static void on_room(evutil_socket_t fd, short what, void *arg)
+{
+    struct listeners *l = arg;
+    struct worker *w = l->worker;
+
+    admission_heard(w->admission, w->index);
+    for (unsigned d = 0; d < 2; d++)
+        if (l->full[d])
+            l->full[d] = admission_waits(w->admission, w->index, d);
+    watch(l);
+}
+
 static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
     struct listeners *l = arg;
@@ -97,7 +129,8 @@ static bool is_of_connection(int error)
            error == EHOSTUNREACH || error == EOPNOTSUPP || error == ENETUNREACH;
 }
 
-/* False: there is none left, or none can be accepted now. */
+/* It has a place, which goes back where no connection came. False: there is none left, or none can
+ * be accepted now. */
 static bool accept_one(struct accepting *a)
 {
     struct sockaddr_storage sa;
@@ -106,10 +139,13 @@ static bool accept_one(struct accepting *a)
 
     int fd = accept4(a->bound->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
-        if (is_of_connection(errno))
+        int error = errno;
+
+        admission_give_back(a->all->worker->admission, a->listener.direction);
+        if (is_of_connection(error))
             return true;
-        if (errno != EAGAIN)
-            starve(a->all, errno);
+        if (error != EAGAIN)
+            starve(a->all, error);
         return false;
     }
     address_from_sockaddr((struct sockaddr *)&sa, len, &peer);
@@ -126,9 +162,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     struct worker *w = a->all->worker;
 
     worker_begin_turn(w);
-    for (int i = 0; i < ACCEPTED_IN_A_GO && !a->all->paused[a->listener.direction] &&
-                    !is_full(a->all) && accept_one(a);
-         i++)
+    for (int i = 0; i < ACCEPTED_IN_A_GO && !is_full(a->all) && admit(a) && accept_one(a); i++)
         ;
     worker_end_turn(w);
 }
@@ -162,6 +196,9 @@ struct listeners *listeners_start(struct worker *w, struct event_base *base,
     l->config = config_ref(sockets->config);
     l->accepted = accepted;
     evtimer_assign(&l->resume, base, on_resume, l);
+    event_assign(&l->room, base, admission_descriptor(w->admission, w->index), EV_READ | EV_PERSIST,
+                 on_room, l);
+    event_add(&l->room, NULL);
     for (size_t i = 0; i < sockets->n; i++)
         add_entry(l, base, &sockets->v[i], worker_index);
     watch(l);
@@ -171,8 +208,11 @@ struct listeners *listeners_start(struct worker *w, struct event_base *base,
 /* What has come to a socket that nobody will accept from again would be reset. */
 static void empty_queue(struct accepting *a)
 {
-    while (accept_one(a))
-        ;
+    struct admission *admission = a->all->worker->admission;
+
+    do
+        admission_take_anyway(admission, a->listener.direction);
+    while (accept_one(a));
     shutdown(a->bound->fd, SHUT_RDWR);
 }
 
@@ -201,14 +241,13 @@ void listeners_stop(struct listeners *l)
     for (size_t i = 0; i < l->n; i++)
         stop(&l->v[i]);
     event_del(&l->resume);
+    event_del(&l->room);
     config_unref(l->config);
     free(l);
 }
 
-void listeners_pause(struct listeners *l, enum direction_kind direction, bool paused)
+void listeners_look_again(struct listeners *l)
 {
-    if (l->paused[direction] == paused)
-        return;
-    l->paused[direction] = paused;
+    l->full[DIRECTION_INBOUND] = l->full[DIRECTION_OUTBOUND] = false;
     watch(l);
 }

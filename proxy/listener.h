@@ -33,15 +33,16 @@ struct listener {
     uint16_t port; /* it is bound to */
 };
 
-/* Called for each connection; the fd is taken, non-blocking, TCP_NODELAY inherited. l is good
- * during the call only. */
+/* Called for each connection; the fd is taken, non-blocking, TCP_NODELAY inherited, and with it its
+ * place in the worker's admission. l is good during the call only. */
 typedef void accepted_fn(struct worker *w, const struct listener *l, int fd,
                          const struct address *peer);
 
 struct listeners; /* a worker's: one a socket, with its event */
 /* On the worker's thread, or before it runs. Takes references of its own: of the config, and of
  * this worker's socket of each address. Each go is a turn of the worker's and accepts up to 64;
- * when descriptors run out it stops for a moment and says so. NULL: no memory. */
+ * when descriptors run out it stops for a moment and says so, and while limits.connections is met
+ * the kernel's queue holds new connections. NULL: no memory. */
 struct listeners *listeners_start(struct worker *w, struct event_base *base,
                                   struct listen_sockets *sockets, unsigned worker_index,
                                   accepted_fn *accepted);
@@ -51,8 +52,8 @@ struct listeners *listeners_start(struct worker *w, struct event_base *base,
 void listeners_stop(struct listeners *l);
 /* The same for those of one direction; the others go on. */
 void listeners_shut(struct listeners *l, enum direction_kind direction);
-/* While paused, the kernel's queue holds new connections (limits.connections was met). */
-void listeners_pause(struct listeners *l, enum direction_kind direction, bool paused);
+/* limits.connections may be another: who found it met looks again. */
+void listeners_look_again(struct listeners *l);
 
 /* Why an address cannot be listened on, and what to do: errno of bind(2) or listen(2) in words. Of
  * the admin port too: one failure has one voice. */

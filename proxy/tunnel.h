@@ -17,8 +17,8 @@ struct tunnel;
 struct tunnel_setup {
     struct worker *worker;
     enum direction_kind direction;
-    struct conn *client;           /* taken, and with it its place among the open connections: in
-                                      worker->open and the direction's COUNT_OPEN_* */
+    struct conn *client;           /* taken, and with it its place among the open connections:
+                                      see front_count() */
     struct conn *upstream;         /* taken likewise (COUNT_UPSTREAM_OPEN); while it is still being
                                       made, it is the first attempt at `from`, and not counted; NULL:
                                       begin at once */

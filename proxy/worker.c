@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/admission.h"
 #include "proxy/conn_private.h"
 #include "proxy/exchange.h"
 #include "proxy/front.h"
@@ -163,7 +164,9 @@ struct worker *worker_new(const struct worker_setup *setup, struct error *err)
     list_init(&w->sniffing);
     list_init(&w->dialling);
     list_init(&w->lingering);
-    w->n_workers = setup->n_workers ? setup->n_workers : 1;
+    w->admission = setup->admission;
+    if (!w->admission && !(w->admission = w->own_admission = admission_new(1)))
+        goto fail;
     arena_init(&w->scratch, 16384, 0);
     random_init(&w->random);
     worker_see_time(w);
@@ -254,6 +257,7 @@ void worker_free(struct worker *w)
     timers_free(w->timers);
     out_turns_free(w);
     metrics_free(w->metrics);
+    admission_free(w->own_admission);
     arena_release(&w->scratch);
     free(w->spare_head);
     http2_common_free(w->http2);

@@ -54,6 +54,7 @@ struct generation {
     struct worker *worker;
 };
 
+struct admission;
 struct upstreams;
 struct exchange_pool;
 struct http1_head;
@@ -88,13 +89,12 @@ struct worker {
     struct list sniffing;        /* client connections whose protocol is not known yet */
     struct list lingering;       /* conns whose peer is let read the end */
     unsigned n_lingering;
-    unsigned open[2]; /* client connections open, by direction */
-    unsigned early;   /* upstreams that were dialled for clients who have said nothing yet */
-    unsigned n_workers;
-    bool accept_paused[2]; /* limits.connections was met in that direction */
-    uint8_t leaving[2];    /* enum leaving, by direction */
-    char *receive;         /* WORKER_RECEIVE_BYTES, lent to whoever reads */
-    size_t received;       /* of these are lent until the end of the turn */
+    unsigned early; /* upstreams that were dialled for clients who have said nothing yet */
+    struct admission *admission;     /* who may be accepted: borrowed, of all workers; or alone: */
+    struct admission *own_admission; /* owned; NULL: it is not alone */
+    uint8_t leaving[2];              /* enum leaving, by direction */
+    char *receive;                   /* WORKER_RECEIVE_BYTES, lent to whoever reads */
+    size_t received;                 /* of these are lent until the end of the turn */
     /* The end of a turn: conns with something to send, and things to free. */
     unsigned turns;            /* begun and not ended: a turn may lie in another */
     struct list turn_ends;     /* of struct turn_end: before the conns send */
@@ -120,8 +120,9 @@ struct worker {
 
 /* What the main thread gives a worker. */
 struct worker_setup {
-    unsigned index, n_workers;
-    struct config *config; /* a reference is taken of it */
+    unsigned index;
+    struct admission *admission; /* of all workers; outlives them. NULL: this one is alone */
+    struct config *config;       /* a reference is taken of it */
     struct sampler sampler;
     struct propagators propagators;
     bool recording;          /* false: OTEL_SDK_DISABLED */

@@ -40,8 +40,6 @@ static void on_listen(void *arg)
     w->listeners = listeners_start(w, w->base, m->sockets, w->index, front_accepted);
     if (!w->listeners)
         log_write(LOG_ERROR, "worker", "no memory to listen: worker %u accepts nothing", w->index);
-    for (unsigned d = 0; w->listeners && d < 2; d++)
-        listeners_pause(w->listeners, d, w->accept_paused[d]);
     if (old)
         listeners_stop(old);
     listen_sockets_unref(m->sockets);
@@ -61,7 +59,8 @@ static void on_configure(void *arg)
 
     worker_begin_turn(w);
     worker_adopt(w, &m->setup);
-    fronts_resume(w); /* there may be another limit */
+    if (w->listeners)
+        listeners_look_again(w->listeners);
     config_unref(m->setup.config);
     worker_end_turn(w);
     free(m);

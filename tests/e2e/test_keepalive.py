@@ -1,4 +1,5 @@
 """Connections are kept on both sides, and those to upstreams are shared."""
+import select
 import socket
 import threading
 import time
@@ -7,7 +8,7 @@ import pytest
 
 from process import free_port
 from test_bodies import MIB, Flood, bounded, stalled
-from wire import Response, Wire, request_bytes, response_bytes, until
+from wire import DEADLINE, Response, Wire, request_bytes, response_bytes, until
 
 
 def test_many_requests_of_one_client_use_one_upstream_connection(inbound, origin, connect):
@@ -211,6 +212,31 @@ def test_connections_past_the_limit_wait_for_a_place(inbound, origin, connect):
     assert third.quiet()
     first.close()
     assert third.read_response().status == 200
+
+
+def readable(clients, deadline=DEADLINE):
+    return {c for c in clients if c.sock in select.select([c.sock for c in clients], [], [], deadline)[0]}
+
+
+def test_the_limit_of_connections_is_one_for_all_workers(inbound, origin, connect):
+    """The kernel deals connections out unevenly: whichever worker they come to, no more than that are open
+    together, and one that closes makes room for one that waits at any worker."""
+    sidecar = inbound(origin().address, rest="workers 4; limits { connections 5; }")
+    opened = 'sidespan_connections_open{direction="inbound"}'
+    waiting, served = {connect(sidecar.port) for _ in range(40)}, set()
+    for c in waiting:
+        c.send(request_bytes())
+    while waiting or served:
+        while len(served) < 5 and waiting:
+            new = readable(waiting)
+            assert new, f"{len(waiting)} wait though only {sidecar.metric(opened)} are open"
+            assert [c.read_response().status for c in new] == [200] * len(new)
+            waiting, served = waiting - new, served | new
+        assert len(served) <= 5
+        if len(waiting) in (35, 20):
+            assert not readable(waiting, 0.3) and sidecar.metric(opened) == 5
+        served.pop().close()
+    until(lambda: sidecar.metric(opened) == 0, "their end")
 
 
 def test_an_empty_line_before_a_request_is_skipped(inbound, origin, connect):

@@ -42,7 +42,7 @@ static struct config *config_of(unsigned n, unsigned port)
 
 static void configure(struct config *c)
 {
-    struct worker_setup to = {.n_workers = 1, .config = c};
+    struct worker_setup to = {.config = c};
 
     worker_configure(worker, &to);
     config_unref(c);
@@ -127,7 +127,7 @@ END_TEST
 START_TEST(an_end_leaves_nothing)
 {
     struct config *c = config_of(MANY, 1);
-    struct worker_setup to = {.n_workers = 1, .config = c};
+    struct worker_setup to = {.config = c};
 
     if (_i == 0) {
         generation_prepare(worker, &to);

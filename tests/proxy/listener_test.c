@@ -7,6 +7,7 @@
 #include <sys/un.h>
 
 #include "base/buffer.h"
+#include "proxy/admission.h"
 #include "stepped_worker.h"
 
 /* ---- a config of only listens ---- */
@@ -72,7 +73,6 @@ static struct {
     enum listen_mode mode;
     uint16_t port;
     unsigned in_a_go, most_in_a_go;
-    struct listeners *pauses_at_once;
     nsec_t made; /* when the next was connected; the time of the worker is not before it */
     const struct address *makes; /* connects there in the first call; NULL: nowhere */
     int made_fd;
@@ -96,8 +96,6 @@ static void on_accepted(struct worker *w, const struct listener *l, int fd,
         accepted.made_fd = connect_to(accepted.makes);
         accepted.makes = NULL;
     }
-    if (accepted.pauses_at_once)
-        listeners_pause(accepted.pauses_at_once, l->direction, true);
 }
 
 static void close_accepted(void)
@@ -131,6 +129,11 @@ static void scene_end(struct scene *s)
     close_accepted();
     listen_sockets_unref(s->sockets);
     worker_free(s->worker);
+}
+
+static struct limits *limits_of(struct scene *s)
+{
+    return &s->worker->generation->config->limits;
 }
 
 static const char *const inbound = "inbound { listen 127.0.0.1:0; }";
@@ -313,22 +316,29 @@ START_TEST(one_is_not_accepted_before_it_was_made)
 }
 END_TEST
 
-START_TEST(while_paused_connections_wait)
+START_TEST(connections_past_the_limit_wait_for_a_place)
 {
     struct scene s = scene_of(inbound);
     struct address at = where(s.sockets, DIRECTION_INBOUND);
-    int fd[3];
+    int fd[4];
 
-    accepted.pauses_at_once = s.listeners;
-    for (int i = 0; i < 3; i++)
+    limits_of(&s)->inbound_connections = 2;
+    for (int i = 0; i < 4; i++)
         fd[i] = connect_to(&at);
     for (int i = 0; i < 20; i++)
         worker_step(s.worker);
-    ck_assert_uint_eq(accepted.n, 1);
-    accepted.pauses_at_once = NULL;
-    listeners_pause(s.listeners, DIRECTION_INBOUND, false);
+    ck_assert_uint_eq(accepted.n, 2);
+    ck_assert_uint_eq(admission_open(s.worker->admission, DIRECTION_INBOUND), 2);
+    admission_give_back(s.worker->admission, DIRECTION_INBOUND); /* on any worker */
     RUN_UNTIL(s.worker, accepted.n == 3);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 20; i++)
+        worker_step(s.worker);
+    ck_assert_uint_eq(accepted.n, 3);
+    limits_of(&s)->inbound_connections = 3; /* by a reload */
+    listeners_look_again(s.listeners);
+    RUN_UNTIL(s.worker, accepted.n == 4);
+    ck_assert_uint_eq(admission_open(s.worker->admission, DIRECTION_INBOUND), 3);
+    for (int i = 0; i < 4; i++)
         close(fd[i]);
     scene_end(&s);
 }
@@ -463,7 +473,7 @@ int main(void)
     tcase_add_test(t, each_worker_has_a_socket_of_its_own_on_the_same_port);
     tcase_add_test(t, accepts_so_many_in_a_go_that_others_get_their_turn);
     tcase_add_test(t, one_is_not_accepted_before_it_was_made);
-    tcase_add_test(t, while_paused_connections_wait);
+    tcase_add_test(t, connections_past_the_limit_wait_for_a_place);
     tcase_add_test(t, without_descriptors_connections_wait_and_are_accepted_later);
     tcase_add_test(t, a_reload_keeps_the_sockets_whose_address_stays);
     tcase_add_test(t, a_reload_that_cannot_bind_changes_nothing);

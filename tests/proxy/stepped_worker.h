@@ -23,7 +23,6 @@ static inline struct worker *stepped_worker_of(const char *conf)
     struct errors errors = {0};
     struct error err = {0};
     struct worker_setup setup = {
-        .n_workers = 1,
         .config = config_parse("test.conf", str_from(conf), NULL, &errors),
         .recording = true,
         .exporting = true,

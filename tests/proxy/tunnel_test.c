@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <stdio.h>
 
+#include "proxy/admission.h"
 #include "stepped_worker.h"
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
@@ -110,7 +111,7 @@ static void scene_end(struct scene *s)
 {
     ck_assert(list_empty(&s->worker->tunnels));
     ck_assert_uint_eq(worker_busy(s->worker), 0);
-    ck_assert_uint_eq(s->worker->open[DIRECTION_INBOUND] + s->worker->open[DIRECTION_OUTBOUND], 0);
+    ck_assert_uint_eq(admission_open(s->worker->admission, DIRECTION_OUTBOUND), 0);
     ck_assert_int_eq(counted(s->worker, COUNT_OPEN_OUTBOUND), 0);
     ck_assert_int_eq(counted(s->worker, COUNT_UPSTREAM_OPEN), 0);
     ck_assert_int_eq(counted(s->worker, COUNT_TUNNELS_OUTBOUND), 1);

@@ -179,7 +179,7 @@ static struct config *config_of(const char *pool)
 static struct upstream *begin(const char *pool)
 {
     struct config *c = config_of(pool);
-    struct worker_setup setup = {.n_workers = 1, .config = c, .recording = true, .exporting = true};
+    struct worker_setup setup = {.config = c, .recording = true, .exporting = true};
     struct error err = {0};
 
     worker = worker_new(&setup, &err);
