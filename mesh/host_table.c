@@ -3,6 +3,7 @@
  * ".shop" for "*.shop", and "" for "*", each with ":port" behind it where the
  * name has one.
  */
+#include "base/authority.h"
 #include "mesh/route.h"
 
 enum { HOST_BYTES_MAX = 255, PORT_BYTES_MAX = 6, PORT_OF_HTTP = 80 };
@@ -27,40 +28,7 @@ struct key {
     char text[HOST_BYTES_MAX + PORT_BYTES_MAX];
 };
 
-/* ---- reading authorities ---- */
-
-/* Splits host[:port]. A port that is not digits belongs to the host. *port is empty without one. */
-static struct str split_port(struct str authority, struct str *port)
-{
-    size_t end = authority.n;
-
-    *port = str_of(NULL, 0);
-    while (end && authority.p[end - 1] >= '0' && authority.p[end - 1] <= '9')
-        end--;
-    if (end == 0 || authority.p[end - 1] != ':')
-        return authority;
-    struct str host = str_slice(authority, 0, end - 1);
-    /* The digits of an IPv6 address without brackets are no port. */
-    if (str_index(host, ':', 0) < host.n && host.p[host.n - 1] != ']')
-        return authority;
-    *port = str_slice(authority, end, authority.n);
-    return host;
-}
-
-struct str authority_host(struct str authority)
-{
-    struct str port;
-
-    return split_port(authority, &port);
-}
-
-struct str authority_port(struct str authority)
-{
-    struct str port;
-
-    split_port(authority, &port);
-    return port;
-}
+/* ---- keys ---- */
 
 /* Lower case, without the dot at the end. False: too long to be any host's name. */
 static bool key_set_host(struct key *key, struct str host)
@@ -81,11 +49,11 @@ static bool key_set_host(struct key *key, struct str host)
 /* Behind the host, in its shortest form. False: not a port. */
 static bool key_set_port(struct key *key, struct str port)
 {
-    uint64_t number = PORT_OF_HTTP;
+    uint16_t number = PORT_OF_HTTP;
     char digits[PORT_BYTES_MAX];
     size_t n = 0;
 
-    if (port.n && (!str_to_u64(port, &number) || number > UINT16_MAX))
+    if (port.n && !authority_port(port, &number))
         return false;
     do
         digits[n++] = (char)('0' + number % 10);
@@ -102,7 +70,8 @@ static bool key_set_port(struct key *key, struct str port)
 
 static bool read_name(struct key *key, struct str written, bool *has_port)
 {
-    struct str port, host = split_port(written, &port);
+    struct authority a = authority_split(written);
+    struct str host = a.host;
 
     if (host.n && host.p[0] == '*') {
         host = str_slice(host, 1, host.n);
@@ -117,8 +86,8 @@ static bool read_name(struct key *key, struct str written, bool *has_port)
         if (c <= ' ' || c == 0x7f || c == '*' || c == '/' || c == '@' || (c == ':' && !literal))
             return false;
     }
-    *has_port = port.n > 0;
-    return key_set_host(key, host) && (!*has_port || key_set_port(key, port));
+    *has_port = a.port.n > 0;
+    return key_set_host(key, host) && (!*has_port || key_set_port(key, a.port));
 }
 
 static bool add_suffix_length(struct host_table *t, size_t length)
@@ -208,13 +177,15 @@ static const struct name_entry *find_from(const struct host_table *t, const stru
 static const struct name_entry *find_entry(const struct host_table *t, struct str authority)
 {
     struct key key;
-    struct str port, host = split_port(authority, &port);
+    struct authority a = authority_split(authority);
     const struct name_entry *entry;
+    uint16_t port;
 
     /* Several with commas between (grpc-core's list of addresses) are nobody's name. */
-    if (str_index(host, ',', 0) < host.n || !key_set_host(&key, host))
+    if (str_index(authority, ',', 0) < authority.n ||
+        (a.port.n && !authority_port(a.port, &port)) || !key_set_host(&key, a.host))
         key.n = key.port_n = 0;
-    if (t->any_ports && !key_set_port(&key, port))
+    if (t->any_ports && !key_set_port(&key, a.port))
         key.port_n = 0;
     if (key.n && key.text[0] != '.') {
         entry = find_from(t, &key, 0);

@@ -138,26 +138,15 @@ void read_rewrite_host(struct loader *ld, const struct directive *row, const str
     const struct word *word = &s->args[0];
     struct route *r = in->target;
     struct template *t;
-    uint64_t port;
     char shown[80];
 
     ld->route = r;
     t = read_line(ld, word, "a host");
     if (!t)
         return;
-    if (template_is_literal(t)) {
-        size_t from = str_starts(word->text, STR("[")) ? str_index(word->text, ']', 0) : 0;
-        size_t colon = str_index(word->text, ':', from);
-        struct str host = str_slice(word->text, 0, colon);
-        struct address ip;
-        bool good = value_is_host_name(host) || (from && address_parse_ip(host, &ip));
-        if (colon < word->text.n)
-            good = good && str_to_u64(str_slice(word->text, colon + 1, word->text.n), &port) &&
-                   port > 0 && port <= UINT16_MAX;
-        if (!good)
-            wrongf(ld, word, "\"%s\" is not a host, as users.internal or users.internal:8080 are",
-                   value_shown(word->text, shown));
-    }
+    if (template_is_literal(t) && !value_is_authority(word->text))
+        wrongf(ld, word, "\"%s\" is not a host, as users.internal or users.internal:8080 are",
+               value_shown(word->text, shown));
     r->rewrite_host = t;
     r->rewrite_host_text = keep(ld, word->text);
 }

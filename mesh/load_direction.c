@@ -2,6 +2,7 @@
  * inbound and outbound: where they listen, their hosts, and what only shows
  * when the whole direction has been read.
  */
+#include "base/authority.h"
 #include "mesh/loader.h"
 #include "mesh/route.h"
 
@@ -30,33 +31,24 @@ void read_unmatched(struct loader *ld, const struct directive *row, const struct
 /* "users.shop", "*.shop", "*", "[::1]", each perhaps with a port. */
 static bool is_host(struct str name)
 {
-    size_t from = name.n && name.p[0] == '[' ? str_index(name, ']', 0) : 0;
-    size_t colon = str_index(name, ':', from);
-    struct address ip;
-    uint64_t port;
+    struct authority a = authority_split(name);
+    uint16_t port;
 
-    if (colon < name.n &&
-        (!str_to_u64(str_slice(name, colon + 1, name.n), &port) || port == 0 || port > UINT16_MAX))
-        return false;
-    struct str host = str_slice(name, 0, colon);
-    if (str_eq(host, STR("*")))
-        return true;
-    if (str_starts(host, STR("*.")))
-        host = str_slice(host, 2, host.n);
-    return value_is_host_name(host) || (host.n && host.p[0] == '[' && address_parse_ip(host, &ip));
+    if (str_eq(a.host, STR("*")))
+        return !a.has_port || (authority_port(a.port, &port) && port > 0);
+    return value_is_authority(str_starts(name, STR("*.")) ? str_slice(name, 2, name.n) : name);
 }
 
 /* The form in which two names of hosts are the same. */
 static struct str host_key(struct loader *ld, struct str name)
 {
-    size_t from = name.n && name.p[0] == '[' ? str_index(name, ']', 0) : 0;
-    size_t colon = str_index(name, ':', from);
-    struct str host = str_slice(name, 0, colon);
+    struct authority a = authority_split(name);
+    struct str host = a.host, port = str_slice(name, host.n, name.n);
 
     if (host.n > 1 && host.p[host.n - 1] == '.')
         host.n--;
-    return keep_lower(ld, must_str(arena_printf(ld->scratch, "%.*s%.*s", STR_ARG(host),
-                                                STR_ARG(str_slice(name, colon, name.n)))));
+    return keep_lower(
+        ld, must_str(arena_printf(ld->scratch, "%.*s%.*s", STR_ARG(host), STR_ARG(port))));
 }
 
 static void add_host_name(struct loader *ld, struct host *h, const struct word *word)
@@ -136,7 +128,7 @@ static const struct route *first_bar(struct route *const *routes, size_t n, enum
 static bool is_for_all(const struct host *h)
 {
     for (size_t i = 0; i < h->n_names; i++)
-        if (str_eq(str_slice(h->names[i], 0, str_index(h->names[i], ':', 0)), STR("*")))
+        if (str_eq(authority_split(h->names[i]).host, STR("*")))
             return true;
     return false;
 }

@@ -1,6 +1,7 @@
 /*
  * export: where spans go.
  */
+#include "base/authority.h"
 #include "mesh/loader.h"
 
 enum { MEMORY_SPANS_MAX = 1000000, MEMORY_SPANS = 1000, PORT_GRPC = 4317, PORT_HTTP = 4318 };
@@ -37,8 +38,7 @@ static bool is_url_text(struct str s)
 static bool read_authority(struct loader *ld, struct str authority, struct export_config *e,
                            struct error *err)
 {
-    size_t from = str_starts(authority, STR("[")) ? str_index(authority, ']', 0) : 0;
-    bool has_port = str_index(authority, ':', from) < authority.n;
+    bool has_port = authority_split(authority).has_port;
     int port = e->kind == EXPORT_OTLP_GRPC ? PORT_GRPC : PORT_HTTP;
     struct str text = authority;
 

@@ -96,9 +96,5 @@ void host_table_release(struct host_table *t); /* NULL is fine */
 const struct host *host_table_find(const struct host_table *t, struct str authority);
 /* The name of the host that took it, as it was written, for explain; p NULL: none takes it. */
 struct str host_table_name_for(const struct host_table *t, struct str authority);
-/* The host of an authority, without port and brackets kept. */
-struct str authority_host(struct str authority);
-/* Its port; empty: it has none. */
-struct str authority_port(struct str authority);
 
 #endif

@@ -1,5 +1,6 @@
 #include "mesh/template.h"
 
+#include "base/authority.h"
 #include "mesh/pattern.h"
 #include "mesh/request.h"
 #include "mesh/route.h"
@@ -282,7 +283,7 @@ static struct str scheme_of(const struct request *r)
 
 static struct str port_of(const struct request *r)
 {
-    struct str port = authority_port(r->authority);
+    struct str port = authority_split(r->authority).port;
 
     if (port.n)
         return port;
@@ -313,7 +314,7 @@ static struct str value_of(const struct part *part, const struct request *r,
     case PART_SOURCE:
         return str_of(made->source, address_format_ip(&r->source, made->source));
     case PART_HOST:
-        return authority_host(r->authority);
+        return authority_split(r->authority).host;
     case PART_METHOD:
         return r->method;
     case PART_REQUEST_PATH:

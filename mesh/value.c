@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <sys/un.h>
 
+#include "base/authority.h"
 #include "mesh/must.h"
 
 #define SHOWN(text) value_shown(text, (char[80]){0})
@@ -242,6 +243,18 @@ bool value_is_host_name(struct str text)
     return label > 0 && text.n <= 253;
 }
 
+bool value_is_authority(struct str text)
+{
+    struct authority a = authority_split(text);
+    struct address ip;
+    uint16_t port;
+
+    if (a.has_port && (!authority_port(a.port, &port) || port == 0))
+        return false;
+    return value_is_host_name(a.host) ||
+           (a.host.n && a.host.p[0] == '[' && address_parse_ip(a.host, &ip));
+}
+
 bool value_is_token(struct str text)
 {
     for (size_t i = 0; i < text.n; i++)
@@ -291,16 +304,6 @@ static bool unix_location(struct str text, struct str path, struct arena *arena,
     return true;
 }
 
-/* Where the host ends: the ':' behind a ']', or the only one. text.n: there is no port. */
-static size_t port_colon(struct str text)
-{
-    size_t from = 0;
-
-    if (text.n && text.p[0] == '[')
-        from = str_index(text, ']', 0);
-    return str_index(text, ':', from);
-}
-
 static bool set_host(struct str host, enum address_use use, struct location *l, struct error *err)
 {
     uint16_t port = l->address.port;
@@ -347,7 +350,7 @@ static bool is_url(struct str text, struct error *err)
     struct str rest = str_slice(text, scheme_end(text), text.n);
     struct str host = str_slice(rest, 0, str_index(rest, '/', 0));
     bool tls = str_starts(text, STR("https:")) || str_starts(text, STR("grpcs:"));
-    bool has_port = port_colon(host) < host.n;
+    bool has_port = authority_split(host).has_port;
 
     const char *path = rest.n > host.n + 1 ? "; a path is given by rewrite" : "";
 
@@ -365,28 +368,27 @@ bool value_location(struct str text, enum address_use use, struct arena *arena,
                     struct location *out, struct error *err)
 {
     struct location l = {.text = text};
-    size_t colon = port_colon(text);
-    uint64_t port;
+    struct authority a = authority_split(text);
+    uint64_t number;
 
     if (str_starts(text, STR("unix:")))
         return unix_location(text, str_slice(text, 5, text.n), arena, out, err);
     if (scheme_end(text))
         return is_url(text, err);
-    if (colon >= text.n && str_to_u64(text, &port))
+    if (str_to_u64(text, &number))
         return error_set(err,
                          use == ADDRESS_TO_LISTEN
                              ? "\"%s\" is only a port: write :%s, or 127.0.0.1:%s"
                              : "\"%s\" is only a port: write 127.0.0.1:%s, or HOST:%s",
                          SHOWN(text), SHOWN(text), SHOWN(text));
-    if (colon >= text.n)
-        return error_set(err, "\"%s\" has no port, as HOST:PORT has", SHOWN(text));
-    if (str_index(text, ':', colon + 1) < text.n)
+    if (!a.has_port && str_index(a.host, ':', 0) < a.host.n && a.host.p[0] != '[')
         return error_set(err, "an IPv6 address stands in brackets: [::1]:8080");
-    if (!str_to_u64(str_slice(text, colon + 1, text.n), &port) || port > UINT16_MAX ||
-        (port == 0 && use != ADDRESS_TO_LISTEN))
-        return error_set(err, "\"%s\" is not a port", SHOWN(str_slice(text, colon + 1, text.n)));
-    l.address.port = (uint16_t)port;
-    if (!set_host(str_slice(text, 0, colon), use, &l, err))
+    if (!a.has_port)
+        return error_set(err, "\"%s\" has no port, as HOST:PORT has", SHOWN(text));
+    if (!authority_port(a.port, &l.address.port) ||
+        (l.address.port == 0 && use != ADDRESS_TO_LISTEN))
+        return error_set(err, "\"%s\" is not a port", SHOWN(a.port));
+    if (!set_host(a.host, use, &l, err))
         return false;
     l.text = must_str(arena_dup(arena, text));
     if (l.name.n)

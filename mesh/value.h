@@ -29,6 +29,8 @@ bool value_location(struct str text, enum address_use use, struct arena *arena,
 
 /* Letters, digits, '-', '_' and dots, as DNS has them; no empty label. */
 bool value_is_host_name(struct str text);
+/* Such a name or an IP address, IPv6 in brackets, perhaps with a port from 1 on. */
+bool value_is_authority(struct str text);
 /* A token of RFC 9110 section 5.6.2: the name of a header, a method. */
 bool value_is_token(struct str text);
 /* "10.0.0.0/8", "2001:db8::/32"; an address alone is a network of one. */

@@ -2,37 +2,19 @@
  * Who talked to whom, as the general conventions name it (docs/general/
  * attributes.md): server.*, client.*, network.*.
  */
+#include "base/authority.h"
 #include "otlp/describe.h"
 
-/* Digits of a port, 1 to 65535. */
-static bool parse_port(struct str text, uint16_t *port)
+struct str describe_authority(struct str authority, uint16_t *port)
 {
-    uint64_t value;
-
-    if (!str_to_u64(text, &value) || value == 0 || value > UINT16_MAX)
-        return false;
-    *port = (uint16_t)value;
-    return true;
-}
-
-struct str authority_split(struct str authority, uint16_t *port)
-{
-    *port = 0;
     const char *at = authority.n ? memrchr(authority.p, '@', authority.n) : NULL;
     if (at)
         authority = str_slice(authority, (size_t)(at - authority.p) + 1, authority.n);
 
-    if (authority.n > 0 && authority.p[0] == '[') {
-        size_t close = str_index(authority, ']', 0);
-        if (close + 1 < authority.n && authority.p[close + 1] == ':')
-            parse_port(str_slice(authority, close + 2, authority.n), port);
-        return str_slice(authority, 1, close);
-    }
-    size_t colon = str_index(authority, ':', 0);
-    if (colon == authority.n || str_index(authority, ':', colon + 1) != authority.n)
-        return authority; /* no port, or an IPv6 address without brackets */
-    parse_port(str_slice(authority, colon + 1, authority.n), port);
-    return str_slice(authority, 0, colon);
+    struct authority a = authority_split(authority);
+    if (!authority_port(a.port, port))
+        *port = 0;
+    return authority_bare_host(a.host);
 }
 
 struct str describe_peer(struct describing *d)
@@ -61,7 +43,7 @@ void describe_server_address(struct describing *d, struct str authority, struct 
     const struct span *s = d->s;
     bool by_peer = s->kind == SPAN_CLIENT && authority.n == 0;
     uint16_t port = by_peer ? s->peer.port : 0;
-    struct str host = by_peer ? peer : authority_split(authority, &port);
+    struct str host = by_peer ? peer : describe_authority(authority, &port);
 
     add_string(d, STR("server.address"), host);
     if (port == 0 && host.n > 0 && !by_peer)
@@ -79,7 +61,7 @@ static struct str forwarded_address(struct str text)
 
     if (address_parse_ip(text, &address))
         return text.p[0] == '[' ? str_slice(text, 1, text.n - 1) : text;
-    struct str host = authority_split(text, &port);
+    struct str host = describe_authority(text, &port);
     return address_parse_ip(host, &address) ? host : str_of(NULL, 0);
 }
 

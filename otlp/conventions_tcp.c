@@ -11,7 +11,7 @@ static void describe_destination(struct describing *d, struct str peer)
 {
     const struct span *s = d->s;
     uint16_t port = 0;
-    struct str host = authority_split(s->text[SPAN_AUTHORITY], &port);
+    struct str host = describe_authority(s->text[SPAN_AUTHORITY], &port);
 
     if (host.n == 0)
         host = s->text[SPAN_SERVER_NAME];

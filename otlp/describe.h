@@ -24,7 +24,7 @@ void describe_tcp(struct describing *d);
 /* conventions_network.c */
 /* host[:port] with the user's name and password, and the brackets of IPv6, taken off; port 0: it
  * names none. */
-struct str authority_split(struct str authority, uint16_t *port);
+struct str describe_authority(struct str authority, uint16_t *port);
 /* network.peer.*; the peer's address as text, empty: there is none. */
 struct str describe_peer(struct describing *d);
 /* server.*: the authority's host, and its port or the scheme's. A CLIENT span without authority

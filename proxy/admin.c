@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/authority.h"
 #include "proxy/admin_private.h"
 #include "proxy/listener.h"
 #include "proxy/process.h"
@@ -44,18 +45,10 @@ static void answer_index(struct admin *a, struct evhttp_request *req)
 
 /* ---- who may ask ---- */
 
-/* The host of "host", "host:port", "[v6]:port". */
-static struct str host_of(struct str authority)
-{
-    if (authority.n > 0 && authority.p[0] == '[')
-        return str_slice(authority, 0, str_index(authority, ']', 0) + 1);
-    return str_slice(authority, 0, str_index(authority, ':', 0));
-}
-
 static bool is_own_host(struct str authority)
 {
     struct address ip;
-    struct str host = host_of(authority);
+    struct str host = authority_split(authority).host;
 
     return str_eq_nocase(host, STR("localhost")) || address_parse_ip(host, &ip);
 }

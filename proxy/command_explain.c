@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/authority.h"
 #include "mesh/explain.h"
 #include "mesh/explain_text.h"
 #include "mesh/route.h"
@@ -82,7 +83,7 @@ static bool read_request(struct question *q, struct str text)
         q->request.path = STR("/");
     if (mark < url.n)
         q->request.query = str_slice(url, mark + 1, url.n);
-    return value_is_token(q->request.method) && authority_valid(q->request.authority) &&
+    return value_is_token(q->request.method) && authority_list_valid(q->request.authority) &&
            value_is_text(url) && str_index(url, ' ', 0) == url.n;
 }
 

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "base/authority.h"
 #include "mesh/value.h"
 #include "otlp/percent.h"
 
@@ -78,13 +79,6 @@ static bool url_split(struct str text, struct url *out)
            value_is_text(rest) && str_index(rest, ' ', 0) == rest.n;
 }
 
-static bool has_port(struct str authority)
-{
-    size_t bracket = str_index(authority, ']', 0);
-
-    return str_index(authority, ':', bracket < authority.n ? bracket : 0) < authority.n;
-}
-
 /* http and https; gRPC may also go without a scheme, and then _INSECURE counts. */
 static bool read_scheme(struct environment *e, struct str scheme, struct export_config *x)
 {
@@ -118,7 +112,7 @@ static bool read_location(struct environment *e, const struct url *url, struct e
     struct error err = {0};
     struct str place = url->authority;
 
-    if (!has_port(place))
+    if (!authority_split(place).has_port)
         place = arena_printf(arena, "%.*s:%s", STR_ARG(place), x->tls ? "443" : "80");
     x->authority = arena_dup(arena, url->authority);
     return value_location(place, ADDRESS_TO_REACH, arena, &x->to, &err) && x->to.text.p &&

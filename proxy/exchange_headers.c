@@ -4,6 +4,7 @@
  */
 #include <sys/socket.h>
 
+#include "base/authority.h"
 #include "mesh/template.h"
 #include "proxy/exchange_private.h"
 #include "proxy/forwarding_loop.h"
@@ -271,7 +272,7 @@ bool exchange_edit_request(struct exchange *x)
     if (x->route && x->route->rewrite_host) {
         host = template_expand(x->route->rewrite_host, &x->asking->facts, x->asking->params,
                                &x->arena);
-        if (!host.p || !made_well(x, &rewrite_host_invalid, host_valid(host)))
+        if (!host.p || !made_well(x, &rewrite_host_invalid, authority_valid(host)))
             return false;
     }
     if (host.n == 0 && !(host = address_asked(x)).p) /* HTTP/1.0 without Host */

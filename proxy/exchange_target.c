@@ -2,6 +2,7 @@
  * Where a request goes: to the target of its route, to where the client's
  * connection was going, or to the name that it gave a forward proxy.
  */
+#include "base/authority.h"
 #include "mesh/split.h"
 #include "proxy/exchange_private.h"
 #include "proxy/race.h"
@@ -112,24 +113,14 @@ static void on_resolved(void *arg, const struct resolved *result)
     worker_end_turn(w);
 }
 
-/* Splits "host:port"; the port of the scheme where there is none. */
-static bool split_authority(struct str authority, struct str *host, uint16_t *port)
+/* Host and port; that of the scheme where there is none. */
+static bool read_authority(struct str authority, struct str *host, uint16_t *port)
 {
-    size_t colon = authority.n;
-    uint64_t n = 80;
+    struct authority a = authority_split(authority);
 
-    while (colon && authority.p[colon - 1] != ':' && authority.p[colon - 1] != ']')
-        colon--;
-    if (colon && authority.p[colon - 1] == ':') {
-        if (colon < authority.n &&
-            (!str_to_u64(str_slice(authority, colon, authority.n), &n) || !n || n > 65535))
-            return false;
-        *host = str_slice(authority, 0, colon - 1);
-    } else {
-        *host = authority;
-    }
-    *port = (uint16_t)n;
-    return host->n > 0;
+    *host = a.host;
+    *port = 80;
+    return a.host.n > 0 && (a.port.n == 0 || (authority_port(a.port, port) && *port > 0));
 }
 
 static void to_original(struct exchange *x)
@@ -154,7 +145,7 @@ static void to_original(struct exchange *x)
     }
     if (x->front->authority.n)
         authority = x->front->authority;
-    if (!split_authority(authority, &host, &x->asking->resolve_port)) {
+    if (!read_authority(authority, &host, &x->asking->resolve_port)) {
         static const struct refusal bad = {"authority", 400, "the authority is HOST or HOST:PORT"};
 
         exchange_refuse(x, &bad);

@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "base/authority.h"
 #include "proxy/http1_private.h"
 #include "proxy/http_rules.h"
 
@@ -110,7 +111,7 @@ static const struct refusal *absolute_form(struct message *m)
     /* Overrides Host (RFC 9112 section 3.2.2). */
     m->authority = str_slice(rest, 0, end);
     message_split_path(m, str_slice(rest, end, rest.n));
-    return authority_valid(m->authority) ? NULL : &host_invalid;
+    return authority_list_valid(m->authority) ? NULL : &host_invalid;
 }
 
 static const struct refusal *check_target(struct message *m)
@@ -153,7 +154,7 @@ static const struct refusal *check_host(struct message *m)
         return &host_repeated;
     if (n == 0)
         return m->version >= 11 ? &host_missing : NULL;
-    if (!authority_valid(host->value))
+    if (!authority_list_valid(host->value))
         return &host_invalid;
     if (m->authority.n == 0)
         m->authority = host->value;
@@ -205,7 +206,7 @@ static void tell_refused(struct message *m)
 
     if (!m->path.p)
         m->path = str_slice(m->target, 0, str_index(m->target, '?', 0));
-    if (!m->authority.n && host && host_valid(host->value))
+    if (!m->authority.n && host && authority_valid(host->value))
         m->authority = host->value;
 }
 

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "base/authority.h"
 #include "proxy/http2_private.h"
 #include "proxy/http_rules.h"
 
@@ -227,7 +228,7 @@ static const struct refusal *check_authority(struct message *m)
         m->authority = host->value;
     if (!m->authority.n)
         return &missing;
-    return authority_valid(m->authority) ? NULL : &invalid;
+    return authority_list_valid(m->authority) ? NULL : &invalid;
 }
 
 static const struct refusal *check_target(struct message *m, const struct limits *l)

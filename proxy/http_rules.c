@@ -3,6 +3,8 @@
  */
 #include "proxy/http_rules.h"
 
+#include "base/authority.h"
+
 const struct refusal refusal_head_bytes = {
     "head-too-large", 431, "send smaller headers, or raise limits { header-bytes }"};
 const struct refusal refusal_headers = {"too-many-headers", 431,
@@ -21,78 +23,9 @@ const struct refusal refusal_response_headers = {
 const struct refusal refusal_url = {"target-too-long", 414,
                                     "send a shorter URL, or raise limits { url-bytes }"};
 
-/* Letters, digits and -._~!$&'()*+,;=%:[] as bits: the codes below 64, and those from there to 127.
- */
-static bool host_char(unsigned char c)
-{
-    static const uint64_t bits[2] = {0x2fff7ff200000000ull, 0x47fffffeaffffffeull};
-
-    return c < 128 && (bits[c / 64] >> (c % 64) & 1);
-}
-
-/* None (RFC 3986 section 3.2.3), or one that there is. */
-static bool port_valid(struct str port)
-{
-    unsigned n = 0;
-
-    for (size_t i = 0; i < port.n && n <= UINT16_MAX; i++) {
-        if (port.p[i] < '0' || port.p[i] > '9')
-            return false;
-        n = n * 10 + (unsigned)(port.p[i] - '0');
-    }
-    return n <= UINT16_MAX;
-}
-
-bool host_valid(struct str host)
-{
-    size_t colon;
-
-    if (host.n == 0)
-        return false;
-    for (size_t i = 0; i < host.n; i++)
-        if (!host_char((unsigned char)host.p[i]))
-            return false;
-    if (host.p[0] == '[') {
-        size_t close = str_index(host, ']', 0);
-
-        if (close == host.n)
-            return false;
-        colon = close + 1;
-        if (colon < host.n && host.p[colon] != ':')
-            return false;
-    } else {
-        colon = str_index(host, ':', 0);
-        if (colon == 0)
-            return false;
-    }
-    return port_valid(str_slice(host, colon + 1, host.n)) && host.n <= 255 + 6;
-}
-
-bool authority_valid(struct str authority)
-{
-    enum { BYTES_MAX = 4096 };
-    size_t comma = str_index(authority, ',', 0);
-
-    if (authority.n > BYTES_MAX)
-        return false;
-    for (size_t from = 0;; from = comma + 1, comma = str_index(authority, ',', from)) {
-        if (!host_valid(str_slice(authority, from, comma)))
-            return false;
-        if (comma == authority.n)
-            return true;
-    }
-}
-
 bool connect_target_valid(struct str target)
 {
-    struct str port = {0};
-    size_t colon = target.n;
-
-    while (colon && target.p[colon - 1] != ':' && target.p[colon - 1] != ']')
-        colon--;
-    if (colon && target.p[colon - 1] == ':')
-        port = str_slice(target, colon, target.n);
-    return port.n > 0 && host_valid(target);
+    return authority_split(target).port.n > 0 && authority_valid(target);
 }
 
 bool field_value_valid(struct str value)

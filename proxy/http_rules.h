@@ -12,10 +12,6 @@ extern const struct refusal refusal_head_bytes, refusal_headers, refusal_respons
 /* Over a limit that an upstream has told. */
 extern const struct refusal refusal_upstream_head;
 
-/* uri-host [":" port], section 7.2; no userinfo, and no port above 65535. */
-bool host_valid(struct str host);
-/* The same; or several of them with commas between, as grpc-core calls a list of addresses. */
-bool authority_valid(struct str authority);
 /* HTAB, SP, VCHAR and obs-text alone (section 5.5); a reason phrase has no others either. */
 bool field_value_valid(struct str value);
 /* A character of a token (section 5.6.2): of a method, or of a field's name. */

@@ -155,16 +155,6 @@ START_TEST(says_which_host_name_is_wrong)
 }
 END_TEST
 
-START_TEST(knows_the_host_of_an_authority)
-{
-    ck_assert(str_eq(authority_host(STR("a.b:80")), STR("a.b")));
-    ck_assert(str_eq(authority_host(STR("[::1]:80")), STR("[::1]")));
-    ck_assert(str_eq(authority_host(STR("[::1]")), STR("[::1]")));
-    ck_assert(str_eq(authority_host(STR("a")), STR("a")));
-    ck_assert(str_eq(authority_host((struct str){NULL, 0}), STR("")));
-}
-END_TEST
-
 /* ---- match lines ---- */
 
 static const struct {
@@ -540,7 +530,6 @@ int main(void)
     tcase_add_loop_test(tc, finds_the_host_that_fits_best, 0, COUNT(host_rows));
     tcase_add_test(tc, takes_no_host_name_of_absurd_length);
     tcase_add_loop_test(tc, says_which_host_name_is_wrong, 0, COUNT(host_errors));
-    tcase_add_test(tc, knows_the_host_of_an_authority);
     tcase_add_loop_test(tc, holds_for_the_requests_it_should, 0, COUNT(match_rows));
     tcase_add_test(tc, decodes_query_values_of_any_length);
     tcase_add_test(tc, does_not_decide_where_an_expression_meets_its_limit);

@@ -1,0 +1,76 @@
+#include "base/authority.h"
+
+enum { NAME_BYTES_MAX = 255, PORT_BYTES_MAX = 6, LIST_BYTES_MAX = 4096 };
+
+struct authority authority_split(struct str text)
+{
+    bool literal = text.n > 0 && text.p[0] == '[';
+    size_t colon = str_index(text, ':', literal ? str_index(text, ']', 0) : 0);
+
+    if (colon == text.n || (!literal && str_index(text, ':', colon + 1) < text.n))
+        return (struct authority){.host = text};
+    return (struct authority){.host = str_slice(text, 0, colon),
+                              .port = str_slice(text, colon + 1, text.n),
+                              .has_port = true};
+}
+
+bool authority_port(struct str port, uint16_t *number)
+{
+    uint64_t n;
+
+    if (!str_to_u64(port, &n) || n > UINT16_MAX)
+        return false;
+    *number = (uint16_t)n;
+    return true;
+}
+
+struct str authority_bare_host(struct str host)
+{
+    if (host.n == 0 || host.p[0] != '[')
+        return host;
+    return str_slice(host, 1, str_index(host, ']', 0));
+}
+
+/* Letters, digits and -._~!$&'()*+,;=%:[] as bits: the codes below 64, and those from there to 127.
+ */
+static bool host_char(unsigned char c)
+{
+    static const uint64_t bits[2] = {0x2fff7ff200000000ull, 0x47fffffeaffffffeull};
+
+    return c < 128 && (bits[c / 64] >> (c % 64) & 1);
+}
+
+static bool host_valid(struct str host)
+{
+    if (host.n == 0)
+        return false;
+    for (size_t i = 0; i < host.n; i++)
+        if (!host_char((unsigned char)host.p[i]))
+            return false;
+    if (host.p[0] == '[')
+        return str_index(host, ']', 0) == host.n - 1;
+    return str_index(host, ':', 0) == host.n;
+}
+
+bool authority_valid(struct str text)
+{
+    struct authority a = authority_split(text);
+    uint16_t number;
+
+    return text.n <= NAME_BYTES_MAX + PORT_BYTES_MAX && host_valid(a.host) &&
+           (a.port.n == 0 || authority_port(a.port, &number));
+}
+
+bool authority_list_valid(struct str text)
+{
+    size_t comma = str_index(text, ',', 0);
+
+    if (text.n > LIST_BYTES_MAX)
+        return false;
+    for (size_t from = 0;; from = comma + 1, comma = str_index(text, ',', from)) {
+        if (!authority_valid(str_slice(text, from, comma)))
+            return false;
+        if (comma == text.n)
+            return true;
+    }
+}
