@@ -2,6 +2,19 @@
 
 #include <string.h>
 
+enum {
+    HOP = HEADER_IS_HOP,
+    HTTP1 = HEADER_IS_HTTP1,
+    FRAMING = HEADER_IS_FRAMING,
+    TRACE = HEADER_IS_TRACE,
+    FRESH = HEADER_IS_FRESH,
+    KEPT = HEADER_IS_KEPT,
+    TRAILING = HEADER_IS_TRAILING
+};
+#define COLUMNS_ROW(id, name, columns) [id] = (columns),
+const uint8_t header_columns[HEADER_ID_COUNT] = {HEADER_NAMES(COLUMNS_ROW)};
+#undef COLUMNS_ROW
+
 static inline uint64_t load(const char *p, size_t n)
 {
     uint64_t word = 0;

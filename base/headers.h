@@ -13,44 +13,59 @@
 #include "base/arena.h"
 #include "base/str.h"
 
-/* X(id, lower-case name). A new one is a row. */
-#define HEADER_NAMES(X)                                  \
-    X(HEADER_HOST, "host")                               \
-    X(HEADER_CONNECTION, "connection")                   \
-    X(HEADER_KEEP_ALIVE, "keep-alive")                   \
-    X(HEADER_PROXY_CONNECTION, "proxy-connection")       \
-    X(HEADER_TE, "te")                                   \
-    X(HEADER_TRAILER, "trailer")                         \
-    X(HEADER_TRANSFER_ENCODING, "transfer-encoding")     \
-    X(HEADER_UPGRADE, "upgrade")                         \
-    X(HEADER_CONTENT_LENGTH, "content-length")           \
-    X(HEADER_CONTENT_TYPE, "content-type")               \
-    X(HEADER_EXPECT, "expect")                           \
-    X(HEADER_AUTHORIZATION, "authorization")             \
-    X(HEADER_PROXY_AUTHORIZATION, "proxy-authorization") \
-    X(HEADER_WWW_AUTHENTICATE, "www-authenticate")       \
-    X(HEADER_PROXY_AUTHENTICATE, "proxy-authenticate")   \
-    X(HEADER_VIA, "via")                                 \
-    X(HEADER_MAX_FORWARDS, "max-forwards")               \
-    X(HEADER_FORWARDED, "forwarded")                     \
-    X(HEADER_X_FORWARDED_FOR, "x-forwarded-for")         \
-    X(HEADER_X_FORWARDED_PROTO, "x-forwarded-proto")     \
-    X(HEADER_X_FORWARDED_HOST, "x-forwarded-host")       \
-    X(HEADER_USER_AGENT, "user-agent")                   \
-    X(HEADER_COOKIE, "cookie")                           \
-    X(HEADER_RETRY_AFTER, "retry-after")                 \
-    X(HEADER_TRACEPARENT, "traceparent")                 \
-    X(HEADER_TRACESTATE, "tracestate")                   \
-    X(HEADER_BAGGAGE, "baggage")                         \
-    X(HEADER_X_TRACE_ID, "x-trace-id")                   \
-    X(HEADER_GRPC_TRACE_BIN, "grpc-trace-bin")           \
-    X(HEADER_GRPC_TIMEOUT, "grpc-timeout")               \
-    X(HEADER_GRPC_STATUS, "grpc-status")                 \
-    X(HEADER_GRPC_MESSAGE, "grpc-message")               \
-    X(HEADER_SIDESPAN_REASON, "sidespan-reason")         \
-    X(HEADER_SIDESPAN_VIA, "sidespan-via")
+/* What is true of a field by its name alone; bits. */
+enum header_column {
+    HEADER_IS_HOP = 1,      /* between neighbours: ends here (RFC 9110 section 7.6.1) */
+    HEADER_IS_HTTP1 = 2,    /* HTTP/2 has no such field (RFC 9113 section 8.2.2) */
+    HEADER_IS_FRAMING = 4,  /* says where the message ends */
+    HEADER_IS_TRACE = 8,    /* written by the sidecar alone */
+    HEADER_IS_FRESH = 16,   /* another value in each request: not worth a place in HPACK's table */
+    HEADER_IS_KEPT = 32,    /* a Connection field that names it does not take it away */
+    HEADER_IS_TRAILING = 64 /* made to stand behind a body */
+};
 
-#define HEADER_ENUM_ROW(id, name) id,
+/*
+ * X(id, lower-case name, columns): what a field is, in one place. A new one is a
+ * row, and a case in header_id_of(). The columns are those of enum header_column
+ * without their first words.
+ */
+#define HEADER_NAMES(X)                                                            \
+    X(HEADER_HOST, "host", KEPT)                                                   \
+    X(HEADER_CONNECTION, "connection", HOP | HTTP1 | KEPT)                         \
+    X(HEADER_KEEP_ALIVE, "keep-alive", HOP | HTTP1)                                \
+    X(HEADER_PROXY_CONNECTION, "proxy-connection", HOP | HTTP1)                    \
+    X(HEADER_TE, "te", HOP | KEPT)                                                 \
+    X(HEADER_TRAILER, "trailer", HOP)                                              \
+    X(HEADER_TRANSFER_ENCODING, "transfer-encoding", HOP | HTTP1 | FRAMING | KEPT) \
+    X(HEADER_UPGRADE, "upgrade", HOP | HTTP1 | KEPT)                               \
+    X(HEADER_CONTENT_LENGTH, "content-length", FRAMING | KEPT)                     \
+    X(HEADER_CONTENT_TYPE, "content-type", 0)                                      \
+    X(HEADER_EXPECT, "expect", 0)                                                  \
+    X(HEADER_AUTHORIZATION, "authorization", 0)                                    \
+    X(HEADER_PROXY_AUTHORIZATION, "proxy-authorization", 0)                        \
+    X(HEADER_WWW_AUTHENTICATE, "www-authenticate", 0)                              \
+    X(HEADER_PROXY_AUTHENTICATE, "proxy-authenticate", 0)                          \
+    X(HEADER_VIA, "via", 0)                                                        \
+    X(HEADER_MAX_FORWARDS, "max-forwards", 0)                                      \
+    X(HEADER_FORWARDED, "forwarded", KEPT)                                         \
+    X(HEADER_X_FORWARDED_FOR, "x-forwarded-for", KEPT)                             \
+    X(HEADER_X_FORWARDED_PROTO, "x-forwarded-proto", KEPT)                         \
+    X(HEADER_X_FORWARDED_HOST, "x-forwarded-host", KEPT)                           \
+    X(HEADER_USER_AGENT, "user-agent", 0)                                          \
+    X(HEADER_COOKIE, "cookie", 0)                                                  \
+    X(HEADER_RETRY_AFTER, "retry-after", 0)                                        \
+    X(HEADER_TRACEPARENT, "traceparent", TRACE | FRESH | KEPT)                     \
+    X(HEADER_TRACESTATE, "tracestate", TRACE | FRESH | KEPT)                       \
+    X(HEADER_BAGGAGE, "baggage", KEPT)                                             \
+    X(HEADER_X_TRACE_ID, "x-trace-id", FRESH | KEPT)                               \
+    X(HEADER_GRPC_TRACE_BIN, "grpc-trace-bin", KEPT)                               \
+    X(HEADER_GRPC_TIMEOUT, "grpc-timeout", 0)                                      \
+    X(HEADER_GRPC_STATUS, "grpc-status", TRAILING)                                 \
+    X(HEADER_GRPC_MESSAGE, "grpc-message", TRAILING)                               \
+    X(HEADER_SIDESPAN_REASON, "sidespan-reason", 0)                                \
+    X(HEADER_SIDESPAN_VIA, "sidespan-via", KEPT)
+
+#define HEADER_ENUM_ROW(id, name, columns) id,
 enum header_id { HEADER_OTHER, HEADER_NAMES(HEADER_ENUM_ROW) HEADER_ID_COUNT };
 #undef HEADER_ENUM_ROW
 
@@ -63,6 +78,15 @@ struct headers {
     struct header *v;
     size_t n, cap;
 };
+
+/* enum header_column of each id; of HEADER_OTHER none is true. */
+extern const uint8_t header_columns[HEADER_ID_COUNT];
+
+/* Whether any of these columns is true of the field. */
+static inline bool header_is(enum header_id id, unsigned columns)
+{
+    return (header_columns[id] & columns) != 0;
+}
 
 /* The id of a name in any case; HEADER_OTHER when it is not known. */
 enum header_id header_id_of(struct str name);

@@ -42,34 +42,26 @@ static struct template *read_line(struct loader *ld, const struct word *word, co
 
 /* ---- headers ---- */
 
-/* Headers that are not a rule's to write, and why. */
-static const struct reserved {
-    enum header_id id;
-    const char *why;
-} reserved[] = {
-    {HEADER_CONNECTION, "belongs to one connection, not to the message"},
-    {HEADER_KEEP_ALIVE, "belongs to one connection, not to the message"},
-    {HEADER_PROXY_CONNECTION, "belongs to one connection, not to the message"},
-    {HEADER_TE, "belongs to one connection, not to the message"},
-    {HEADER_TRAILER, "belongs to one connection, not to the message"},
-    {HEADER_UPGRADE, "belongs to one connection, not to the message"},
-    {HEADER_TRANSFER_ENCODING, "says where the message ends"},
-    {HEADER_CONTENT_LENGTH, "says where the message ends"},
-    {HEADER_HOST, "is set by rewrite-host"},
-    {HEADER_TRACEPARENT, "is written by the sidecar, exactly once"},
-    {HEADER_TRACESTATE, "is written by the sidecar, exactly once"},
-};
+/* Why a rule may not write it; NULL: it may. */
+static const char *why_reserved(enum header_id id)
+{
+    if (id == HEADER_HOST)
+        return "is set by rewrite-host";
+    if (header_is(id, HEADER_IS_FRAMING))
+        return "says where the message ends";
+    if (header_is(id, HEADER_IS_HOP))
+        return "belongs to one connection, not to the message";
+    return header_is(id, HEADER_IS_TRACE) ? "is written by the sidecar, exactly once" : NULL;
+}
 
 static bool check_reserved(struct loader *ld, const struct word *word,
                            const struct header_action *a)
 {
+    const char *why = why_reserved(a->id);
     char shown[80];
 
-    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
-        if (reserved[i].id == a->id)
-            return wrongf(ld, word, "\"%s\" %s; it cannot be changed here",
-                          value_shown(word->text, shown), reserved[i].why);
-    return true;
+    return !why || wrongf(ld, word, "\"%s\" %s; it cannot be changed here",
+                          value_shown(word->text, shown), why);
 }
 
 void read_header_action(struct loader *ld, const struct directive *row, const struct statement *s,

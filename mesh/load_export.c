@@ -101,9 +101,7 @@ static bool is_exporters_own(struct str name)
         if (str_eq(name, str_from(own[i])))
             return true;
     enum header_id id = header_id_of(name);
-    return id == HEADER_HOST || id == HEADER_CONNECTION || id == HEADER_TE ||
-           id == HEADER_TRANSFER_ENCODING || id == HEADER_CONTENT_LENGTH || id == HEADER_UPGRADE ||
-           id == HEADER_KEEP_ALIVE || id == HEADER_TRAILER || id == HEADER_PROXY_CONNECTION;
+    return id == HEADER_HOST || header_is(id, HEADER_IS_HOP | HEADER_IS_FRAMING);
 }
 
 void read_export_header(struct loader *ld, const struct directive *row, const struct statement *s,

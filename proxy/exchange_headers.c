@@ -13,32 +13,6 @@
 
 /* ---- hop by hop (RFC 9110 section 7.6.1) ---- */
 
-/* What a Connection field cannot take away, whoever asks. */
-static bool is_protected(enum header_id id)
-{
-    switch (id) {
-    case HEADER_HOST:
-    case HEADER_CONTENT_LENGTH:
-    case HEADER_TRANSFER_ENCODING:
-    case HEADER_CONNECTION:
-    case HEADER_TE:
-    case HEADER_UPGRADE:
-    case HEADER_TRACEPARENT:
-    case HEADER_TRACESTATE:
-    case HEADER_BAGGAGE:
-    case HEADER_X_TRACE_ID:
-    case HEADER_GRPC_TRACE_BIN:
-    case HEADER_X_FORWARDED_FOR:
-    case HEADER_X_FORWARDED_HOST:
-    case HEADER_X_FORWARDED_PROTO:
-    case HEADER_FORWARDED:
-    case HEADER_SIDESPAN_VIA:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static void remove_named(struct headers *f, struct str value)
 {
     struct str name;
@@ -46,7 +20,8 @@ static void remove_named(struct headers *f, struct str value)
     while (str_next_member(&value, &name)) {
         enum header_id id = header_id_of(name);
 
-        if (is_protected(id) || str_eq_nocase(str_slice(name, 0, 12), STR("x-forwarded-")))
+        if (header_is(id, HEADER_IS_KEPT) ||
+            str_eq_nocase(str_slice(name, 0, 12), STR("x-forwarded-")))
             continue;
         if (id)
             headers_remove(f, id);
@@ -76,7 +51,7 @@ static void end_hop(struct headers *f, bool upgrades)
     bool any = false;
 
     for (size_t i = 0; i < f->n && !any; i++)
-        any = f->v[i].id >= HEADER_CONNECTION && f->v[i].id <= HEADER_UPGRADE;
+        any = header_is(f->v[i].id, HEADER_IS_HOP);
     if (!any)
         return;
     for (;;) {

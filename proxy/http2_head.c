@@ -45,7 +45,7 @@ size_t http2_head_limit(const struct http2 *h)
 
 /* ---- fields that come ---- */
 
-#define NAME_ROW(id, name) [id] = STR_INIT(name),
+#define NAME_ROW(id, name, columns) [id] = STR_INIT(name),
 static const struct str known_names[HEADER_ID_COUNT] = {HEADER_NAMES(NAME_ROW)};
 #undef NAME_ROW
 
@@ -354,15 +354,11 @@ static struct str lower(struct arena *arena, struct str name)
 /* What belongs to the other side's connection, or is said in another way here. */
 static bool stays(const struct message *m, const struct header *f)
 {
+    if (header_is(f->id, HEADER_IS_HTTP1))
+        return true;
     switch (f->id) {
     case HEADER_HOST:
         return m->status == 0; /* it is the authority */
-    case HEADER_CONNECTION:
-    case HEADER_KEEP_ALIVE:
-    case HEADER_PROXY_CONNECTION:
-    case HEADER_TRANSFER_ENCODING:
-    case HEADER_UPGRADE:
-        return true;
     case HEADER_TE:
         return m->status != 0 || !str_eq_nocase(f->value, STR("trailers"));
     case HEADER_CONTENT_LENGTH:
@@ -380,9 +376,7 @@ static bool stays(const struct message *m, const struct header *f)
 /* New with each request: in the table of the compression they would only push others out. */
 static uint8_t flags_of(enum header_id id)
 {
-    return id == HEADER_TRACEPARENT || id == HEADER_TRACESTATE || id == HEADER_X_TRACE_ID
-               ? NGHTTP2_NV_FLAG_NO_INDEX
-               : NGHTTP2_NV_FLAG_NONE;
+    return header_is(id, HEADER_IS_FRESH) ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE;
 }
 
 static void put_request_line(struct fields *f, const struct message *m)

@@ -116,10 +116,8 @@ bool field_may_trail(struct str name)
     };
     enum header_id id = header_id_of(name);
 
-    if (id == HEADER_GRPC_STATUS || id == HEADER_GRPC_MESSAGE)
-        return true; /* they are made for it */
-    if (id != HEADER_OTHER)
-        return false; /* all that a proxy acts upon */
+    if (id != HEADER_OTHER) /* the others are what a proxy acts upon */
+        return header_is(id, HEADER_IS_TRAILING);
     for (size_t i = 0; i < sizeof never / sizeof never[0]; i++)
         if (str_eq_nocase(name, never[i]))
             return false;

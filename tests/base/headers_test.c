@@ -4,7 +4,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 
-#define NAME_ROW(id, name) {id, name},
+#define NAME_ROW(id, name, columns) {id, name},
 static const struct {
     enum header_id id;
     const char *name;
@@ -205,6 +205,36 @@ START_TEST(a_member_is_found_in_any_field_of_the_name)
 }
 END_TEST
 
+/* Each column, with all the names of which it is true. */
+static const struct {
+    enum header_column column;
+    const char *names;
+} columns[] = {
+    {HEADER_IS_HOP, "connection keep-alive proxy-connection te trailer transfer-encoding upgrade "},
+    {HEADER_IS_HTTP1, "connection keep-alive proxy-connection transfer-encoding upgrade "},
+    {HEADER_IS_FRAMING, "transfer-encoding content-length "},
+    {HEADER_IS_TRACE, "traceparent tracestate "},
+    {HEADER_IS_FRESH, "traceparent tracestate x-trace-id "},
+    {HEADER_IS_KEPT, "host connection te transfer-encoding upgrade content-length forwarded "
+                     "x-forwarded-for x-forwarded-proto x-forwarded-host traceparent tracestate "
+                     "baggage x-trace-id grpc-trace-bin sidespan-via "},
+    {HEADER_IS_TRAILING, "grpc-status grpc-message "},
+};
+
+START_TEST(a_column_is_true_of_these_names_and_no_others)
+{
+    char found[512] = "";
+
+    for (size_t i = 0; i < KNOWN; i++)
+        if (header_is(known[i].id, columns[_i].column)) {
+            strcat(found, known[i].name);
+            strcat(found, " ");
+        }
+    ck_assert_str_eq(found, columns[_i].names);
+    ck_assert(!header_is(HEADER_OTHER, columns[_i].column));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("headers");
@@ -212,6 +242,8 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, every_row_is_found_in_any_case, 0, (int)KNOWN);
     tcase_add_loop_test(tc, nothing_that_differs_in_a_byte_is_found, 0, (int)KNOWN);
+    tcase_add_loop_test(tc, a_column_is_true_of_these_names_and_no_others, 0,
+                        (int)(sizeof(columns) / sizeof(columns[0])));
     tcase_add_test(tc, names_not_known_are_other);
     tcase_add_test(tc, fields_keep_their_order_and_case);
     tcase_add_test(tc, a_full_arena_is_an_answer);
