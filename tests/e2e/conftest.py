@@ -18,7 +18,7 @@ import pairs
 import process
 from origins import CopyingService, RawOrigin, ScriptedOrigin
 from otlp_receiver import OtlpReceiver
-from process import Sidespan, free_port
+from process import Sidespan, free_port, nobody
 from wire import Wire
 
 
@@ -102,6 +102,12 @@ def collector(closing):
         return receiver.start()
 
     return start
+
+
+@pytest.fixture
+def refusing():
+    """An address where nobody listens."""
+    return nobody()
 
 
 @pytest.fixture

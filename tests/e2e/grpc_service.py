@@ -21,6 +21,7 @@ import time
 
 import grpc
 
+from process import free_port
 from wire import DEADLINE
 
 NAME = "e2e.Test"
@@ -61,7 +62,8 @@ class GrpcService:
             "Stream": grpc.unary_stream_rpc_method_handler(self._noted("Stream", self._stream)),
             "Large": grpc.unary_unary_rpc_method_handler(self._noted("Large", self._large)),
         })])
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        # One that nobody takes where another service is to come back to it.
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{port or free_port()}")
         self.address = f"127.0.0.1:{self.port}"
         self._server.start()
 

@@ -32,6 +32,17 @@ class RawOrigin:
         self._open.append(wire)
         return wire
 
+    def unspoken_to(self, seconds=0.1):
+        """Nobody connects for a moment, or who does says nothing: where a server may speak first, one is
+        dialled for a client that was silent at first."""
+        self.sock.settimeout(seconds)
+        try:
+            return self.accept().expect_broken() == b""
+        except TimeoutError:
+            return True
+        finally:
+            self.sock.settimeout(DEADLINE)
+
     def untouched(self, seconds=0.1):
         """Nobody connects for a moment."""
         self.sock.settimeout(seconds)
@@ -61,6 +72,7 @@ class ScriptedOrigin:
         self.handler = handler or (lambda request: response_bytes(body=b"hello"))
         self.requests = []
         self.connections = 0
+        self.spoken_to = 0                    # of them, those on which a byte came
         self.errors = []
         self._changed = threading.Condition()
         self._open = set()
@@ -85,6 +97,8 @@ class ScriptedOrigin:
 
     def _serve(self, wire):
         try:
+            if wire._fill():
+                self.spoken_to += 1
             while self._answer(wire):
                 pass
         except (EOFError, OSError):

@@ -25,6 +25,9 @@ from google.protobuf import json_format, unknown_fields
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as service
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as service_grpc
 
+from process import free_port
+from wire import DEADLINE
+
 METHOD_PATH = "/v1/traces"
 LATEST_SPAN_KIND = 5
 
@@ -208,7 +211,8 @@ class OtlpReceiver:
 
     def __init__(self, grpc_port=0, http_port=0, host="127.0.0.1", tls=None, client_ca=None):
         self.host = host
-        self.grpc_port, self.http_port = grpc_port, http_port
+        # Ports that nobody takes while it is halted, and that it comes back to.
+        self.grpc_port, self.http_port = grpc_port or free_port(host), http_port or free_port(host)
         self.tls, self.client_ca = tls, client_ca
         self.plan = collections.deque()
         self.always = Answer()
@@ -248,12 +252,12 @@ class OtlpReceiver:
         with self._changed:
             return [span for export in self.accepted for span in export.spans]
 
-    def wait_spans(self, n, deadline=10.0):
+    def wait_spans(self, n, deadline=DEADLINE):
         self._wait(lambda: sum(len(e.spans) for e in self.accepted) >= n, deadline,
                    lambda: f"{len(self.spans())} of {n} spans")
         return self.spans()
 
-    def wait_attempts(self, n, deadline=10.0):
+    def wait_attempts(self, n, deadline=DEADLINE):
         self._wait(lambda: len(self.attempts) >= n, deadline,
                    lambda: f"{len(self.attempts)} of {n} attempts")
         with self._changed:

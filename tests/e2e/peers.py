@@ -196,10 +196,10 @@ class Flood:
             seen = self.sent
             return still >= 10
 
-        until(at_rest, lambda: f"a stop of the sender; it sent {self.sent}", 30)
+        until(at_rest, lambda: f"a stop of the sender; it sent {self.sent}", 30 + DEADLINE)
         return self.sent
 
-    def join(self, deadline=60):
+    def join(self, deadline=60 + DEADLINE):
         self._thread.join(deadline)
         assert not self._thread.is_alive() and self.error is None, (self.sent, self.error)
 

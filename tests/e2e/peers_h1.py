@@ -216,11 +216,14 @@ class H1Client(Client):
         elif body is not None or length is not None:
             lines.append(f"Content-Length: {len(body) if length is None else length}")
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-        call.wire.send(head if call._chunks else head + (body or b""))
-        if call._chunks and body:
-            call.send(body)
-        if not streaming and length is None:
-            call.end(trailers)
+        try:
+            call.wire.send(head if call._chunks else head + (body or b""))
+            if call._chunks and body:
+                call.send(body)
+            if not streaming and length is None:
+                call.end(trailers)
+        except (ConnectionError, Broken):     # answered, or ended, amid it: reading the response tells
+            pass
         return call
 
     def websocket(self, target="/chat", fields=(), host="service.test"):

@@ -1,11 +1,14 @@
 """The real binary, run for one test: its config file, its ports, its admin port, its end."""
 import collections
+import contextlib
+import functools
 import http.client
 import json
 import os
 import pathlib
 import random
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -23,6 +26,7 @@ SANITIZER_REPORT = re.compile(
     r"|Assertion .* failed)")
 
 
+@functools.cache
 def sanitized():
     """Built with a sanitizer: memory and time are then not the product's."""
     with open(BINARY, "rb") as f:
@@ -61,6 +65,11 @@ def free_port(host="127.0.0.1"):
             if len(_held_names) > HELD_NAMES:
                 _held_names.popleft().close()
             return port
+
+
+def nobody():
+    """An address where nobody listens, now or later."""
+    return f"127.0.0.1:{free_port()}"
 
 
 class Span:
@@ -213,10 +222,7 @@ class Sidespan:
     def _ready(self):
         assert self.process.poll() is None, \
             f"it ended with {self.process.returncode}:\n{self.log()}{self.out()}"
-        try:
-            return self.admin("/readyz").status == 200
-        except OSError:
-            return False
+        return self.admin_status("/readyz") == 200
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -269,6 +275,34 @@ class Sidespan:
             return Admin(connection.getresponse())
         finally:
             connection.close()
+
+    def admin_status(self, path):
+        """None: nobody listens at the admin port, not yet or not any more."""
+        try:
+            return self.admin(path).status
+        except OSError:
+            return None
+
+    # -- descriptors
+
+    def _serves_admin(self):
+        """A connection to the admin port still has a descriptor."""
+        with open(f"/proc/{self.process.pid}/net/tcp") as file:
+            sockets = [line.split() for line in file][1:]
+        at, listens = f":{self.admin_port:04X}", "0A"
+        return any(s[1].endswith(at) and s[3] != listens and s[9] != "0" for s in sockets)
+
+    @contextlib.contextmanager
+    def without_descriptors(self):
+        """It can open nothing meanwhile."""
+        until(lambda: not self._serves_admin(), "the end of our own connections to the admin port")
+        pid = self.process.pid
+        used = set(map(int, os.listdir(f"/proc/{pid}/fd")))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(len(used) + 1)) - used), 1 << 12))
+        try:
+            yield
+        finally:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (1 << 12, 1 << 12))
 
     # -- spans
 
@@ -325,8 +359,8 @@ class Sidespan:
         return self.metrics().get(key, 0)
 
     def wait_metric(self, key, value):
-        """Until the sample is at least that."""
-        until(lambda: self.metric(key) >= value,
+        """Until the sample is at least that; 0: until it is that."""
+        until(lambda: self.metric(key) >= value if value else self.metric(key) == 0,
               lambda: f"{key} {value}; it is {self.metric(key)}")
 
     # -- reload

@@ -235,6 +235,12 @@ class Wire:
     def half_close(self):
         self.sock.shutdown(socket.SHUT_WR)
 
+    def finish(self):
+        """Ends with FIN for certain: what is still unread would make a reset of a close."""
+        self.half_close()
+        self.expect_broken()
+        self.close()
+
     def reset(self):
         """RST instead of FIN."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -310,6 +316,20 @@ class Wire:
 
     def get(self, target="/", *fields, host="service.test"):
         return self.ask("GET", target, fields, host=host)
+
+
+def told_on(port, data=b""):
+    """All that comes on a connection until its end, when these bytes were sent. It may be over before they
+    are, or before connect() has come back."""
+    wire = None
+    try:
+        wire = Wire.connect(port)
+        wire.send(data)
+    except ConnectionError:
+        if wire is None:
+            return b""
+    with wire:
+        return wire.expect_broken()
 
 
 def request_bytes(method="GET", target="/", fields=(), body=None, host="service.test"):
