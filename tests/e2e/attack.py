@@ -43,12 +43,13 @@ class Attacker(threading.Thread):
         super().__init__(daemon=True)
         self.port, self.script, self.values, self.deaf, self.seconds = port, script, values, deaf, seconds
         self.ends, self.sent, self.connections, self.failure = [], 0, 0, None
+        self.over = False
         self.local_ports = set()
 
     def run(self):
         try:
             end = time.monotonic() + self.seconds
-            while time.monotonic() < end:
+            while not self.over and time.monotonic() < end:
                 began = time.monotonic()
                 self._one_connection(end)
                 time.sleep(max(0.0, min(began + 1 / CONNECTS_A_SECOND, end) - time.monotonic()))
@@ -143,7 +144,7 @@ class HostileUpstream(Attacker):
         self._listener.settimeout(max(0.01, end - time.monotonic()))
         try:
             sock, peer = self._listener.accept()
-        except TimeoutError:
+        except OSError:                       # nobody came, or it is over
             return
         self.connections += 1
         self.local_ports.add(peer[1])
@@ -158,26 +159,37 @@ class HostileUpstream(Attacker):
             c.close()
 
     def close(self):
+        """Nobody is waited for any more."""
+        self.over = True
+        try:
+            self._listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
         self._listener.close()
 
 
 # -- who must not notice
+
+RESTED = 0.4    # seconds: a bystander who was kept from asking so long connects anew, for the old one may be idle too long
+
 
 class Bystander(threading.Thread):
     """A client on a connection of its own that asks again and again; no request may be lost."""
 
     def __init__(self, ask):
         super().__init__(daemon=True)
-        self.ask = ask                        # ask(): one request; raises when it fails
+        self.ask = ask                        # ask(rested): one request; raises when it fails
         self.answered, self.slowest, self.failure = 0, 0.0, None
         self._enough = threading.Event()
 
     def run(self):
         try:
+            ended = time.monotonic()
             while not self._enough.is_set():
                 began = time.monotonic()
-                self.ask()
-                self.slowest = max(self.slowest, time.monotonic() - began)
+                self.ask(began - ended > RESTED)
+                ended = time.monotonic()
+                self.slowest = max(self.slowest, ended - began)
                 self.answered += 1
                 self._enough.wait(0.005)
         except Exception as e:
@@ -195,7 +207,9 @@ class Bystander(threading.Thread):
 def bystander_of_http1(port, path="/"):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
 
-    def ask():
+    def ask(rested):
+        if rested:
+            connection.close()
         connection.request("GET", path)
         response = connection.getresponse()
         response.read()
@@ -207,7 +221,11 @@ def bystander_of_http1(port, path="/"):
 def bystander_of_http2(port, path="/"):
     client = Polite(port)
 
-    def ask():
+    def ask(rested):
+        nonlocal client
+        if rested:
+            client.close()
+            client = Polite(port)
         status, _ = client.get(path)
         if status != 200:
             raise Reset(f"status {status}")

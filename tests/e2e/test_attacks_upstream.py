@@ -4,7 +4,6 @@ As in test_attacks.py; but the attack comes from the origin of /hostile, and who
 an answer that says so. Requests for another origin go on.
 """
 import http.client
-import re
 import threading
 
 import pytest
@@ -153,7 +152,7 @@ def test_an_upstream_loses_its_own_requests_and_nothing_else(sidespan, port, ori
     assert set(counted) <= set(kinds)
     assert sum(counted.values()) >= hostile.ends.count(ENHANCE_YOUR_CALM)
     if counted:
-        assert re.search(rf"\b({'|'.join(kinds)})\b", sidecar.log())
+        sidecar.wait_log(rf"\b({'|'.join(kinds)})\b")
     if not process.sanitized():
         assert growth < GROWTH, f"it grew by {growth / (1 << 20):.1f} MiB"
     until(lambda: sidecar.metric('sidespan_requests_active{direction="inbound"}') == 0, "the end of requests")
@@ -179,4 +178,5 @@ def test_an_upstream_may_open_windows_as_often_as_it_likes(sidespan, port, origi
     if not process.sanitized():
         assert growth < GROWTH, f"it grew by {growth / (1 << 20):.1f} MiB"
     sidecar.stop()                            # the upstream's connection ends with it
+    hostile.close()
     hostile.finish()
