@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from wire import Wire, request_bytes
+from wire import request_bytes
 
 QUICK = 0.03                                  # a delayed acknowledgement takes longer, always
 

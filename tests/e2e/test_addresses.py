@@ -10,7 +10,7 @@ import pytest
 
 from h2wire import H2Wire
 from origins import BlackHole, RawOrigin
-from process import free_port
+from process import free_port, nobody
 from wire import Wire, request_bytes, response_bytes
 
 has_ipv6 = pathlib.Path("/proc/net/if_inet6").exists() and \
@@ -21,11 +21,6 @@ needs_ipv6 = pytest.mark.skipif(not has_ipv6, reason="no IPv6 on the loopback in
 @pytest.fixture
 def black_hole(closing):
     return lambda *arguments: closing(BlackHole(*arguments))
-
-
-def dead_address():
-    """Nobody listens there: refused."""
-    return f"127.0.0.1:{free_port()}"
 
 
 def echo(origin, host="127.0.0.1"):
@@ -101,12 +96,12 @@ def listener(sidespan, port, *endpoints, rest="", carries=""):
 
 def tunnel_through(port):
     """Bytes that are not HTTP; the origin sends them back."""
-    with Wire.connect(port) as client:
-        client.send(b"\x16\x03\x01\x00\x05hello")   # as TLS begins
-        try:
+    try:
+        with Wire.connect(port) as client:
+            client.send(b"\x16\x03\x01\x00\x05hello")   # as TLS begins
             return client.read(10)
-        except (EOFError, ConnectionError):
-            return b""
+    except (EOFError, ConnectionError):       # over, perhaps before connect() came back
+        return b""
 
 
 class EchoBytes(RawOrigin):
@@ -141,7 +136,7 @@ class EchoBytes(RawOrigin):
 
 def test_a_tunnel_tries_every_endpoint(sidespan, port, closing):
     server = closing(EchoBytes())
-    listener(sidespan, port, server.address, dead_address(), carries="auto")
+    listener(sidespan, port, server.address, nobody(), carries="auto")
     assert [tunnel_through(port) for _ in range(30)] == [b"\x16\x03\x01\x00\x05hello"] * 30
 
 
@@ -206,7 +201,7 @@ def test_an_endpoint_is_tried_that_came_while_another_was_waited_for(
 
 
 def test_all_that_refuse_are_told_once(sidespan, port, connect):
-    listener(sidespan, port, dead_address(), dead_address(), dead_address())
+    listener(sidespan, port, nobody(), nobody(), nobody())
     response = connect(port).get()
     assert (response.status, response.get("sidespan-reason")) == (502, "connection_refused")
 
@@ -239,6 +234,6 @@ def test_a_cluster_that_never_answered_gets_one_sentence(sidespan, port, connect
 
 
 def test_a_cluster_that_never_answered_a_tunnel_gets_its_sentence_too(sidespan, port):
-    sidecar = listener(sidespan, port, dead_address(), dead_address(), carries="auto")
+    sidecar = listener(sidespan, port, nobody(), nobody(), carries="auto")
     assert tunnel_through(port) == b""
     sidecar.wait_log("no endpoint of cluster app has ever answered")

@@ -339,6 +339,7 @@ def test_all_faults_can_be_silenced_at_once(sidespan, port, origin, connect):
     assert sidecar.admin("/faults/on", "POST").json == {"faults": "on"}
     assert {connect(port).get().status for _ in range(8)} == {500}
     assert sidecar.metric("sidespan_faults_switched_total") == 2
+    sidecar.wait_log("strike again")
     assert sidecar.log().count("faults are silent") == sidecar.log().count("strike again") == 1
     assert sidecar.admin("/faults/off").status == 405
 

@@ -6,7 +6,7 @@ import pytest
 
 from process import sanitized
 from programs import long_variant
-from wire import request_bytes, response_bytes, until
+from wire import DEADLINE, request_bytes, response_bytes, until
 
 MIB = 1 << 20
 GROWTH = 3 * MIB
@@ -31,7 +31,7 @@ class Flood:
         except OSError as e:
             self.error = e
 
-    def join(self, deadline):
+    def join(self, deadline=60 + DEADLINE):
         self._thread.join(deadline)
         assert not self._thread.is_alive() and self.error is None, (self.sent, self.error)
 
@@ -46,7 +46,7 @@ def stalled(flood):
         seen = flood.sent
         return still >= 10
 
-    until(at_rest, lambda: f"a stop of the sender; it sent {flood.sent}", 30)
+    until(at_rest, lambda: f"a stop of the sender; it sent {flood.sent}", 30 + DEADLINE)
     return flood.sent
 
 
@@ -85,10 +85,10 @@ def transfer(sidecar, upstream, connect, size, up):
     bounded(sidecar, before)
     sink.count(size)
     bounded(sidecar, before)
-    flood.join(60)
+    flood.join()
     if up:
         server.send(response_bytes(body=b"thanks"))
-        client.sock.settimeout(10)
+        client.sock.settimeout(DEADLINE)
         assert client.read_response().body == b"thanks"
     sidecar.wait_spans(2)
     bounded(sidecar, before)

@@ -284,11 +284,11 @@ def test_what_cannot_be_seen_steps_over_no_rule(proxy, raw_origin, connect, firs
     client = connected(connect, sidecar, "x.test:80")
     client.send(first)
     client.expect_broken()
-    assert upstream.untouched()
+    assert upstream.unspoken_to()
     span = sidecar.wait_span()
     assert span["error.type"] == "bad_request" and span["sidespan.refusal"] == "connect-opaque"
     assert sidecar.metric('sidespan_refusals_total{rule="connect-opaque"}') == 1
-    assert "host NAME:80" in sidecar.log()
+    sidecar.wait_log("host NAME:80")
 
 
 def test_a_rule_for_another_port_of_the_host_does_not_count(proxy, raw_origin, connect):

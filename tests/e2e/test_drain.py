@@ -7,7 +7,7 @@ import pytest
 
 from otlp_receiver import Answer
 from process import free_port
-from wire import Wire, request_bytes, response_bytes, until
+from wire import DEADLINE, Wire, request_bytes, response_bytes, until
 
 
 def drained(inbound, address, delay="0s", drain="5s", flush="1s", trace="", carries=""):
@@ -17,12 +17,12 @@ def drained(inbound, address, delay="0s", drain="5s", flush="1s", trace="", carr
 
 
 def test_an_idle_sidecar_ends_at_once(inbound, origin, connect):
-    sidecar = drained(inbound, origin().address)
+    sidecar = drained(inbound, origin().address, drain="1h")
     client = connect(sidecar.port)
     client.get()
     sidecar.signal(signal.SIGTERM)
     client.expect_end()                       # idle connections are closed
-    assert sidecar.wait_exit(3) == 0
+    assert sidecar.wait_exit() == 0
 
 
 def test_who_was_not_told_in_time_may_ask_once_more(inbound, raw_origin, connect):
@@ -66,7 +66,7 @@ def test_what_is_under_way_ends_well(inbound, raw_origin, connect, number):
 
 
 def test_readiness_goes_first_and_requests_are_served_meanwhile(inbound, origin, connect):
-    sidecar = drained(inbound, origin().address, delay="500ms")
+    sidecar = drained(inbound, origin().address, delay="2s")
     sidecar.signal(signal.SIGTERM)
     until(lambda: sidecar.admin("/readyz").status == 503, "readiness to go")
     answer = sidecar.admin("/readyz")
@@ -143,7 +143,7 @@ def test_the_drain_has_a_bound(inbound, raw_origin, connect):
     tunnel.send(b"\x00opaque")
     upstream.accept().read(7)
     sidecar.signal(signal.SIGTERM)
-    assert sidecar.wait_exit(5) == 0
+    assert sidecar.wait_exit() == 0
     rest = client.expect_broken()
     assert rest == b"" or b" 503 " in rest
     tunnel.expect_broken()
@@ -177,7 +177,7 @@ def test_a_second_signal_ends_it_at_once(inbound, raw_origin, connect):
     sidecar.signal(signal.SIGTERM)
     sidecar.wait_log("not listening any more")
     sidecar.signal(signal.SIGTERM)
-    assert sidecar.wait_exit(3) != 0
+    assert sidecar.wait_exit() != 0
     sidecar.process = None                    # it did not end well, and that was asked for
 
 
@@ -209,7 +209,7 @@ def test_the_flush_has_a_bound_too(inbound, origin, connect, collector):
     connect(sidecar.port).get()
     receiver.wait_attempts(1)
     sidecar.signal(signal.SIGTERM)
-    assert sidecar.wait_exit(3) == 0
+    assert sidecar.wait_exit(8) == 0        # before the request's own timeout
 
 
 def test_spans_of_what_was_cut_say_so(inbound, raw_origin, connect, collector):
@@ -261,7 +261,7 @@ def test_no_request_is_lost_while_load_goes_on(inbound, origin):
     until(lambda: served[0] > 200, "some load")
     sidecar.signal(signal.SIGTERM)
     for t in threads:
-        t.join(20)
+        t.join(20 + DEADLINE)
     assert not lost, lost[:3]
     assert sidecar.wait_exit() == 0
 
@@ -272,7 +272,7 @@ def test_a_client_that_is_silent_does_not_hold_up_the_end(inbound, origin, conne
     half.send("GET / HT")
     until(lambda: sidecar.metric('sidespan_connections_open{direction="inbound"}') == 2, "both")
     sidecar.signal(signal.SIGTERM)
-    assert sidecar.wait_exit(12) == 0
+    assert sidecar.wait_exit() == 0
     silent.expect_broken()
 
 

@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import re
-import resource
 import signal
 import socket
 
@@ -18,7 +17,7 @@ from h2wire import INTERNAL_ERROR, REFUSED_STREAM, Broken
 from origins import RawOrigin
 from peers_h1 import H1Client, H1RawOrigin
 from peers_h2 import H2Client, H2RawOrigin
-from process import Span, free_port
+from process import Span, free_port, nobody
 from test_names import named, names  # noqa: F401 - fixtures
 from wire import Wire, until
 
@@ -91,10 +90,7 @@ class Way:
         self.call.cancel()
 
     def answers_admin(self):
-        try:
-            return self.sidecar.admin("/readyz").status == 503
-        except OSError:
-            return False
+        return self.sidecar.admin_status("/readyz") == 503
 
 
 class Http2(Way):
@@ -210,6 +206,13 @@ def begun(way, **named):
     return served(way, origin)
 
 
+def all_is_read(peer):
+    """Nothing more comes of itself: unread bytes would make a reset of a close."""
+    peer.rest()
+    if hasattr(peer, "stream"):
+        peer.wire.wait_settings()             # its acknowledgement of ours is the last
+
+
 def to_itself_or_nowhere(way, host):
     """Through a forward proxy, which takes any host."""
     way.carries = "forward-proxy"
@@ -250,9 +253,7 @@ def nobody_answers_a_connection(way):
 
 @case("connection_refused", ALL)
 def nobody_listens(way):
-    gone = way.raw()
-    gone.close()
-    way.start(gone)
+    way.start(nobody())
     way.ask()
 
 
@@ -266,21 +267,21 @@ def no_route_leads_there(way):
 def the_upstream_resets(way):
     peer = begun(way)
     if way.name not in BYTES:
-        peer.rest()                           # what is sent after a reset is told otherwise
+        all_is_read(peer)                     # what is sent after a reset is told otherwise
     (peer if way.name in BYTES else peer.wire).reset()
 
 
 @case("upstream_closed_early", HTTP)
 def the_upstream_closes(way):
     peer = begun(way)
-    peer.rest()                               # what it has not read makes its close a reset
+    all_is_read(peer)
     peer.wire.close()
 
 
 @case("upstream_closed_early", ("h1", "h2", "outbound"), begun=True)
 def the_upstream_closes_amid_its_response(way):
     peer = begun(way)
-    peer.rest()
+    all_is_read(peer)
     peer.send_head(200, length=10)
     peer.send(b"abc")
     assert way.call.head().status == 200
@@ -323,12 +324,9 @@ def no_descriptor_is_left(way):
         way.client.idle.append(way.client.connect())
         way.client.idle[0].send("\r\n")
     way.sidecar.wait_metric(f'sidespan_connections_open{{direction="{way.direction}"}}', 1)
-    pid = way.sidecar.process.pid
-    used = set(map(int, os.listdir(f"/proc/{pid}/fd")))
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(len(used) + 1)) - used), 1 << 12))
-    way.ask()
-    way.response = way.answer()
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (1 << 12, 1 << 12))
+    with way.sidecar.without_descriptors():
+        way.ask()
+        way.response = way.answer()
 
 
 @case("pool_queue_timeout", ("h1", "h2", "outbound"), rule="pool-queue")
@@ -445,7 +443,7 @@ def a_client_that_floods(way):
 @case("ping_timeout", HTTP, rule="ping-timeout")
 def an_upstream_that_answers_no_ping(way):
     way.upstream = "h2"
-    begun(way, rest="timeouts { ping 100ms; ping-timeout 100ms; }")
+    begun(way, rest="timeouts { ping 100ms; ping-timeout 500ms; }")
 
 
 @case("ping_timeout", STREAMS, rule="ping-timeout", broken=True)
@@ -476,7 +474,7 @@ def the_upstream_resets_the_stream(way):
 def the_upstream_refuses_the_stream(way):
     way.upstream = "h2"
     origin = way.origin()
-    way.start(origin)
+    way.start(origin, cluster="pool queue 200ms;")
     way.ask()
     while not way.sidecar.metric('sidespan_failures_total{direction="%s",reason="refused_stream",'
                                  'ended_by="upstream"}' % way.direction):

@@ -2,8 +2,6 @@
 import functools
 import signal
 
-import pytest
-
 from peers import WebSocket
 from test_pairs_websocket import opened
 from test_upgrade import upgraded
@@ -30,7 +28,7 @@ def test_a_websocket_is_told_1001_and_ends_with_fin(pair):
     assert call.some() == GOING_AWAY
     assert unmasked(served.some()) == GOING_AWAY[2:]
     assert call.rest() == b"" and served.rest() == b""        # ends, and no reset
-    assert sidecar.wait_exit(5) == 0
+    assert sidecar.wait_exit() == 0
 
 
 def test_amid_a_frame_there_is_no_room_for_another(inbound, raw_origin, connect):
@@ -42,7 +40,7 @@ def test_amid_a_frame_there_is_no_room_for_another(inbound, raw_origin, connect)
     sidecar.signal(signal.SIGTERM)
     client.expect_end()
     assert unmasked(server.read_to_end()) == GOING_AWAY[2:]
-    assert sidecar.wait_exit(5) == 0
+    assert sidecar.wait_exit() == 0
 
 
 def test_who_has_said_goodbye_is_not_told_again(inbound, raw_origin, connect):
@@ -53,7 +51,7 @@ def test_who_has_said_goodbye_is_not_told_again(inbound, raw_origin, connect):
     assert client.read(4) == b"\x88\x02\x03\xe8"
     sidecar.signal(signal.SIGTERM)
     client.expect_end()
-    assert sidecar.wait_exit(5) == 0
+    assert sidecar.wait_exit() == 0
 
 
 def test_other_bytes_end_with_fin_after_all_that_was_read(inbound, raw_origin, connect):
@@ -68,4 +66,4 @@ def test_other_bytes_end_with_fin_after_all_that_was_read(inbound, raw_origin, c
     sidecar.signal(signal.SIGTERM)
     client.expect_end()
     server.expect_end()
-    assert sidecar.wait_exit(5) == 0
+    assert sidecar.wait_exit() == 0

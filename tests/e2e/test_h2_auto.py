@@ -89,11 +89,13 @@ class Tolerant(peers_h1.H1Origin):
         if first == b"PRI ":
             connection.read_until(b"SM\r\n\r\n")
             self.prefaces += 1
+            if self.end == "resets":
+                connection.reset()
+                return False
             if self.end.startswith("answers"):
                 connection.send(f"HTTP/1.1 {self.end[8:]} No\r\nConnection: close\r\n"
                                 "Content-Length: 0\r\n\r\n")
-            elif self.end == "resets":
-                connection.reset()
+            connection.finish()
             return False
         connection.buffer = first + connection.buffer
         return super()._answer(connection, number)
@@ -176,7 +178,7 @@ def test_an_endpoint_that_speaks_http_2_alone_is_asked_in_that(pair, closing, me
         assert response.status == 200 and response.body == (body or b"")
     assert len(upstream.requests) == 5
     assert alone.others <= 1                  # it is remembered
-    assert "speaks HTTP/2 alone" in sidecar.log()
+    sidecar.wait_log("speaks HTTP/2 alone")
 
 
 @TO_H2
@@ -308,12 +310,10 @@ def test_connect_through_a_forward_proxy_is_a_tunnel_beside_other_streams(pair, 
 
 
 @pytest.mark.parametrize("pair", ["h2-h1"], indirect=True)
-def test_connect_to_a_closed_port_is_refused_with_a_reason(pair, raw_origin):
-    closed = raw_origin()
-    closed.close()
+def test_connect_to_a_closed_port_is_refused_with_a_reason(pair, refusing):
     sidecar = pair.start(f"outbound {{ listen 127.0.0.1:{pair.port} forward-proxy; }}")
     client = pair.client(checks=False)
-    stream = client.wire.open([(":method", "CONNECT"), (":authority", closed.address)])
+    stream = client.wire.open([(":method", "CONNECT"), (":authority", refusing)])
     stream.wait(lambda: stream.head, "an answer")
     assert dict(stream.head)[":status"] == "502"
     assert dict(stream.head)["sidespan-reason"] == "connection_refused"

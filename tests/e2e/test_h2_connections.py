@@ -7,7 +7,7 @@ from h2.frame_buffer import FrameBuffer
 from h2wire import CANCEL, NO_ERROR, H2Wire, Settings
 from pairs import H2_UPSTREAM
 from peers import Reply
-from wire import Wire, response_bytes, until
+from wire import DEADLINE, Wire, response_bytes, until
 
 pytestmark = H2_UPSTREAM
 
@@ -163,7 +163,7 @@ def test_its_pings_are_answered(pair):
 
 def test_a_silent_upstream_is_asked_and_given_up_when_it_does_not_answer(pair):
     upstream = pair.raw_origin()
-    sidecar = pair.inbound(upstream, rest="timeouts { ping 100ms; ping-timeout 100ms; }")
+    sidecar = pair.inbound(upstream, rest="timeouts { ping 100ms; ping-timeout 500ms; }")
     call, served = pair.asked(upstream)       # and from here on it reads nothing any more
     response = call.response()
     assert response.status in (502, 504)
@@ -204,7 +204,7 @@ def test_the_settings_of_the_upstream_are_not_waited_for(pair):
     pair.inbound(upstream)
     call = pair.client().open(target="/early")
     connection, _ = upstream.sock.accept()
-    connection.settimeout(10)
+    connection.settimeout(DEADLINE)
     seen, frames = b"", FrameBuffer(server=True)
     kinds = []
     while "HeadersFrame" not in kinds:

@@ -5,7 +5,6 @@ from h2wire import INTERNAL_ERROR, PROTOCOL_ERROR, REFUSED_STREAM
 from pairs import H2_UPSTREAM
 from peers import Reply
 from process import CLIENT
-from wire import until
 
 pytestmark = H2_UPSTREAM
 
@@ -30,7 +29,7 @@ def test_each_attempt_of_an_outbound_call_is_a_span_of_its_own_or_counted(pair):
     sidecar = pair.outbound("route / { to app; }", rest=pair.cluster([refusing, good]))
     for _ in range(2):                        # whichever is asked first
         assert pair.client().get().status == 200
-    until(lambda: len(sidecar.spans()) >= 2, "the spans")
+    sidecar.wait_spans(2, lambda s: s["http.response.status_code"] == 200)
     spans = sidecar.spans()
     assert all(s.kind == CLIENT for s in spans)
     assert len([s for s in spans if s["http.response.status_code"] == 200]) == 2
@@ -41,7 +40,7 @@ def test_each_attempt_of_an_outbound_call_is_a_span_of_its_own_or_counted(pair):
 
 def test_a_stream_that_all_refuse_is_an_answer_in_the_end(pair):
     refusing = pair.origin(lambda r: Reply(reset=REFUSED_STREAM))
-    sidecar = pair.inbound(refusing)
+    sidecar = pair.inbound(refusing, cluster="pool queue 400ms;")
     response = pair.client().get()
     assert response.status in (502, 503)
     assert response.get("sidespan-reason") == "refused_stream"
@@ -126,6 +125,7 @@ def test_a_goaway_for_an_idle_connection_costs_no_request(pair):
     call, served = pair.asked(upstream, client=client)
     served.answer()
     call.response()
+    served.wire.wait_settings()               # with bytes unread its end would be a reset
     served.wire.goaway(served.stream.id)
     served.wire.close()
     for _ in range(2):

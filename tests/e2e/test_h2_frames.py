@@ -218,7 +218,7 @@ def test_a_client_that_ends_its_half_gets_what_it_asked_for(pair):
 
 
 def test_an_idle_connection_is_closed_in_time_with_goaway(pair):
-    sidecar = pair.inbound(pair.origin(), rest="timeouts { idle 150ms; }")
+    sidecar = pair.inbound(pair.origin(), rest="timeouts { idle 400ms; }")
     client = pair.client()
     assert client.get().status == 200
     assert client.wire.wait_goaway()[0] == NO_ERROR
@@ -237,7 +237,7 @@ def test_a_connection_ends_after_its_limit_of_requests_with_goaway(pair):
 
 def test_a_silent_client_with_open_streams_is_asked_and_given_up_when_it_does_not_answer(pair):
     upstream = pair.raw_origin()
-    sidecar = pair.inbound(upstream, rest="timeouts { ping 100ms; ping-timeout 100ms; }")
+    sidecar = pair.inbound(upstream, rest="timeouts { ping 100ms; ping-timeout 500ms; }")
     call, served = pair.asked(upstream)       # and from here on the client reads nothing
     assert served.expect_cancelled() in (None, CANCEL)
     assert sidecar.wait_span()["error.type"] == "ping_timeout"

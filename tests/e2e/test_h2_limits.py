@@ -75,13 +75,14 @@ def test_a_limit_that_is_lowered_later_holds(pair):
 def test_a_limit_of_none_at_all_does_not_spin(pair):
     """MAX_CONCURRENT_STREAMS 0 for a while is allowed; the timeout ends the wait."""
     upstream = pair.raw_origin()
-    pair.inbound(upstream, extra="timeout 500ms;", cluster="pool max 1;")
+    pair.outbound("route /short { to app; timeout 500ms; } route / { to app; }",
+                  rest=pair.cluster(upstream, extra="pool max 1;"))
     warm, served = pair.asked(upstream)
     served.wire.update_settings({Settings.MAX_CONCURRENT_STREAMS: 0})
     served.wire.wait(lambda: served.wire.settings_acknowledged >= 2, "its acknowledgement")
     served.answer()
     warm.response()
-    call = pair.client().open()
+    call = pair.client().open(target="/short")
     assert upstream.untouched(0.2)
     assert call.head().status in (503, 504)
     served.wire.update_settings({Settings.MAX_CONCURRENT_STREAMS: 1})

@@ -1,4 +1,5 @@
 """HTTP/2 clients that are slow, or stop, or want much at once, and mean no harm or hide that they do."""
+import contextlib
 import struct
 import time
 
@@ -10,7 +11,7 @@ from attack import GET, GET_LARGE, GROWTH, LARGE, NO_WINDOW, POST, Memory, sidec
 from h2_raw import (ACK, DATA, GOAWAY, H2, HEADERS, INITIAL_WINDOW_SIZE, NO_ERROR, PREFACE, RST_STREAM, SETTINGS,
                     WINDOW_UPDATE, Polite, continuation, data, goaway_code, headers, literal, ping, settings,
                     window_update)
-from wire import until
+from wire import DEADLINE, until
 
 
 # -- what one connection may hold
@@ -59,7 +60,7 @@ class Upload:
 
 def test_uploads_that_an_origin_does_not_take(sidespan, port, closing):
     """Its windows are never opened."""
-    upstream = closing(attack.HostileUpstream(lambda c: iter(()), seconds=5))
+    upstream = closing(attack.HostileUpstream(lambda c: iter(()), seconds=5 + DEADLINE))
     upstream.start()
     sidecar = sidespan(f"""
         inbound {{
@@ -135,7 +136,7 @@ def test_fields_that_never_end_are_a_matter_of_the_header_timeout(sidecar, closi
     client = closing(H2(sidecar.port))
     stream, = client.streams()
     client.send(headers(stream, GET, whole=False))
-    ended_within(client, 0.2, 5)
+    ended_within(client, 0.2, 20)
     assert sidecar.metric('sidespan_timeouts_total{timeout="header"}') == 1
 
 
@@ -148,9 +149,10 @@ def test_fields_that_trickle_buy_no_time(sidecar, closing):
     for _ in range(6):                        # fewer than a flood
         if client.wait(0.15) is None:
             break
-        client.send(continuation(stream, literal("x-slow", "y"), whole=False))
+        with contextlib.suppress(ConnectionError):    # it may have had enough meanwhile
+            client.send(continuation(stream, literal("x-slow", "y"), whole=False))
     client.to_end()
-    assert 0.3 <= time.monotonic() - began < 5
+    assert 0.3 <= time.monotonic() - began < 20
     assert sidecar.metric('sidespan_timeouts_total{timeout="header"}') == 1
 
 
@@ -161,7 +163,7 @@ def test_a_client_that_says_nothing_is_a_matter_of_the_idle_timeout(sidecar, clo
     client.send(PREFACE if said == "preface" else PREFACE + settings())
     if said.startswith("a ping"):
         client.send(ping())
-    frames = ended_within(client, 0.2, 5)
+    frames = ended_within(client, 0.2, 20)
     if said != "preface":
         assert goaway_code(frames) == NO_ERROR
     assert sidecar.metric('sidespan_timeouts_total{timeout="idle"}') == 1
@@ -171,7 +173,7 @@ def test_half_a_preface_is_a_matter_of_the_header_timeout(sidecar, closing):
     sidecar = sidecar("timeouts { header 300ms; idle 30s; }")
     client = closing(H2(sidecar.port, start=False))
     client.send(PREFACE[:11])
-    ended_within(client, 0.2, 5)
+    ended_within(client, 0.2, 20)
     until(lambda: sidecar.metric('sidespan_connections_open{direction="inbound"}') == 0, "the end of it")
 
 

@@ -173,7 +173,7 @@ def test_a_client_connection_ends_after_its_limit_of_requests(inbound, origin, c
 
 
 def test_an_idle_client_connection_is_closed_in_time_and_in_silence(inbound, origin, connect):
-    sidecar = inbound(origin().address, rest="timeouts { idle 100ms; }")
+    sidecar = inbound(origin().address, rest="timeouts { idle 400ms; }")
     client = connect(sidecar.port)
     assert client.get().status == 200
     client.expect_end()
@@ -390,7 +390,7 @@ def test_a_unix_socket_can_be_listened_to_and_reached(sidespan, tmp_path, closin
     listener = closing(socket.socket(socket.AF_UNIX))
     listener.bind(str(tmp_path / "app.sock"))
     listener.listen()
-    listener.settimeout(10)
+    listener.settimeout(DEADLINE)
     sidecar = sidespan(f"""
         inbound {{ listen unix:{tmp_path}/in.sock; route / {{ to unix:{tmp_path}/app.sock; }} }}
         """)

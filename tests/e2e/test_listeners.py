@@ -6,7 +6,7 @@ import time
 import pytest
 
 from process import SERVER, run
-from wire import Wire, request_bytes, until
+from wire import request_bytes, told_on, until
 
 ADMIN = b"GET /admin HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -102,7 +102,8 @@ def test_no_first_byte_steps_over_a_rule(ruled, origin, connect, listen, whole):
         client.close()
     assert connect(sidecar.port).get("/other").body == b"hello"
     assert [r.target for r in upstream.requests] == ["/other"]
-    assert upstream.connections == 1
+    assert upstream.spoken_to == 1
+    assert upstream.connections == 1 or listen == "auto"
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -112,7 +113,7 @@ def test_any_rule_that_could_refuse_stands_before_opaque_bytes(ruled, origin, co
     client = connect(sidecar.port)
     client.send(b"\0\1binary")
     assert answered(client).startswith(b"HTTP/1.1 400 ")
-    assert upstream.connections == 0
+    assert upstream.spoken_to == 0
     span = sidecar.wait_span()
     assert span["sidespan.refusal"] == "not-http-under-a-rule"
     assert sidecar.metric('sidespan_refusals_total{rule="not-http-under-a-rule"}') == 1
@@ -304,6 +305,8 @@ def test_bytes_one_by_one_do_not_lengthen_the_time_for_a_head(inbound, origin, c
             return client.sock.recv(10) is not None
         except TimeoutError:
             return False
+        except ConnectionError:               # it was over before that byte
+            return True
 
     until(refused, "the end of a head that trickles")
     assert time.monotonic() - began >= 0.3
@@ -406,11 +409,9 @@ def test_tcp_looks_at_nothing(inbound, raw_origin, connect, name, whole):
     assert sidecar.wait_span().name == "TCP"
 
 
-def test_a_tcp_listener_whose_server_is_gone_says_so(inbound, raw_origin, connect):
-    closed = raw_origin()
-    closed.close()
-    sidecar = inbound(closed.address, carries="tcp")
-    connect(sidecar.port).expect_broken()
+def test_a_tcp_listener_whose_server_is_gone_says_so(inbound, refusing):
+    sidecar = inbound(refusing, carries="tcp")
+    assert told_on(sidecar.port) == b""
     assert sidecar.wait_span()["error.type"] == "connection_refused"
 
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from h2wire import H2Wire
-from wire import Wire, response_bytes
+from wire import DEADLINE, Wire, response_bytes
 
 SCHEMES = ["NTLM", "Negotiate", "Kerberos"]
 
@@ -219,6 +219,6 @@ def test_a_login_that_rests_makes_way_where_the_pool_is_full(sidespan, origin, c
     while 401 not in statuses:                # as soon as it rests for longer than a handshake does
         assert len(statuses) < 20
         with Wire.connect(port) as bob:
-            bob.sock.settimeout(30)
+            bob.sock.settimeout(20 + DEADLINE)
             statuses.append(bob.get().status)
     assert set(statuses) <= {401, 503}

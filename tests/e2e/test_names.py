@@ -11,7 +11,6 @@ import threading
 import pytest
 
 from programs import needs
-from process import free_port
 from wire import request_bytes, response_bytes, until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a resolv.conf of one's own needs root")
@@ -110,7 +109,7 @@ def test_the_first_requests_wait_for_the_names_and_ready_is_said_when_they_are_k
         cluster app {{ endpoint app.test:{upstream.port}; }}
         """)
     names.wait_asked()
-    until(lambda: sidecar.admin("/readyz").status == 503, "the admin port")
+    until(lambda: sidecar.admin_status("/readyz") == 503, "the admin port")
     assert " ready: " not in sidecar.log()
     client = connect(port)
     client.send(request_bytes())
@@ -155,7 +154,7 @@ def test_who_drains_before_it_was_ready_never_says_that_it_is(named, names, port
         timeouts {{ drain-delay 0s; }}
         """)
     names.wait_asked()
-    until(lambda: sidecar.admin("/readyz").status == 503, "the admin port")
+    until(lambda: sidecar.admin_status("/readyz") == 503, "the admin port")
     client = connect(port)
     client.send(request_bytes())
     until(lambda: sidecar.metric('sidespan_requests_active{direction="inbound"}') == 1, "the request")

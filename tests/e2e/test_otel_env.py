@@ -77,7 +77,7 @@ def test_a_broken_list_of_resource_attributes_is_discarded_whole_and_told(with_e
     send(sidecar, 1)
     resource = sidecar.wait_span().resource
     assert "good" not in resource and resource["service.name"] == "x"
-    assert "OTEL_RESOURCE_ATTRIBUTES" in sidecar.log()
+    sidecar.wait_log("OTEL_RESOURCE_ATTRIBUTES")
 
 
 def test_without_any_name_the_service_is_unknown(with_env):
@@ -114,7 +114,7 @@ def test_the_sampler_is_honoured(with_env, sampler, argument, sampled):
     flags = [int(r.get("traceparent")[-2:], 16) & 1 for r in sidecar.upstream.requests]
     assert sum(flags) == sampled
     if sampler == "no_such_sampler" or argument == "junk":
-        assert f'OTEL_TRACES_SAMPLER{"_ARG" if argument == "junk" else ""}: "{argument or sampler}" ' in sidecar.log()
+        sidecar.wait_log(f'OTEL_TRACES_SAMPLER{"_ARG" if argument == "junk" else ""}: "{argument or sampler}" ')
 
 
 def test_propagators_are_honoured(with_env):
@@ -160,8 +160,8 @@ def test_values_that_cannot_be_read_are_told_and_left(with_env):
     sidecar = with_env(OTEL_BSP_SCHEDULE_DELAY="soon", OTEL_BSP_MAX_QUEUE_SIZE="-1")
     send(sidecar, 1)
     sidecar.wait_spans(1)
-    assert "OTEL_BSP_SCHEDULE_DELAY" in sidecar.log()
-    assert "OTEL_BSP_MAX_QUEUE_SIZE" in sidecar.log()
+    sidecar.wait_log("OTEL_BSP_SCHEDULE_DELAY")
+    sidecar.wait_log("OTEL_BSP_MAX_QUEUE_SIZE")
 
 
 def test_empty_variables_are_as_if_unset(with_env):

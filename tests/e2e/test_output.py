@@ -57,11 +57,9 @@ def spawned(tmp_path, closing):
 
 
 @pytest.fixture
-def refused(raw_origin, port):
+def refused(refusing, port):
     """A config of which each request is a line of the log."""
-    gone = raw_origin()
-    gone.close()
-    return f"inbound {{ listen 127.0.0.1:{port}; route / {{ to {gone.address}; }} }}\n"
+    return f"inbound {{ listen 127.0.0.1:{port}; route / {{ to {refusing}; }} }}\n"
 
 
 def test_a_log_that_nobody_reads_stops_nothing(spawned, refused, port, pipe, connect):

@@ -6,6 +6,7 @@ import pytest
 from h2wire import CANCEL
 from pairs import MIB, bounded
 from peers import Flood, Reply
+from wire import DEADLINE
 
 
 def pattern(size):
@@ -237,7 +238,7 @@ def test_a_client_that_goes_away_stops_the_download(pair):
     assert call.read(3) == b"abc"
     call.cancel()
     flood = Flood(served, 100_000_000)
-    flood._thread.join(30)
+    flood._thread.join(30 + DEADLINE)
     assert flood.error, "the origin was let send on"
     span = sidecar.wait_span()
     assert span["http.response.status_code"] == 200

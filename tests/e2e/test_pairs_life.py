@@ -8,7 +8,7 @@ import pytest
 from h2wire import NO_ERROR, NO_STREAM_YET, Broken
 from pairs import H2_CLIENT, H2_UPSTREAM
 from peers import Reply
-from wire import until
+from wire import DEADLINE, until
 
 
 def drained(pair, upstream, delay="0s", drain="5s"):
@@ -16,11 +16,11 @@ def drained(pair, upstream, delay="0s", drain="5s"):
 
 
 def test_an_idle_sidecar_ends_at_once(pair):
-    sidecar = drained(pair, pair.origin())
+    sidecar = drained(pair, pair.origin(), drain="1h")
     client = pair.client()
     client.get()
     sidecar.signal(signal.SIGTERM)
-    assert sidecar.wait_exit(3) == 0
+    assert sidecar.wait_exit() == 0
     if pair.client_protocol == "h2":
         client.wire.wait_end()
         assert client.wire.goaways and {g[0] for g in client.wire.goaways} == {NO_ERROR}
@@ -52,7 +52,7 @@ def test_what_is_under_way_ends_well(pair, number):
 @H2_CLIENT
 def test_the_drain_says_goaway_in_two_steps_and_serves_what_came_between(pair):
     upstream = pair.raw_origin()
-    sidecar = drained(pair, upstream, delay="300ms")
+    sidecar = drained(pair, upstream, delay="1s")
     client = pair.client()
     call, served = pair.asked(upstream, client=client)
     sidecar.signal(signal.SIGTERM)
@@ -73,7 +73,7 @@ def test_the_drain_has_a_bound(pair):
     sidecar = drained(pair, upstream, drain="200ms")
     call, served = pair.asked(upstream)       # which is never answered
     sidecar.signal(signal.SIGTERM)
-    assert sidecar.wait_exit(5) == 0
+    assert sidecar.wait_exit() == 0
     try:
         assert call.response().status == 503
     except Broken:
@@ -87,7 +87,7 @@ def test_a_client_that_is_silent_does_not_hold_up_the_end(pair):
     for client in clients:
         client.get()
     sidecar.signal(signal.SIGTERM)
-    assert sidecar.wait_exit(12) == 0
+    assert sidecar.wait_exit() == 0
 
 
 def test_no_request_is_lost_while_load_goes_on(pair):
@@ -133,7 +133,7 @@ def test_no_request_is_lost_while_load_goes_on(pair):
     until(lambda: served[0] > 100, "some load")
     sidecar.signal(signal.SIGTERM)
     for t in threads:
-        t.join(20)
+        t.join(20 + DEADLINE)
     assert not any(t.is_alive() for t in threads)
     assert not lost, lost[:3]
     assert sidecar.wait_exit() == 0
@@ -208,7 +208,7 @@ def test_reloads_under_load_fail_no_request_and_close_no_connection(pair):
     finally:
         stop.set()
         for t in threads:
-            t.join(20)
+            t.join(20 + DEADLINE)
     assert not failures, failures[:3]
     assert sidecar.metric('sidespan_connections_open{direction="inbound"}') <= 4
 

@@ -8,9 +8,10 @@ from h2.exceptions import ProtocolError
 
 from h2wire import INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM, Broken
 from peers import Reply
-from wire import NotHttp, until
+from wire import DEADLINE, NotHttp, until
 
 ROUNDS, AT_ONCE = 12, 6
+TIRED = "pool queue 200ms;"                   # of a stream that is refused again and again
 SIZES = [0, 1, 100, 5000, 16384, 40_000, 70_000, 150_000]
 
 
@@ -110,7 +111,7 @@ def together(loads):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(60 + DEADLINE)
     assert not any(t.is_alive() for t in threads)
     if failures:
         raise failures[0]
@@ -172,7 +173,7 @@ class Breaking(Load):
 @pytest.mark.parametrize("seed", range(3))
 def test_connections_that_break_leave_nothing_behind(pair, seed):
     upstream = pair.origin(breaking)
-    sidecar = pair.inbound(upstream, rest="trace { export memory 5000; }")
+    sidecar = pair.inbound(upstream, rest="trace { export memory 5000; }", cluster=TIRED)
     loads = [Breaking(pair, seed * 100 + n) for n in range(3)]
     together(loads)
     until(lambda: sidecar.metric('sidespan_requests_active{direction="inbound"}') == 0,
@@ -211,7 +212,7 @@ def test_an_end_amid_it_all_is_a_good_one(pair, workers, drain):
     upstream = pair.origin(breaking)
     sidecar = pair.inbound(upstream, rest=f"""
         workers {workers}; timeouts {{ drain-delay 20ms; drain {drain}; }}
-        """)
+        """, cluster=TIRED)
     threads = [threading.Thread(target=Careless(pair, n).run, daemon=True) for n in range(4)]
     for thread in threads:
         thread.start()

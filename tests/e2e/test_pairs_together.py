@@ -6,7 +6,7 @@ import pytest
 from h2wire import REFUSED_STREAM, Broken, Settings
 from pairs import H2_CLIENT, H2_UPSTREAM, MIB, bounded
 from peers import Reply
-from wire import until
+from wire import DEADLINE, until
 
 AT_ONCE = 200
 
@@ -16,7 +16,7 @@ def test_two_hundred_requests_at_once_each_get_their_own_answer(pair):
     everybody = threading.Barrier(AT_ONCE)
 
     def handler(request):
-        everybody.wait(20)
+        everybody.wait(20 + DEADLINE)
         return Reply(body=request.target.encode() + request.content)
 
     upstream = pair.origin(handler)
@@ -49,7 +49,7 @@ def test_many_clients_at_once_all_get_their_own_answers(pair):
     for t in threads:
         t.start()
     for t in threads:
-        t.join(60)
+        t.join(60 + DEADLINE)
     assert not wrong and len(upstream.requests) == 12 * 20
 
 

@@ -3,7 +3,6 @@ import ctypes
 import inspect
 import os
 import pathlib
-import resource
 import socket
 import subprocess
 import threading
@@ -98,12 +97,9 @@ def test_descriptors_that_are_used_up_are_the_sidecars_own_doing(sidespan, port,
     with first, Wire.connect(port) as client:
         client.send(b"GET / HTTP/1.1\r\n")    # its descriptor is there, its request is not whole
         sidecar.wait_metric('sidespan_connections_open{direction="inbound"}', 2)
-        used = set(map(int, os.listdir(f"/proc/{sidecar.process.pid}/fd")))
-        free = min(set(range(len(used) + 1)) - used)
-        resource.prlimit(sidecar.process.pid, resource.RLIMIT_NOFILE, (free, 1 << 12))
-        client.send(b"Host: x\r\n\r\n")
-        response = client.read_response()
-        resource.prlimit(sidecar.process.pid, resource.RLIMIT_NOFILE, (1 << 12, 1 << 12))
+        with sidecar.without_descriptors():
+            client.send(b"Host: x\r\n\r\n")
+            response = client.read_response()
         assert (response.status, response.get("sidespan-reason")) == (503, "overload")
         assert b"open-files" in response.body
 

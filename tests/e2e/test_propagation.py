@@ -244,7 +244,7 @@ def test_without_an_exporter_traces_are_joined_begun_and_passed_on(inbound, orig
     assert context(begun)[0] != context(mended)[0] and begun.get("x-trace-id") == context(begun)[0]
     assert begun.get("traceparent").endswith("-03")  # sampled, and random
     assert sidecar.admin("/traces").status == 404
-    assert "exporting to nowhere" in sidecar.log()
+    sidecar.wait_log("exporting to nowhere")
     assert sidecar.metric("sidespan_trace_contexts_invalid_total") == 1
 
 
@@ -333,6 +333,7 @@ def test_a_call_without_context_amid_another_is_counted_and_warned_of_once(besid
     until(lambda: beside.metric('sidespan_requests_active{direction="inbound"}') == 0, "the end")
     assert connect(beside.out_port).get().status == 200
     assert beside.metric(WITHOUT) == 8
+    beside.wait_log("without trace context.*\n")
     [line] = [line for line in beside.log().splitlines() if "without trace context" in line]
     assert "GET to users.test" in line and "copy traceparent, tracestate and baggage" in line
     assert WITHOUT in line and "secret" not in line

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from wire import Wire, chunked, response_bytes, until
+from wire import DEADLINE, Wire, chunked, response_bytes, until
 
 
 def random_chunks(draw, size):
@@ -106,7 +106,7 @@ def test_random_messages_arrive_as_they_were_sent(inbound, origin, connect, seed
             assert (response.status, response.body) == expected[f"/{n}"]
             break
         assert (response.status, response.body) == expected[f"/{n}"], n
-    thread.join(1)
+    thread.join(DEADLINE)
     assert not failures or n < len(asked) - 1
 
     for request, (_, (method, target, fields, body, trailers)) in zip(upstream.requests, asked):
@@ -177,7 +177,7 @@ def test_nothing_is_left_of_clients_and_origins_that_leave_at_any_moment(inbound
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(60 + DEADLINE)
     assert sidecar.process.poll() is None, sidecar.log()
 
     def settled():
@@ -194,4 +194,4 @@ def test_nothing_is_left_of_clients_and_origins_that_leave_at_any_moment(inbound
     spans = sidecar.spans()
     assert len(spans) <= sent[0] + 1
     assert len({s.span_id for s in spans}) == len(spans)
-    assert sidecar.the_ledger()["waiting"] == 0
+    until(lambda: sidecar.the_ledger()["waiting"] == 0, sidecar.ledger)

@@ -252,7 +252,7 @@ def test_the_time_is_accounted_for_without_gap(inbound, raw_origin, connect):
     times = span.times()
     assert sum(times.values()) == pytest.approx(span.seconds, abs=1e-4)
     assert times["head"] >= 0.025
-    assert 0.05 <= times["fault"] < 0.3
+    assert times["fault"] >= 0.05
     assert times["first_byte"] >= 0.025
     assert times["body"] >= 0.025
     assert times["connect"] > 0

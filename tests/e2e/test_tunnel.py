@@ -10,7 +10,7 @@ import pytest
 from process import CLIENT, SERVER, free_port
 from programs import needs
 from test_bodies import MIB, Flood, bounded, stalled
-from wire import Wire, request_bytes, response_bytes, until
+from wire import DEADLINE, Wire, request_bytes, response_bytes, told_on, until
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_tunnel_has_back_pressure(inbound, raw_origin, connect):
     assert stalled(flood) < 100 * MIB
     bounded(sidecar, before)
     server.count(200 * MIB)
-    flood.join(60)
+    flood.join()
     bounded(sidecar, before)
 
 
@@ -116,13 +116,9 @@ def test_many_tunnels_at_once(inbound, raw_origin, connect):
     sidecar.wait_spans(50)
 
 
-def test_a_tunnel_to_nobody_is_closed_and_its_span_says_why(inbound, raw_origin, connect):
-    closed = raw_origin()
-    closed.close()
-    sidecar = inbound(closed.address)
-    client = connect(sidecar.port)
-    client.send(b"\x00hello")
-    client.expect_broken()
+def test_a_tunnel_to_nobody_is_closed_and_its_span_says_why(inbound, refusing):
+    sidecar = inbound(refusing)
+    told_on(sidecar.port, b"\x00hello")
     span = sidecar.wait_span()
     assert span["error.type"] == "connection_refused" and span.status == 2
     assert span["sidespan.endpoint"] == closed.address
@@ -158,7 +154,7 @@ def test_what_begins_as_http_is_held_to_its_rules(inbound, raw_origin, connect):
     client = connect(inbound(upstream.address).port)
     client.send(b"GET / HTTP/1.1\nHost: a\n\n")
     assert client.read_response().status == 400
-    assert upstream.untouched()
+    assert upstream.unspoken_to()
 
 
 def test_a_protocol_where_the_server_speaks_first_does_not_wait(inbound, raw_origin, connect):
@@ -343,7 +339,7 @@ def test_a_real_mariadb_which_speaks_first_works_through_the_sidecar(
         user = [] if shutil.os.geteuid() else ["--user=root"]
         subprocess.run([install, "--no-defaults", f"--datadir={data}", *user,
                         "--auth-root-authentication-method=normal", "--skip-test-db"],
-                       check=True, capture_output=True, timeout=60)
+                       check=True, capture_output=True, timeout=60 + DEADLINE)
         port = free_port()
         server = subprocess.Popen([server_program, "--no-defaults", f"--datadir={data}", *user,
                                    "--bind-address=127.0.0.1", f"--port={port}",
@@ -366,7 +362,7 @@ def test_a_real_mariadb_which_speaks_first_works_through_the_sidecar(
         if mysql:
             done = subprocess.run([mysql, "--no-defaults", "-h127.0.0.1", f"-P{sidecar.port}",
                                    "-uroot", "--skip-ssl", "-N", "-e", "select 6 * 7"],
-                                  capture_output=True, text=True, timeout=10)
+                                  capture_output=True, text=True, timeout=3 * DEADLINE)
             assert done.stdout.strip() == "42", done.stderr
     finally:
         shutil.rmtree(data, ignore_errors=True)

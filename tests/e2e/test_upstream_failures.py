@@ -7,14 +7,6 @@ from wire import request_bytes, response_bytes
 
 
 @pytest.fixture
-def refusing(raw_origin):
-    """An address where nobody listens."""
-    gone = raw_origin()
-    gone.close()
-    return gone.address
-
-
-@pytest.fixture
 def silent(closing):
     """An address that never completes a connection: its queue is full."""
     listener = closing(socket.socket())
@@ -112,13 +104,15 @@ def test_the_route_timeout_is_a_504(inbound, raw_origin, connect):
     span = sidecar.wait_span()
     assert span["error.type"] == "timeout" and span.status == 2
     assert 0.15 <= span.seconds < 1.5
-    assert span.times()["first_byte"] == pytest.approx(span.seconds, abs=0.05)
+    times = span.times()
+    assert times["first_byte"] == max(times.values())
+    assert sum(times.values()) == pytest.approx(span.seconds, abs=0.05)
     assert sidecar.metric('sidespan_timeouts_total{timeout="route"}') == 1
 
 
 def test_a_timeout_amid_the_response_cuts_it(inbound, raw_origin, connect):
     upstream = raw_origin()
-    sidecar = inbound(upstream.address, extra="timeout 150ms;")
+    sidecar = inbound(upstream.address, extra="timeout 600ms;")
     client = connect(sidecar.port)
     client.send(request_bytes())
     server = upstream.accept()
@@ -176,14 +170,14 @@ def test_an_exchange_in_which_nothing_moves_ends_with_the_idle_timeout(
 
 def test_bytes_that_trickle_keep_an_exchange_alive(inbound, raw_origin, connect):
     upstream = raw_origin()
-    client = connect(inbound(upstream.address, extra="idle-timeout 400ms;").port)
+    client = connect(inbound(upstream.address, extra="idle-timeout 1s;").port)
     client.send(request_bytes())
     server = upstream.accept()
     server.read_request()
     server.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
     client.read_head()
-    for i in range(8):                        # 800 ms in all
-        assert client.quiet(0.1)
+    for i in range(8):                        # 1,200 ms in all
+        assert client.quiet(0.15)
         server.send(b"%d" % i)
         assert client.read(1) == b"%d" % i
 
