@@ -8,6 +8,7 @@
 #include "mesh/fault_count.h"
 #include "mesh/loader.h"
 #include "mesh/route.h"
+#include "mesh/route_label.h"
 
 enum { CHUNK_BYTES = 16 << 10 };
 
@@ -139,6 +140,8 @@ static bool finish(struct loader *ld, const struct source *source)
     if (!build_tables(ld, &c->inbound, &err) || !build_tables(ld, &c->outbound, &err))
         return report_error(ld->report, err.at.line ? err.at : (struct place){.file = source->name},
                             &err);
+    route_labels_set(c, &c->inbound);
+    route_labels_set(c, &c->outbound);
     set_text(c);
     return true;
 }

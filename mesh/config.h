@@ -150,6 +150,7 @@ struct route {
      * are named by the method alone, and for a whole service of gRPC, whose spans are named by the
      * call itself. */
     struct str template;
+    struct str label; /* what metrics call it, see route_label.h */
     struct match_rule *matches;
     size_t n_matches;
     enum route_action action;

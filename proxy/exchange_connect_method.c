@@ -75,6 +75,7 @@ static void look_inside(struct exchange *x, enum span_error otherwise, const str
         .span = &x->span,
         .sampled = x->sampled,
         .series = x->series,
+        .requests = x->series ? exchange_requests(x) : NULL,
         .answered = worker_now(x->worker) - x->started,
         .otherwise = otherwise,
         .refusal = why,

@@ -78,7 +78,7 @@ struct exchange {
     const struct fault *aborted;   /* strikes when the delay is over; NULL: none */
     struct cluster_state *cluster; /* borrowed of the generation; NULL: an original destination */
     struct upstream *endpoint; /* a reference: chosen, or, with counted, in use; NULL: neither */
-    struct series *series;
+    struct series *series;     /* of the cluster; NULL: none was chosen yet */
     struct timer timer;
     nsec_t began;                    /* of the present attempt's span */
     struct websocket_frames *frames; /* in the arena: of client and upstream; NULL: not followed */
@@ -275,6 +275,8 @@ void exchange_span_begin(struct exchange *x, nsec_t began);
 void exchange_span_request(struct exchange *x);
 /* Reports it; a retry begins another. */
 void exchange_span_report(struct exchange *x);
+/* What its request is counted in: of its cluster and its route. */
+struct series *exchange_requests(struct exchange *x);
 void exchange_span_again(struct exchange *x);
 /* After the report: one line with what became of it, if `log level debug` wants it. endpoint: who
  * was asked last; "": nobody. */

@@ -116,15 +116,23 @@ static enum local_answer answer_of(const struct exchange *x)
     return x->route->action == ACTION_RESPOND ? LOCAL_RESPOND : LOCAL_REDIRECT;
 }
 
+struct series *exchange_requests(struct exchange *x)
+{
+    struct metrics *m = x->worker->metrics;
+
+    if (!x->series)
+        x->series = metrics_series(m, x->front->direction, STR(""));
+    return x->route ? metrics_route_series(m, x->series, x->route->label) : x->series;
+}
+
 /* Every request is counted, that for which no cluster was chosen too. */
 static void count(struct exchange *x, nsec_t duration)
 {
     const struct span *s = &x->span;
     struct metrics *m = x->worker->metrics;
     unsigned direction = x->front->direction;
+    struct series *requests = exchange_requests(x);
 
-    if (!x->series)
-        x->series = metrics_series(m, direction, STR(""));
     metrics_ended(m, direction, s->error);
     if (s->answered_here)
         metrics_answered(m, direction, answer_of(x));
@@ -133,7 +141,7 @@ static void count(struct exchange *x, nsec_t duration)
                           s->error ? span_error_row(s->error)->by : (enum ended_by)s->ended_by,
                           worker_now(x->worker) - x->switched, s->request_bytes, s->response_bytes);
     else
-        series_record(x->series, s->status, duration, s->request_bytes, s->response_bytes);
+        series_record(requests, s->status, duration, s->request_bytes, s->response_bytes);
     if (s->grpc)
         metrics_rpc_record(m, x->series, s->text[SPAN_PATH], rpc_call_status(s), duration);
 }

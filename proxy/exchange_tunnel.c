@@ -12,8 +12,8 @@ static void count_request(struct exchange *x)
 {
     x->switched = worker_now(x->worker);
     if (x->series)
-        series_record(x->series, x->span.status, x->switched - x->started, x->span.request_bytes,
-                      x->span.response_bytes);
+        series_record(exchange_requests(x), x->span.status, x->switched - x->started,
+                      x->span.request_bytes, x->span.response_bytes);
 }
 
 /* The exchange is over; the tunnel has its span. */

@@ -29,6 +29,7 @@ static struct inside *inside_new(const struct inside_setup *setup)
     in->span = span_copy(setup->span, memory);
     in->sampled = setup->sampled;
     in->series = setup->series;
+    in->requests = setup->requests;
     in->answered = setup->answered;
     in->otherwise = setup->otherwise;
     in->refusal = setup->refusal;

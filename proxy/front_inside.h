@@ -20,7 +20,8 @@ struct inside_setup {
     struct str authority;      /* copied */
     const struct span *span;   /* of the tunnel, should it become one; copied */
     bool sampled;
-    struct series *series;         /* of the CONNECT; NULL: none */
+    struct series *series;         /* of what comes out of the CONNECT; NULL: none */
+    struct series *requests;       /* of the CONNECT itself; with series */
     nsec_t answered;               /* how long it took to be answered */
     enum span_error otherwise;     /* without upstream: why what is not HTTP cannot pass */
     const struct refusal *refusal; /* the rule; static; NULL: by none */

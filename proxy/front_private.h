@@ -24,10 +24,10 @@ void front_refuse(struct front *f, const struct refusal *why);
 void front_end(struct front *f);
 /* Of the CONNECT that a connection is inside of: what a tunnel there begins with. */
 struct inside {
-    struct span *span; /* owned, its text in the same block */
-    struct series *series;
+    struct span *span;                /* owned, its text in the same block */
+    struct series *series, *requests; /* see inside_setup */
     nsec_t answered;
-    enum span_error otherwise; /* see inside_setup */
+    enum span_error otherwise;
     const struct refusal *refusal;
     bool sampled;
     bool told; /* the span was pushed */

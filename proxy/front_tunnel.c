@@ -279,7 +279,6 @@ void sniffing_to_tunnel(struct sniffing *s, struct str from_client, struct str f
         .from_client = from_client,
         .from_upstream = from_upstream,
     };
-    struct series *series;
     struct span span;
 
     if (s->inside && !s->endpoint) {
@@ -309,10 +308,10 @@ void sniffing_to_tunnel(struct sniffing *s, struct str from_client, struct str f
     setup.generation = s->generation;
     setup.sampled = begin_span(s, &span);
     setup.span = &span;
-    setup.series = series = series_of(s);
+    setup.series = series_of(s);
     setup.began = s->inside ? worker_now(w) : f->accepted;
-    if (s->inside && series)
-        series_record(series, span.status, s->inside->answered, 0, 0);
+    if (s->inside && s->inside->requests)
+        series_record(s->inside->requests, span.status, s->inside->answered, 0, 0);
     front_count(w, f->direction, 1); /* the tunnel takes the connection's place */
     tunnel_start(&setup);
     if (s->inside)

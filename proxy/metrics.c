@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "base/siphash.h"
+#include "mesh/route_label.h"
 #include "proxy/metrics_tables.h"
 
 static void publish_series(struct metrics_tables *t, struct series *s)
@@ -36,8 +37,15 @@ void metrics_free(struct metrics *m)
 {
     if (!m)
         return;
-    for (size_t i = 0; i < SERIES_SLOTS; i++)
+    for (size_t i = 0; i < SERIES_SLOTS; i++) {
+        if (m->tables->slots[i])
+            free(m->tables->slots[i]->rest);
         free(m->tables->slots[i]);
+    }
+    for (size_t i = 0; i < ROUTE_SLOTS; i++)
+        free(m->tables->routes[i]);
+    for (unsigned d = 0; d < 2; d++)
+        free(m->tables->other[d].rest);
     rpc_table_release(&m->tables->rpc);
     free(m->tables);
     free(m);
@@ -65,18 +73,23 @@ void metrics_refused(struct metrics *m, const char *rule)
     atomic_store_explicit(&t->n_refusals, n + 1, memory_order_release);
 }
 
-/* The name lies behind the struct, in the same piece of memory. */
-static struct series *series_new(unsigned direction, struct str cluster)
+static struct str put(char *at, struct str text)
 {
-    struct series *s = calloc(1, sizeof(*s) + cluster.n + 1);
+    if (text.n > 0)
+        memcpy(at, text.p, text.n);
+    return str_of(at, text.n);
+}
+
+/* The names lie behind the struct, in the same piece of memory. */
+static struct series *series_new(unsigned direction, struct str cluster, struct str route)
+{
+    struct series *s = calloc(1, sizeof(*s) + cluster.n + route.n + 1);
 
     if (!s)
         return NULL;
-    char *name = (char *)(s + 1);
-    if (cluster.n > 0)
-        memcpy(name, cluster.p, cluster.n);
     s->direction = direction;
-    s->cluster = str_of(name, cluster.n);
+    s->cluster = put((char *)(s + 1), cluster);
+    s->route = put((char *)(s + 1) + cluster.n, route);
     return s;
 }
 
@@ -103,11 +116,50 @@ struct series *metrics_series(struct metrics *m, unsigned direction, struct str 
             return t->slots[at];
     if (t->n_series == SERIES_MAX)
         return series_other(t, direction);
-    struct series *s = series_new(direction, cluster);
+    struct series *s = series_new(direction, cluster, STR(""));
     if (!s)
         return series_other(t, direction);
     t->slots[at] = s;
     t->n_series++;
+    publish_series(t, s);
+    return s;
+}
+
+/* What the routes of a cluster share that have no place. */
+static struct series *route_rest(struct metrics_tables *t, struct series *cluster)
+{
+    if (!cluster->rest) {
+        cluster->rest = series_new(cluster->direction, cluster->cluster, ROUTE_LABEL_OTHER);
+        if (!cluster->rest)
+            return cluster;
+        publish_series(t, cluster->rest);
+    }
+    return cluster->rest;
+}
+
+struct series *metrics_route_series(struct metrics *m, struct series *cluster, struct str route)
+{
+    struct metrics_tables *t = m->tables;
+    struct siphash_key key = {(uintptr_t)cluster, 0};
+
+    if (!route.n)
+        return cluster;
+    if (str_eq(route, ROUTE_LABEL_OTHER))
+        return route_rest(t, cluster);
+    size_t at = siphash(&key, route.p, route.n) & (ROUTE_SLOTS - 1);
+    for (; t->routes[at]; at = (at + 1) & (ROUTE_SLOTS - 1)) {
+        struct series *s = t->routes[at];
+        if (s->direction == cluster->direction && str_eq(s->route, route) &&
+            str_eq(s->cluster, cluster->cluster))
+            return s;
+    }
+    if (t->n_routes == ROUTE_SERIES_MAX)
+        return route_rest(t, cluster);
+    struct series *s = series_new(cluster->direction, cluster->cluster, route);
+    if (!s)
+        return route_rest(t, cluster);
+    t->routes[at] = s;
+    t->n_routes++;
     publish_series(t, s);
     return s;
 }

@@ -110,13 +110,16 @@ struct tcp_counts {
     atomic_uint_fast64_t received, sent; /* bytes from and to clients */
 };
 
-/* Requests of one direction to one cluster, and connections likewise. It lives as long as its
- * metrics; past SERIES_MAX the rest share one a direction, named "other". */
-enum { SERIES_MAX = 512 };
+/* Requests of one direction to one cluster by one route, and connections likewise, whatever their
+ * route. It lives as long as its metrics. Past SERIES_MAX clusters the rest share one a direction,
+ * named "other"; past ROUTE_SERIES_MAX routes, those of earlier configurations included, the rest
+ * of a cluster share one, whose route is "other". */
+enum { SERIES_MAX = 512, ROUTE_SERIES_MAX = 1024 };
 struct series {
     struct series *next;              /* fixed before others can see it */
     unsigned direction;               /* enum direction_kind */
-    struct str cluster;               /* owned */
+    struct str cluster, route;        /* owned; route empty: of none */
+    struct series *rest;              /* owned: of the routes past the bound; NULL: none came */
     atomic_uint_fast64_t by_class[6]; /* status / 100; 0: no response */
     struct histogram duration;
     atomic_uint_fast64_t request_bytes, response_bytes;
@@ -175,6 +178,9 @@ enum { REFUSAL_RULES_MAX = 128 };
 void metrics_refused(struct metrics *m, const char *rule);
 /* Made at the first call; never NULL: without memory the request is counted in the shared one. */
 struct series *metrics_series(struct metrics *m, unsigned direction, struct str cluster);
+/* The same of a cluster's requests by that route (ROUTE_LABEL_OTHER: by those that have no label of
+ * their own); empty: by none, the cluster's own. */
+struct series *metrics_route_series(struct metrics *m, struct series *cluster, struct str route);
 /* status 0: no response was had. */
 void series_record(struct series *s, unsigned status, nsec_t duration, uint64_t request_bytes,
                    uint64_t response_bytes);

@@ -124,31 +124,37 @@ static void print_refusals(struct metrics *const *v, size_t n, struct buffer *ou
 
 /* ---- series ---- */
 
-/* One direction and cluster, all workers together. */
+/* One direction, cluster and route, all workers together. */
 struct series_total {
     unsigned direction;
-    struct str cluster;
+    struct str cluster, route;
     uint64_t by_class[6], request_bytes, response_bytes;
     struct histogram_total duration;
 };
 
+static int by_text(struct str a, struct str b)
+{
+    size_t n = a.n < b.n ? a.n : b.n;
+    int order = n > 0 ? memcmp(a.p, b.p, n) : 0;
+
+    return order != 0 ? order : (a.n > b.n) - (a.n < b.n);
+}
+
 int series_by_identity(const void *a, const void *b)
 {
     const struct series *x = *(struct series *const *)a, *y = *(struct series *const *)b;
-    size_t n = x->cluster.n < y->cluster.n ? x->cluster.n : y->cluster.n;
+    int order = (x->direction > y->direction) - (x->direction < y->direction);
 
-    if (x->direction != y->direction)
-        return x->direction < y->direction ? -1 : 1;
-    int order = n > 0 ? memcmp(x->cluster.p, y->cluster.p, n) : 0;
-    if (order != 0)
-        return order;
-    return (x->cluster.n > y->cluster.n) - (x->cluster.n < y->cluster.n);
+    if (order == 0)
+        order = by_text(x->cluster, y->cluster);
+    return order != 0 ? order : by_text(x->route, y->route);
 }
 
 static void accumulate(struct series_total *total, const struct series *s)
 {
     total->direction = s->direction;
     total->cluster = s->cluster;
+    total->route = s->route;
     for (size_t i = 0; i < 6; i++)
         total->by_class[i] += atomic_load_explicit(&s->by_class[i], memory_order_relaxed);
     histogram_add_to(&total->duration, &s->duration);
@@ -168,7 +174,7 @@ static bool is_silent(const struct series *s)
 /* Those without a request are left out. NULL: no memory. The caller frees it. */
 static struct series_total *gather_series(struct metrics *const *v, size_t n, size_t *n_totals)
 {
-    size_t cap = n * (SERIES_MAX + 2), found = 0, made = 0;
+    size_t cap = n * SERIES_ALL_MAX, found = 0, made = 0;
     struct series **all = calloc(cap + 1, sizeof(struct series *));
     struct series_total *totals = NULL;
 
@@ -191,11 +197,13 @@ static struct series_total *gather_series(struct metrics *const *v, size_t n, si
     return totals;
 }
 
-/* direction="...",cluster="..." */
+/* direction="...",cluster="...",route="..." */
 static void write_labels(struct buffer *out, const struct series_total *s)
 {
     buffer_printf(out, "direction=\"%s\",", directions[s->direction]);
     prometheus_label(out, "cluster", s->cluster);
+    buffer_add_char(out, ',');
+    prometheus_label(out, "route", s->route);
 }
 
 /* The name and the labels, and whatever the caller adds before the brace. */
@@ -212,8 +220,8 @@ static void print_requests(const struct series_total *v, size_t n, struct buffer
 
     prometheus_family(
         out, name, "counter",
-        "Requests that ended, by class of the status; none is without a response; the "
-        "cluster is empty where none was chosen");
+        "Requests that ended, by class of the status; none is without a response; cluster and "
+        "route are empty where none was chosen");
     for (size_t i = 0; i < n; i++) {
         for (size_t c = 0; c < 6; c++) {
             if (v[i].by_class[c] == 0)

@@ -8,7 +8,9 @@
 
 #include "proxy/metrics_rpc.h"
 
-enum { SERIES_SLOTS = 2 * SERIES_MAX }; /* a power of two */
+enum { SERIES_SLOTS = 2 * SERIES_MAX, ROUTE_SLOTS = 2 * ROUTE_SERIES_MAX }; /* powers of two */
+/* As many as can hang from newest: each cluster and each direction's "other" has a rest. */
+enum { SERIES_ALL_MAX = 2 * (SERIES_MAX + 2) + ROUTE_SERIES_MAX };
 
 struct refusal {
     const char *rule;
@@ -41,12 +43,14 @@ struct metrics_tables {
     struct series *_Atomic newest;
     struct series *slots[SERIES_SLOTS]; /* owned; hashed, open addressing */
     size_t n_series;
+    struct series *routes[ROUTE_SLOTS]; /* owned; likewise */
+    size_t n_routes;
     struct series other[2]; /* by direction */
     bool other_shown[2];    /* it hangs from newest */
     struct rpc_table rpc;
 };
 
-/* For qsort() of pointers to series: by direction, then by cluster. */
+/* For qsort() of pointers to series: by direction, then by cluster, then by route. */
 int series_by_identity(const void *a, const void *b);
 
 #endif

@@ -60,7 +60,7 @@ static void accumulate(struct tcp_total *total, const struct series *s)
 /* NULL: no memory. The caller frees it. */
 static struct tcp_total *gather(struct metrics *const *v, size_t n, size_t *n_totals)
 {
-    size_t cap = n * (SERIES_MAX + 2), found = 0, made = 0;
+    size_t cap = n * SERIES_ALL_MAX, found = 0, made = 0;
     struct series **all = calloc(cap + 1, sizeof *all);
     struct tcp_total *totals;
 

@@ -221,13 +221,13 @@ def test_requests_are_counted_by_direction_cluster_and_class(sidespan, origin, c
 
     def requests(direction, group):
         return metrics.get(f'sidespan_requests_total{{direction="{direction}",cluster="app",'
-                           f'status_class="{group}"}}', 0)
+                           f'route="/",status_class="{group}"}}', 0)
 
     assert [requests("inbound", g) for g in ("2xx", "3xx", "4xx", "5xx")] == [2, 0, 1, 1]
     assert [requests("outbound", g) for g in ("2xx", "3xx", "4xx", "5xx")] == [1, 1, 0, 2]
     for direction in ("inbound", "outbound"):
         name = "sidespan_request_duration_seconds"
-        labels = f'direction="{direction}",cluster="app"'
+        labels = f'direction="{direction}",cluster="app",route="/"'
         assert metrics[f"{name}_count{{{labels}}}"] == 4
         assert metrics[f'{name}_bucket{{{labels},le="+Inf"}}'] == 4
         assert metrics[f"{name}_sum{{{labels}}}"] > 0
@@ -253,7 +253,7 @@ def test_bytes_are_counted(inbound, origin, connect):
     client.ask("POST", body=b"x" * 50)
     client.ask("POST", body=b"x" * 50)
     sidecar.wait_spans(2)
-    labels = f'{{direction="inbound",cluster="{upstream.address}"}}'
+    labels = f'{{direction="inbound",cluster="{upstream.address}",route="/"}}'
     assert sidecar.metric("sidespan_request_body_bytes_total" + labels) == 100
     assert sidecar.metric("sidespan_response_body_bytes_total" + labels) == 140
 
@@ -300,14 +300,48 @@ def test_what_the_sidecar_answers_by_itself_is_counted(sidespan, port, origin, c
     bad = connect(port)
     bad.send("GET / HTTP/1.1\r\n\r\n")         # without Host
     assert bad.read_response().status == 400
-    total = 'sidespan_requests_total{direction="inbound",cluster="",status_class="%s"}'
-    until(lambda: [sidecar.metric(total % c) for c in ("none", "3xx", "4xx", "5xx")] == [1, 1, 4, 1],
-          lambda: str(sidecar.metrics()))
+    total = 'sidespan_requests_total{direction="inbound",cluster="",route="%s",status_class="%s"}'
+    ended = {("/respond", "4xx"): 1, ("/redirect", "3xx"): 1, ("/abort", "4xx"): 1, ("/fail", "5xx"): 1,
+             ("/reset", "none"): 1, ("", "4xx"): 2}
+    until(lambda: {e: sidecar.metric(total % e) for e in ended} == ended, lambda: str(sidecar.metrics()))
     answers = {kind: sidecar.metric(f'sidespan_answers_total{{direction="inbound",kind="{kind}"}}')
                for kind in ("respond", "redirect", "fault", "failure", "options")}
     assert answers == {"respond": 1, "redirect": 1, "fault": 2, "failure": 2, "options": 0}
     failures = 'sidespan_failures_total{direction="inbound",reason="%s",ended_by="sidecar"}'
     assert [sidecar.metric(failures % r) for r in ("fault_injected", "no_route", "bad_request")] == [2, 1, 1]
+
+
+def test_requests_are_counted_by_their_route(sidespan, port, origin, connect):
+    """By what the file calls it, never by what was asked for, and for a bounded number of routes."""
+    upstream = origin()
+    sidecar = sidespan(f"""
+        inbound {{
+            listen 127.0.0.1:{port};
+            route /users/{{id}} {{ to v1 weight 1; to v2 weight 1; }}
+            route = /login {{ to v1; }}
+            route ~ ^/v[12]/ {{ to v1; name "old versions"; }}
+            route grpc shop.Users {{ to v1; }}
+            {" ".join(f"route /r{i} {{ to v1; }}" for i in range(300))}
+        }}
+        cluster v1 {{ endpoint {upstream.address}; }} cluster v2 {{ endpoint {upstream.address}; }}
+        """)
+    client = connect(port)
+    for path in [f"/users/{i}" for i in range(20)] + ["/login", "/v1/a", "/v2/b", "/r0", "/r298", "/r299", "/nobody"]:
+        client.get(path)
+    client.ask("POST", "/shop.Users/Get", ["content-type: application/grpc"], b"")
+    sidecar.wait_spans(28)
+
+    def requests(route):
+        return sum(value for key, value in sidecar.metrics().items()
+                   if key.startswith("sidespan_requests_total{") and f',route="{route}",' in key)
+
+    assert {r: requests(r) for r in ("/users/{id}", "= /login", "old versions", "grpc shop.Users", "/r0", "other", "")} \
+        == {"/users/{id}": 20, "= /login": 1, "old versions": 2, "grpc shop.Users": 1, "/r0": 1, "other": 2, "": 1}
+    for cluster in ("v1", "v2"):
+        labels = f'direction="inbound",cluster="{cluster}",route="/users/{{id}}"'
+        assert sidecar.metric(f"sidespan_request_duration_seconds_count{{{labels}}}") == \
+            sidecar.metric(f'sidespan_requests_total{{{labels},status_class="2xx"}}') > 0
+    assert not any("/users/1" in key or "/nobody" in key for key in sidecar.metrics())
 
 
 def test_promtool_finds_nothing_to_complain_about(sidecar, connect):

@@ -131,7 +131,7 @@ def test_a_disabled_sdk_records_nothing_and_passes_the_context_on(with_env):
     assert request.get("traceparent") == parent
     assert request.get("tracestate") == "a=1"
     until(lambda: sidecar.metric('sidespan_requests_total{direction="inbound",cluster='
-                                 f'"{sidecar.upstream.address}",status_class="2xx"}}') == 1,
+                                 f'"{sidecar.upstream.address}",route="/",status_class="2xx"}}') == 1,
           "the request in the metrics")
     answer = sidecar.admin("/traces")
     assert answer.status == 404 or sidecar.spans() == []

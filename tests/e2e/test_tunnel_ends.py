@@ -150,7 +150,8 @@ def test_an_upgraded_request_is_over_with_its_answer(inbound, raw_origin, connec
     client.send(b"\x81\x02hi")
     server.read(4)
     where = f'direction="inbound",cluster="{upstream.address}"'
-    assert sidecar.metric(f'sidespan_requests_total{{{where},status_class="1xx"}}') == 1
+    route = where + ',route="/"'
+    assert sidecar.metric(f'sidespan_requests_total{{{route},status_class="1xx"}}') == 1
     assert sidecar.metric(TCP + labels(upstream.address, "client")) == 0
     client.close()
     server.expect_end()
@@ -158,8 +159,8 @@ def test_an_upgraded_request_is_over_with_its_answer(inbound, raw_origin, connec
     span = sidecar.wait_span()
     assert span["sidespan.ended_by"] == "client"
     assert sidecar.metric(TCP + labels(upstream.address, "client")) == 1
-    assert sidecar.metric(f"sidespan_request_duration_seconds_count{{{where}}}") == 1
-    assert sidecar.metric(f"sidespan_request_body_bytes_total{{{where}}}") == 0
+    assert sidecar.metric(f"sidespan_request_duration_seconds_count{{{route}}}") == 1
+    assert sidecar.metric(f"sidespan_request_body_bytes_total{{{route}}}") == 0
     assert sidecar.metric(f"sidespan_tcp_received_bytes_total{{{where}}}") == 4
 
 
@@ -192,5 +193,5 @@ def test_a_connect_is_over_with_its_answer_too(sidespan, raw_origin, connect):
     client.close()
     assert sidecar.wait_span()["sidespan.ended_by"] == "upstream"
     where = 'direction="outbound",cluster="original"'
-    assert sidecar.metric(f'sidespan_requests_total{{{where},status_class="2xx"}}') == 1
+    assert sidecar.metric(f'sidespan_requests_total{{{where},route="",status_class="2xx"}}') == 1
     assert sidecar.metric(f'{TCP}{{{where},ended_by="upstream"}}') == 1

@@ -86,14 +86,14 @@ START_TEST(counts_requests_of_a_cluster_by_class)
                       0, 10, 100);
     const char *out = print();
     ck_assert_has(out, "sidespan_requests_total{direction=\"outbound\",cluster=\"users\","
-                       "status_class=\"2xx\"} 2\n");
+                       "route=\"\",status_class=\"2xx\"} 2\n");
     ck_assert_has(out, "status_class=\"3xx\"} 1\n");
     ck_assert_has(out, "status_class=\"5xx\"} 1\n");
     ck_assert_has(out, "status_class=\"none\"} 2\n");
     ck_assert_has(out, "sidespan_request_body_bytes_total{direction=\"outbound\","
-                       "cluster=\"users\"} 60\n");
+                       "cluster=\"users\",route=\"\"} 60\n");
     ck_assert_has(out, "sidespan_response_body_bytes_total{direction=\"outbound\","
-                       "cluster=\"users\"} 600\n");
+                       "cluster=\"users\",route=\"\"} 600\n");
 }
 END_TEST
 
@@ -122,14 +122,16 @@ START_TEST(a_histogram_is_cumulative_and_its_last_bucket_is_the_count)
     series_record(s, 200, MILLISECONDS(6), 0, 0);
     series_record(s, 200, SECONDS(60), 0, 0);
     const char *out = print();
-#define BUCKET "sidespan_request_duration_seconds_bucket{direction=\"inbound\",cluster=\"c\",le="
+#define BUCKET                                                                                 \
+    "sidespan_request_duration_seconds_bucket{direction=\"inbound\",cluster=\"c\",route=\"\"," \
+    "le="
     ck_assert_has(out, BUCKET "\"0.005\"} 1\n");
     ck_assert_has(out, BUCKET "\"0.01\"} 2\n");
     ck_assert_has(out, BUCKET "\"2.5\"} 2\n");
     ck_assert_has(out, BUCKET "\"10\"} 2\n");
     ck_assert_has(out, BUCKET "\"+Inf\"} 3\n");
-    ck_assert_has(out, "_seconds_count{direction=\"inbound\",cluster=\"c\"} 3\n");
-    ck_assert_has(out, "_seconds_sum{direction=\"inbound\",cluster=\"c\"} 60.011000\n");
+    ck_assert_has(out, "_seconds_count{direction=\"inbound\",cluster=\"c\",route=\"\"} 3\n");
+    ck_assert_has(out, "_seconds_sum{direction=\"inbound\",cluster=\"c\",route=\"\"} 60.011000\n");
     ck_assert_uint_eq(occurrences(out, BUCKET), DURATION_BUCKETS + 1);
 }
 END_TEST
@@ -172,9 +174,73 @@ START_TEST(past_the_bound_of_clusters_the_rest_is_other)
     ck_assert_ptr_eq(metrics_series(a, DIRECTION_INBOUND, STR("new")),
                      metrics_series(a, DIRECTION_INBOUND, STR("newer")));
     const char *out = print();
-    ck_assert_has(out, "cluster=\"c511\",status_class=\"2xx\"} 1\n");
+    ck_assert_has(out, "cluster=\"c511\",route=\"\",status_class=\"2xx\"} 1\n");
     ck_assert_ptr_null(strstr(out, "cluster=\"c512\""));
-    ck_assert_has(out, "cluster=\"other\",status_class=\"2xx\"} 10\n");
+    ck_assert_has(out, "cluster=\"other\",route=\"\",status_class=\"2xx\"} 10\n");
+}
+END_TEST
+
+static void serve(struct metrics *m, const char *cluster, const char *route)
+{
+    struct series *s = metrics_series(m, DIRECTION_INBOUND, str_from(cluster));
+
+    series_record(metrics_route_series(m, s, str_from(route)), 200, 0, 0, 0);
+}
+
+START_TEST(requests_are_counted_by_their_route)
+{
+    serve(a, "users", "/api/users/{id}");
+    serve(b, "users", "/api/users/{id}");
+    serve(a, "users", "= /login");
+    serve(a, "users-v2", "/api/users/{id}");
+    serve(a, "users", "");
+    const char *out = print();
+    ck_assert_has(out, "_total{direction=\"inbound\",cluster=\"users\",route=\"/api/users/{id}\","
+                       "status_class=\"2xx\"} 2\n");
+    ck_assert_has(out, "cluster=\"users\",route=\"= /login\",status_class=\"2xx\"} 1\n");
+    ck_assert_has(out, "cluster=\"users-v2\",route=\"/api/users/{id}\",status_class=\"2xx\"} 1\n");
+    ck_assert_has(out, "cluster=\"users\",route=\"\",status_class=\"2xx\"} 1\n");
+    ck_assert_has(out, "_seconds_count{direction=\"inbound\",cluster=\"users\","
+                       "route=\"/api/users/{id}\"} 2\n");
+}
+END_TEST
+
+START_TEST(past_the_bound_of_routes_the_rest_of_a_cluster_is_other)
+{
+    char name[16];
+
+    for (int i = 0; i < ROUTE_SERIES_MAX + 10; i++) {
+        snprintf(name, sizeof(name), "/r%d", i);
+        serve(a, "c", name);
+    }
+    serve(a, "d", "/new");
+    serve(a, "d", "other"); /* of a route that the configuration has no label for */
+    const char *out = print();
+    ck_assert_has(out, "route=\"/r1023\",status_class=\"2xx\"} 1\n");
+    ck_assert_ptr_null(strstr(out, "route=\"/r1024\""));
+    ck_assert_has(out, "cluster=\"c\",route=\"other\",status_class=\"2xx\"} 10\n");
+    ck_assert_has(out, "cluster=\"d\",route=\"other\",status_class=\"2xx\"} 2\n");
+}
+END_TEST
+
+START_TEST(clusters_and_routes_past_their_bounds_are_all_there)
+{
+    struct metrics *both[] = {a, b};
+    char name[16];
+
+    for (int w = 0; w < 2; w++)
+        for (int i = 0; i < SERIES_MAX + 1; i++) {
+            snprintf(name, sizeof(name), "c%d", i);
+            for (int r = 0; r < 4; r++)
+                serve(both[w], name, (const char *[]){"", "/a", "/b", "/c"}[r]);
+        }
+    const char *out = print();
+    unsigned total = 0;
+
+    for (const char *at = strstr(out, "status_class=\"2xx\"} "); at;
+         at = strstr(at + 1, "status_class=\"2xx\"} "))
+        total += (unsigned)atoi(at + strlen("status_class=\"2xx\"} "));
+    ck_assert_uint_eq(total, 2 * 4 * (SERIES_MAX + 1));
 }
 END_TEST
 
@@ -365,6 +431,7 @@ int main(void)
     Suite *s = suite_create("metrics");
     TCase *t = tcase_create("metrics");
 
+    tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, adds_up_the_workers);
     tcase_add_test(t, connections_are_counted_apart_from_requests);
@@ -376,6 +443,9 @@ int main(void)
     tcase_add_test(t, counts_refusals_by_rule);
     tcase_add_test(t, past_the_bound_of_rules_the_rest_is_other);
     tcase_add_test(t, past_the_bound_of_clusters_the_rest_is_other);
+    tcase_add_test(t, requests_are_counted_by_their_route);
+    tcase_add_test(t, past_the_bound_of_routes_the_rest_of_a_cluster_is_other);
+    tcase_add_test(t, clusters_and_routes_past_their_bounds_are_all_there);
     tcase_add_test(t, a_label_cannot_break_out_of_its_quotes);
     tcase_add_test(t, calls_are_told_by_the_old_names);
     tcase_add_test(t, calls_are_told_by_the_new_names);
