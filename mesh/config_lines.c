@@ -10,18 +10,17 @@ void lines_begin(struct lines *w, const char *name)
     buffer_add_str(w->out, str_from(name));
 }
 
-/* With a variable in the place of each of their values. */
-static void write_masked(struct lines *w, struct str text, bool quoted)
+/* One word, with a variable in the place of each of their values. */
+static void write_masked_word(struct lines *w, struct str text)
 {
     struct buffer masked;
 
     buffer_init(&masked, 0);
     mask_write(w->masks, text, &masked);
-    bool same = str_eq(buffer_str(&masked), text);
-    if (quoted && same)
+    if (str_eq(buffer_str(&masked), text))
         lexer_write_word(text, w->out);
     else
-        buffer_printf(w->out, quoted ? "\"%.*s\"" : "%.*s", STR_ARG(buffer_str(&masked)));
+        lexer_write_variables(buffer_str(&masked), w->out);
     buffer_release(&masked);
 }
 
@@ -33,7 +32,7 @@ void lines_word(struct lines *w, struct str text)
     if (shown.p)
         buffer_add_str(w->out, shown);
     else if (w->masked && w->masks->n)
-        write_masked(w, text, true);
+        write_masked_word(w, text);
     else
         lexer_write_word(text, w->out);
 }
@@ -42,7 +41,7 @@ void lines_word(struct lines *w, struct str text)
 void lines_words(struct lines *w, struct str text)
 {
     if (w->masked && w->masks->n)
-        write_masked(w, text, false);
+        mask_write(w->masks, text, w->out);
     else
         buffer_add_str(w->out, text);
 }

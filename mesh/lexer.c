@@ -356,19 +356,28 @@ static bool can_be_bare(struct str text)
     return text.n > 0;
 }
 
-void lexer_write_word(struct str text, struct buffer *out)
+static void write_quoted(struct str text, bool variables, struct buffer *out)
 {
-    if (can_be_bare(text)) {
-        buffer_add_str(out, text);
-        return;
-    }
     buffer_add_char(out, '"');
     for (size_t i = 0; i < text.n; i++) {
         char c = text.p[i];
-        bool opens = c == '$' && i + 1 < text.n && text.p[i + 1] == '{';
+        bool opens = !variables && c == '$' && i + 1 < text.n && text.p[i + 1] == '{';
         if (c == '"' || c == '\\' || c == '\n' || c == '\t' || opens)
             buffer_add_char(out, '\\');
         buffer_add_char(out, c == '\n' ? 'n' : c == '\t' ? 't' : c);
     }
     buffer_add_char(out, '"');
+}
+
+void lexer_write_word(struct str text, struct buffer *out)
+{
+    if (can_be_bare(text))
+        buffer_add_str(out, text);
+    else
+        write_quoted(text, false, out);
+}
+
+void lexer_write_variables(struct str text, struct buffer *out)
+{
+    write_quoted(text, true, out);
 }

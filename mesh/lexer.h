@@ -46,5 +46,7 @@ struct token lexer_next(struct lexer *l);
 
 /* The text as one word of the language: bare where it can be, else quoted. */
 void lexer_write_word(struct str text, struct buffer *out);
+/* The same in quotes, where ${NAME} in the text is a variable. */
+void lexer_write_variables(struct str text, struct buffer *out);
 
 #endif

@@ -64,6 +64,13 @@ void admin_answer_text(struct evhttp_request *req, int status, const char *forma
     send_bytes(req, status, "text/plain; charset=utf-8", text, text ? (size_t)n + 1 : 0);
 }
 
+json_t *admin_json_of(struct str s)
+{
+    json_t *text = json_stringn(s.p ? s.p : "", s.n);
+
+    return text ? text : json_string("(not UTF-8)");
+}
+
 void admin_answer_json(struct evhttp_request *req, int status, json_t *value)
 {
     struct buffer out;

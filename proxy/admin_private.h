@@ -56,6 +56,9 @@ void admin_answer_text(struct evhttp_request *req, int status, const char *forma
 /* Takes the value; NULL is a 500. */
 void admin_answer_json(struct evhttp_request *req, int status, json_t *value);
 
+/* The text as a value; NULL: no memory. */
+json_t *admin_json_of(struct str s);
+
 /* The parameters of the query. False: there is one that is not in names (ended by NULL), or the
  * query cannot be read, and the answer has been given. Else the caller clears it with
  * evhttp_clear_headers(). */

@@ -1,19 +1,10 @@
 /*
- * The pages about the sidecar itself: is it alive, is it ready, what is its
- * config, how much has it done.
+ * The pages about the sidecar itself: is it alive, is it ready, how much has it
+ * done; and what may be asked of it.
  */
-#include <stdio.h>
-#include <string.h>
-
 #include "proxy/admin_private.h"
 #include "proxy/fault_switch.h"
 #include "proxy/prometheus.h"
-
-static json_t *json_of(struct str s)
-{
-    json_t *text = json_stringn(s.p ? s.p : "", s.n);
-    return text ? text : json_string("(not UTF-8)");
-}
 
 void admin_healthz(struct admin *a, struct evhttp_request *req)
 {
@@ -28,7 +19,7 @@ static json_t *lines_to_json(struct str lines)
 
     while (str_split(&lines, '\n', &line))
         if (line.n > 0)
-            json_array_append_new(list, json_of(line));
+            json_array_append_new(list, admin_json_of(line));
     return list;
 }
 
@@ -43,43 +34,6 @@ void admin_readyz(struct admin *a, struct evhttp_request *req)
         json_object_set_new(answer, "reasons", lines_to_json(buffer_str(&reasons)));
     buffer_release(&reasons);
     admin_answer_json(req, ready ? 200 : 503, answer);
-}
-
-static void answer_config_json(struct evhttp_request *req, const struct config *c)
-{
-    json_t *answer = json_object();
-
-    json_object_set_new(answer, "hash", json_string(c->hash));
-    json_object_set_new(answer, "path", json_of(c->path));
-    json_object_set_new(answer, "faults", json_string(faults_are_off() ? "off" : "on"));
-    json_object_set_new(answer, "text", json_of(c->text));
-    admin_answer_json(req, 200, answer);
-}
-
-void admin_config(struct admin *a, struct evhttp_request *req)
-{
-    static const char *const names[] = {"format", NULL};
-    const struct config *c = a->ops->config(a->arg);
-    struct evkeyvalq query;
-
-    if (!admin_query(req, names, &query))
-        return;
-    const char *format = evhttp_find_header(&query, "format");
-    struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
-    evhttp_add_header(headers, "sidespan-config-hash", c->hash);
-    if (!format || strcmp(format, "text") == 0) {
-        struct buffer out;
-        buffer_init(&out, 0);
-        if (faults_are_off())
-            buffer_add_str(&out, STR("# all faults are silent: POST /faults/on ends it\n"));
-        buffer_add_str(&out, c->text);
-        admin_answer(req, 200, "text/plain; charset=utf-8", &out);
-    } else if (strcmp(format, "json") == 0) {
-        answer_config_json(req, c);
-    } else {
-        admin_answer_text(req, 400, "The format is text or json");
-    }
-    evhttp_clear_headers(&query);
 }
 
 void admin_reload(struct admin *a, struct evhttp_request *req)

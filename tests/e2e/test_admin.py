@@ -48,6 +48,42 @@ def test_the_configuration_in_force_is_shown_with_its_hash(sidecar):
     assert len(as_json["hash"]) == 16 and as_json["text"] == text.text
 
 
+def test_the_configuration_in_force_is_had_as_a_tree(sidespan, port):
+    """For programs: the words of each directive and what is in its block, in the order of the file; nothing
+    that the text does not show."""
+    sidecar = sidespan(f"""
+        inbound {{
+            listen 127.0.0.1:{port};
+            route /b {{ to app weight 90; to next; timeout 2s; }}
+            route /a {{ respond 200 "it's \\"here\\""; set-header response x-key "k ${{KEY}}"; }}
+        }}
+        cluster app {{ endpoint 127.0.0.1:1; }}
+        cluster next {{ endpoint 127.0.0.1:2; }}
+        trace {{ export otlp http://127.0.0.1:1 {{ header authorization "Bearer s3cret"; }} }}
+        """, env={"KEY": "hunter2-and-more"})
+    answer = sidecar.admin("/config?format=json")
+    assert "s3cret" not in answer.text and "hunter2" not in answer.text
+    top = answer.json["config"]
+    assert all(set(d) <= {"directive", "args", "block"} for d in top)
+    inbound, *clusters = [d for d in top if d["directive"] in ("inbound", "cluster")]
+    assert [c["args"] for c in clusters] == [["app"], ["next"]]
+    assert {"directive": "endpoint", "args": ["127.0.0.1:1", "weight", "1"]} in clusters[0]["block"]
+    first, second = [d for d in inbound["block"] if d["directive"] == "route"]
+    assert first["args"] == ["/b"] and second["args"] == ["/a"]
+    assert [d["args"] for d in first["block"]] == [
+        ["app", "weight", "90"], ["next", "weight", "1"], ["trace"], ["2s"]]
+    assert [d["args"] for d in second["block"]] == [
+        ["200", 'it\'s "here"'], ["response", "x-key", "k ${KEY}"]]
+    # Nothing of the text is missing in it.
+    text = answer.json["text"]
+
+    def directives(block):
+        return sum(1 + directives(d.get("block", [])) for d in block)
+
+    lines = [line for line in text.splitlines() if line.strip() not in ("", "}") and not line.strip().startswith("#")]
+    assert directives(top) == len(lines)
+
+
 def test_secrets_of_exporters_are_not_shown(inbound, origin):
     sidecar = inbound(origin().address, rest="""
         trace { export otlp http://127.0.0.1:1 { header authorization "Bearer s3cret"; } }

@@ -180,6 +180,7 @@ static const struct page_row {
     {"GET /config", 200, "text/plain; charset=utf-8", "inbound"},
     {"GET /config?format=text", 200, "text/plain; charset=utf-8", "inbound"},
     {"GET /config?format=json", 200, "application/json", "\"hash\": \""},
+    {"GET /config?format=json", 200, "application/json", "\"directive\": \"inbound\""},
     {"GET /config?format=xml", 400, "text/plain; charset=utf-8", "text or json"},
     {"GET /config?frmat=json", 400, "text/plain; charset=utf-8", "no parameter"},
     {"GET /traces", 200, "application/json", "{\"resourceSpans\":["},

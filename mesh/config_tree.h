@@ -1,0 +1,25 @@
+/*
+ * The text that GET /config shows as a tree: what the words are, and which stand
+ * in which block. It is what was read of the file, every default in place, and
+ * has no more in it than the text: no value of the environment, no secret.
+ */
+#ifndef SIDESPAN_MESH_CONFIG_TREE_H
+#define SIDESPAN_MESH_CONFIG_TREE_H
+
+#include "mesh/parser.h"
+
+struct config_tree {
+    struct arena arena;
+    const struct statement *first; /* NULL: there are none */
+};
+
+/* How much it takes, for each byte of the text: to be asked for before, since a config is read by
+ * who must have the memory. */
+enum { CONFIG_TREE_BYTES = 64 };
+
+/* A variable stands for itself: "${NAME}". The text is borrowed until config_tree_release(), which
+ * is called in either case. False: the text is not in the language; nothing is known of it. */
+bool config_tree_read(struct config_tree *t, struct str text);
+void config_tree_release(struct config_tree *t);
+
+#endif
