@@ -42,6 +42,8 @@ void lines_text(struct lines *w, const char *name, struct str value);
 void lines_duration_line(struct lines *w, const char *name, nsec_t t, bool none);
 void lines_number_line(struct lines *w, const char *name, uint64_t n, bool none);
 void lines_size_line(struct lines *w, const char *name, uint64_t n, bool none);
+/* The whole block `trace` (config_text_trace.c). */
+void lines_trace(struct lines *w, const struct config *c);
 /* A line for each of them. */
 void lines_attributes(struct lines *w, const struct key_value *v, size_t n);
 

@@ -8,8 +8,10 @@
 
 /* ---- service ---- */
 
-static void write_service(struct lines *w, const struct service_config *s)
+static void write_service(struct lines *w, const struct config *c)
 {
+    const struct service_config *s = &c->service;
+
     if (!s->name.n)
         return;
     lines_begin(w, "service");
@@ -207,137 +209,12 @@ static void write_cluster(struct lines *w, const struct cluster *c)
     lines_close(w);
 }
 
-/* ---- trace ---- */
-
-static void write_otlp(struct lines *w, const struct export_config *e)
-{
-    lines_raw(w, "otlp");
-    lines_word(w, e->url);
-    lines_open(w);
-    lines_text(w, "compression", e->gzip ? STR("gzip") : STR("none"));
-    for (size_t i = 0; i < e->n_headers; i++) {
-        lines_begin(w, "header");
-        lines_word(w, e->headers[i].key);
-        lines_word(w, w->masked ? STR("***") : e->headers[i].value);
-        lines_end(w);
-    }
-    lines_duration_line(w, "timeout", e->timeout, false);
-    if (e->ca.n)
-        lines_text(w, "ca", e->ca);
-    if (e->certificate.n) {
-        lines_text(w, "certificate", e->certificate);
-        lines_text(w, "key", e->key);
-    }
-    lines_close(w);
-}
-
-static void write_export(struct lines *w, const struct export_config *e)
-{
-    lines_begin(w, "export");
-    if (e->kind == EXPORT_OTLP_GRPC || e->kind == EXPORT_OTLP_HTTP) {
-        write_otlp(w, e);
-        return;
-    }
-    lines_raw(w, e->kind == EXPORT_CONSOLE ? "console" : "memory");
-    if (e->kind == EXPORT_MEMORY)
-        lines_number(w, e->memory_spans);
-    else if (e->pretty)
-        lines_raw(w, "pretty");
-    lines_end(w);
-}
-
-static void write_sampler(struct lines *w, const char *name, const struct sample_config *s)
-{
-    lines_begin(w, name);
-    lines_raw(w, s->kind == SAMPLE_ALWAYS ? "always" : s->kind == SAMPLE_NEVER ? "never" : "ratio");
-    if (s->kind == SAMPLE_RATIO) {
-        buffer_add_char(w->out, ' ');
-        value_write_ratio(s->ratio, w->out);
-    }
-    lines_end(w);
-}
-
-static void write_sample(struct lines *w, const struct trace_config *t)
-{
-    if (!t->parent_based) {
-        write_sampler(w, "sample", &t->root);
-        return;
-    }
-    lines_begin(w, "sample parent");
-    lines_open(w);
-    write_sampler(w, "root", &t->root);
-    write_sampler(w, "remote-sampled", &t->remote_sampled);
-    write_sampler(w, "remote-not-sampled", &t->remote_not_sampled);
-    lines_close(w);
-}
-
-static void write_names(struct lines *w, const char *name, const struct str *v, size_t n)
-{
-    if (n == 0)
-        return;
-    lines_begin(w, name);
-    for (size_t i = 0; i < n; i++)
-        lines_word(w, v[i]);
-    lines_end(w);
-}
-
-static void write_batch(struct lines *w, const struct trace_config *t)
-{
-    lines_begin(w, "batch");
-    lines_open(w);
-    lines_number_line(w, "queue", t->batch.queue, false);
-    lines_number_line(w, "size", t->batch.size, false);
-    lines_duration_line(w, "delay", t->batch.delay, false);
-    lines_duration_line(w, "timeout", t->batch.timeout, false);
-    lines_close(w);
-}
-
-/* Of what is not said, what would have said the same: a comment, for OTEL_* may say otherwise. */
-static void note_batch(struct lines *w, const struct trace_config *t)
-{
-    lines_begin(w, "# not said: batch { queue");
-    lines_number(w, t->batch.queue);
-    buffer_add_str(w->out, STR("; size"));
-    lines_number(w, t->batch.size);
-    buffer_add_str(w->out, STR("; delay"));
-    lines_duration(w, t->batch.delay);
-    buffer_add_str(w->out, STR("; timeout"));
-    lines_duration(w, t->batch.timeout);
-    buffer_add_str(w->out, STR("; }\n"));
-}
-
-static void write_trace(struct lines *w, const struct trace_config *t)
-{
-    lines_begin(w, "trace");
-    lines_open(w);
-    for (size_t i = 0; t->said_export && i < t->n_exports; i++)
-        write_export(w, &t->exports[i]);
-    if (t->export_none)
-        lines_begin(w, "export none;\n");
-    if (!t->said_export)
-        lines_number_line(w, "# not said: export memory", t->exports[0].memory_spans, false);
-    if (t->said_sample)
-        write_sample(w, t);
-    else
-        lines_begin(w, "# not said: sample parent;\n");
-    lines_begin(w, t->said_propagate ? "propagate" : "# not said: propagate");
-    for (unsigned i = 0; i < t->propagators.n; i++)
-        lines_raw(w, propagator_at(t->propagators.v[i])->name);
-    lines_end(w);
-    if (t->said_batch)
-        write_batch(w, t);
-    else
-        note_batch(w, t);
-    write_names(w, "redact query", t->redact_query, t->n_redact_query);
-    write_names(w, "capture request header", t->capture_request, t->n_capture_request);
-    write_names(w, "capture response header", t->capture_response, t->n_capture_response);
-    lines_close(w);
-}
-
 /* ---- the rest ---- */
 
-static void write_limits(struct lines *w, const struct limits *l)
+static void write_limits(struct lines *w, const struct config *c)
 {
+    const struct limits *l = &c->limits;
+
     lines_begin(w, "limits");
     lines_open(w);
     lines_size_line(w, "header-bytes", l->header_bytes, false);
@@ -361,8 +238,10 @@ static void write_limits(struct lines *w, const struct limits *l)
     lines_close(w);
 }
 
-static void write_timeouts(struct lines *w, const struct timeouts *t)
+static void write_timeouts(struct lines *w, const struct config *c)
 {
+    const struct timeouts *t = &c->timeouts;
+
     lines_begin(w, "timeouts");
     lines_open(w);
     lines_duration_line(w, "header", t->header, false);
@@ -380,30 +259,92 @@ static void write_timeouts(struct lines *w, const struct timeouts *t)
     lines_close(w);
 }
 
-void config_write(const struct config *c, bool masked, struct buffer *out)
+static void write_workers(struct lines *w, const struct config *c)
+{
+    lines_begin(w, "workers");
+    if (c->workers)
+        lines_number(w, c->workers);
+    else
+        lines_raw(w, "auto");
+    lines_end(w);
+}
+
+static void write_admin(struct lines *w, const struct config *c)
+{
+    lines_text(w, "admin", c->admin.on ? c->admin.location.text : STR("off"));
+}
+
+static void write_log(struct lines *w, const struct config *c)
 {
     static const char *const levels[] = {
         [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
+
+    lines_text(w, "log level", str_from(levels[c->log_level]));
+    lines_text(w, "log format", c->log_json ? STR("json") : STR("text"));
+}
+
+/* What is there once, in the order in which it is written. */
+static const struct part {
+    const char *name;
+    void (*write)(struct lines *w, const struct config *c);
+} parts[] = {
+    {"service", write_service},   {"trace", lines_trace},     {"limits", write_limits},
+    {"timeouts", write_timeouts}, {"workers", write_workers}, {"admin", write_admin},
+    {"log", write_log},
+};
+enum { PARTS = sizeof(parts) / sizeof(parts[0]), FIRST_PARTS = 1 /* the rest is at the end */ };
+
+void config_write(const struct config *c, bool masked, struct buffer *out)
+{
     struct lines w = {.out = out, .masked = masked, .masks = &c->masks};
 
-    write_service(&w, &c->service);
+    for (size_t i = 0; i < FIRST_PARTS; i++)
+        parts[i].write(&w, c);
     write_direction(&w, &c->inbound);
     write_direction(&w, &c->outbound);
     for (size_t i = 0; i < c->n_clusters; i++)
         if (!c->clusters[i]->implicit)
             write_cluster(&w, c->clusters[i]);
-    write_trace(&w, &c->trace);
-    write_limits(&w, &c->limits);
-    write_timeouts(&w, &c->timeouts);
-    lines_begin(&w, "workers");
-    if (c->workers)
-        lines_number(&w, c->workers);
-    else
-        lines_raw(&w, "auto");
-    lines_end(&w);
-    lines_text(&w, "admin", c->admin.on ? c->admin.location.text : STR("off"));
-    lines_text(&w, "log level", str_from(levels[c->log_level]));
-    lines_text(&w, "log format", c->log_json ? STR("json") : STR("text"));
+    for (size_t i = FIRST_PARTS; i < PARTS; i++)
+        parts[i].write(&w, c);
+}
+
+/* ---- parts ---- */
+
+const char *config_write_part(const struct config *c, size_t i, struct buffer *out)
+{
+    struct lines w = {.out = out, .masks = &c->masks};
+
+    if (i >= PARTS)
+        return NULL;
+    parts[i].write(&w, c);
+    return parts[i].name;
+}
+
+void config_write_direction(const struct config *c, const struct direction *d, struct buffer *out)
+{
+    write_direction(&(struct lines){.out = out, .masks = &c->masks}, d);
+}
+
+void config_write_cluster(const struct config *c, const struct cluster *cluster, struct buffer *out)
+{
+    write_cluster(&(struct lines){.out = out, .masks = &c->masks}, cluster);
+}
+
+void config_write_route(const struct config *c, const struct direction *d, const struct route *r,
+                        struct buffer *out)
+{
+    write_route(&(struct lines){.out = out, .masks = &c->masks}, d, r);
+}
+
+void config_write_path(const struct config *c, const struct route *r, struct buffer *out)
+{
+    write_path(&(struct lines){.out = out, .masked = true, .masks = &c->masks}, r);
+}
+
+void config_write_name(const struct config *c, struct str name, struct buffer *out)
+{
+    lines_word(&(struct lines){.out = out, .masked = true, .masks = &c->masks}, name);
 }
 
 void config_hash(struct str text, char out[17])

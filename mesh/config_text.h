@@ -16,6 +16,23 @@
  */
 void config_write(const struct config *c, bool masked, struct buffer *out);
 
+/*
+ * Parts of it with nothing masked, to be compared: those of two configs are the
+ * same text if they mean the same.
+ */
+/* What is there once, from 0 on: "service", "limits" and so on; NULL: there are no more. */
+const char *config_write_part(const struct config *c, size_t i, struct buffer *out);
+void config_write_direction(const struct config *c, const struct direction *d, struct buffer *out);
+void config_write_cluster(const struct config *c, const struct cluster *cluster,
+                          struct buffer *out);
+void config_write_route(const struct config *c, const struct direction *d, const struct route *r,
+                        struct buffer *out);
+
+/* Masked, each with a space before it: what stands behind the word route, and a name, in quotes if
+ * it needs them. */
+void config_write_path(const struct config *c, const struct route *r, struct buffer *out);
+void config_write_name(const struct config *c, struct str name, struct buffer *out);
+
 /* SipHash of the text, as 16 hex digits and a NUL. */
 void config_hash(struct str text, char out[17]);
 

@@ -13,10 +13,6 @@ struct config_tree {
     const struct statement *first; /* NULL: there are none */
 };
 
-/* How much it takes, for each byte of the text: to be asked for before, since a config is read by
- * who must have the memory. */
-enum { CONFIG_TREE_BYTES = 64 };
-
 /* A variable stands for itself: "${NAME}". The text is borrowed until config_tree_release(), which
  * is called in either case. False: the text is not in the language; nothing is known of it. */
 bool config_tree_read(struct config_tree *t, struct str text);

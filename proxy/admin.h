@@ -24,9 +24,9 @@ struct admin_ops {
     bool (*traces)(void *arg, const struct trace_id *trace_id, size_t limit, struct buffer *out);
     void (*ledger)(void *arg, struct buffer *out);  /* JSON */
     void (*metrics)(void *arg, struct buffer *out); /* Prometheus text */
-    /* Reads the file again. False: the old one stays, *errors says why. *changed: it was another.
-     */
-    bool (*reload)(void *arg, bool *changed, struct buffer *errors);
+    /* Reads the file again. False: the old one stays, *text says why. *changed: it was another, and
+     * *text says what is other in it. */
+    bool (*reload)(void *arg, bool *changed, struct buffer *text);
 };
 
 struct admin;

@@ -38,19 +38,21 @@ void admin_readyz(struct admin *a, struct evhttp_request *req)
 
 void admin_reload(struct admin *a, struct evhttp_request *req)
 {
-    struct buffer errors;
+    struct buffer text;
     bool changed = false;
 
-    buffer_init(&errors, ADMIN_ANSWER_BYTES_MAX);
-    if (a->ops->reload(a->arg, &changed, &errors)) {
-        admin_answer_json(
-            req, 200,
-            json_pack("{s:s,s:b}", "hash", a->ops->config(a->arg)->hash, "changed", changed));
-        buffer_release(&errors);
+    buffer_init(&text, ADMIN_ANSWER_BYTES_MAX);
+    if (!a->ops->reload(a->arg, &changed, &text)) {
+        buffer_add_str(&text, STR("The configuration that was in force stays in force.\n"));
+        admin_answer(req, 400, "text/plain; charset=utf-8", &text);
         return;
     }
-    buffer_add_str(&errors, STR("The configuration that was in force stays in force.\n"));
-    admin_answer(req, 400, "text/plain; charset=utf-8", &errors);
+    json_t *answer =
+        json_pack("{s:s,s:b}", "hash", a->ops->config(a->arg)->hash, "changed", changed);
+    if (changed)
+        json_object_set_new(answer, "changes", admin_json_of(buffer_str(&text)));
+    buffer_release(&text);
+    admin_answer_json(req, 200, answer);
 }
 
 static void answer_faults(struct evhttp_request *req, bool off)

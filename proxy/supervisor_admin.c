@@ -37,9 +37,9 @@ static void ledger(void *arg, struct buffer *out)
     telemetry_ledger_json(((struct supervisor *)arg)->telemetry, out);
 }
 
-static bool reload(void *arg, bool *changed, struct buffer *errors)
+static bool reload(void *arg, bool *changed, struct buffer *text)
 {
-    return supervisor_reload(arg, changed, errors);
+    return supervisor_reload(arg, changed, text);
 }
 
 /* ---- metrics ---- */

@@ -43,8 +43,8 @@ struct supervisor {
 
 /* supervisor_reload.c */
 
-/* A new configuration comes into force, or all stays as it is: false, with *text saying why, and
- * the log as well. */
+/* A new configuration comes into force, and *text says what changed; or all stays as it is: false,
+ * and *text says why. The log says the same. text is empty before. */
 bool supervisor_reload(struct supervisor *s, bool *changed, struct buffer *text);
 /* From now on changes of the files of s->config are seen. */
 void supervisor_watch(struct supervisor *s);

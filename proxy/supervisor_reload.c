@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "mesh/config_changes.h"
 #include "mesh/fault_count.h"
 #include "proxy/environment.h"
 #include "proxy/supervisor_private.h"
@@ -156,13 +157,15 @@ static void accept_unchanged(struct supervisor *s)
     log_write(LOG_INFO, "reload", "the configuration is the same: %s", s->config->hash);
 }
 
-static void accept_changed(struct supervisor *s, struct prepared *p)
+static void accept_changed(struct supervisor *s, struct prepared *p, struct buffer *text)
 {
+    config_changes(s->config, p->config, text);
     commit(s, p);
     s->reloads.changed++;
     s->reloads.last_ok = true;
     s->reloads.last_good = clock_wall();
-    log_write(LOG_INFO, "reload", "a new configuration is in force: %s", s->config->hash);
+    log_write(LOG_INFO, "reload", "a new configuration is in force: %s: %.*s", s->config->hash,
+              STR_ARG(buffer_str(text)));
 }
 
 bool supervisor_reload(struct supervisor *s, bool *changed, struct buffer *text)
@@ -182,7 +185,7 @@ bool supervisor_reload(struct supervisor *s, bool *changed, struct buffer *text)
         config_unref(p.config);
         ok = true;
     } else if (p.config && prepare(s, &p, &err)) {
-        accept_changed(s, &p);
+        accept_changed(s, &p, text);
         *changed = ok = true;
     } else {
         refuse(s, &errors, &err, text);

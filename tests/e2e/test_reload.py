@@ -77,6 +77,40 @@ def test_a_bad_file_leaves_the_old_in_force_and_says_why(sidespan, port, two, co
     assert sidecar.metric("sidespan_config_last_reload_successful") == 1
 
 
+def test_a_reload_says_what_changed(sidespan, port):
+    """In one line of the log, and in the answer to who asked for it."""
+    before = f"""
+        inbound {{
+            listen 127.0.0.1:{port};
+            route /api {{ to v1 weight 90; to v2 weight 10; }}
+            route /old {{ to v1; }}
+        }}
+        cluster v1 {{ endpoint 127.0.0.1:1; }}
+        cluster v2 {{ endpoint 127.0.0.1:2; }}
+        """
+    after = f"""
+        inbound {{
+            listen 127.0.0.1:{port};
+            route /api {{ to v1 weight 50; to v2 weight 50; fault abort 503 when header x = "${{KEY}}"; }}
+            route /new {{ to v3; }}
+        }}
+        cluster v1 {{ endpoint 127.0.0.1:1; }}
+        cluster v2 {{ endpoint 127.0.0.1:22; }}
+        cluster v3 {{ endpoint 127.0.0.1:3; }}
+        limits {{ streams 7; }}
+        """
+    changes = ('clusters ~v2, +v3; routes +/new, -/old; weights /api v1 50 v2 50; '
+               'faults /api abort 503 when header x = "${KEY}"; settings limits')
+    sidecar = sidespan(before, env={"KEY": "hunter2-and-more"})
+    # The file is written where it is, and the watch may be the first to see it: then the answer is of no change.
+    answer = sidecar.reload(after).json
+    assert answer.get("changes", changes) == changes
+    hash_now = sidecar.admin("/config").fields["sidespan-config-hash"]
+    told = [line for line in sidecar.log().splitlines() if "a new configuration is in force" in line]
+    assert len(told) == 1 and told[0].endswith(f"reload: a new configuration is in force: {hash_now}: {changes}")
+    assert "hunter2" not in sidecar.log()
+
+
 def test_the_same_file_changes_nothing(sidespan, port, two, connect):
     sidecar = sidespan(conf(port, two[0]))
     client = connect(port)

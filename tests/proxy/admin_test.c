@@ -56,13 +56,12 @@ static void metrics(void *arg, struct buffer *out)
     buffer_add_str(out, STR("sidespan_ready 1\n"));
 }
 
-static bool reload(void *arg, bool *changed, struct buffer *errors)
+static bool reload(void *arg, bool *changed, struct buffer *text)
 {
     (void)arg;
     reloads++;
     *changed = reload_changed;
-    if (!reload_ok)
-        buffer_add_str(errors, STR("routes.conf:1:1: wrong\n"));
+    buffer_add_str(text, reload_ok ? STR("clusters +a") : STR("routes.conf:1:1: wrong\n"));
     return reload_ok;
 }
 
@@ -246,6 +245,7 @@ START_TEST(a_reload_answers_with_the_hash)
     ck_assert_int_eq(status_of(got), 200);
     ck_assert_has(got, config->hash);
     ck_assert_has(got, "\"changed\": true");
+    ck_assert_has(got, "\"changes\": \"clusters +a\"");
     ck_assert_uint_eq(reloads, 1);
 }
 END_TEST
