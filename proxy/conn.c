@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -178,6 +179,16 @@ static size_t receive_bytes(struct worker *w)
     return memory_state() != MEMORY_FINE && room > MEMORY_SHORT_BYTES ? MEMORY_SHORT_BYTES : room;
 }
 
+static void note_fin(struct conn *c)
+{
+    if (c->fin_seen)
+        return;
+    c->fin_seen = true;
+    c->fin_at = worker_now(c->worker);
+    c->fin_sent = c->sent_bytes;
+    c->fin_received = c->received_bytes;
+}
+
 static void read_once(struct conn *c)
 {
     struct worker *w = c->worker;
@@ -202,6 +213,7 @@ static void read_once(struct conn *c)
         c->owner->on_read(c, at, (size_t)n);
     } else if (n == 0) {
         c->eof = true;
+        note_fin(c);
         unregister(c);
         c->owner->on_eof(c);
     } else if (errno != EAGAIN && errno != EINTR) {
@@ -215,7 +227,8 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     struct worker *w = c->worker;
 
     worker_begin_turn(w);
-    c->fin_seen |= (what & EV_CLOSED) != 0;
+    if (what & EV_CLOSED)
+        note_fin(c);
     if (c->reading)
         read_once(c);
     else
@@ -228,6 +241,17 @@ void conn_read_now(struct conn *c)
     if (!c->reading || c->state != CONN_OPEN || c->eof)
         return;
     read_once(c);
+}
+
+enum conn_end conn_end_now(const struct conn *c)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+
+    if (c->state != CONN_OPEN || c->broken)
+        return CONN_RESET;
+    if (poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP)))
+        return CONN_RESET;
+    return c->eof || p.revents ? CONN_FIN : CONN_GOES_ON;
 }
 
 void conn_acknowledge(struct conn *c)

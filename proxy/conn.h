@@ -49,7 +49,7 @@ struct conn {
     bool reading;    /* wanted */
     bool registered; /* the event is added */
     bool ready;      /* the kernel told that there is something to read, and it was not read */
-    bool fin_seen;   /* the kernel told of FIN: what is read ends with it */
+    bool fin_seen;   /* FIN has come: what is read ends with it */
     bool eof;        /* FIN came */
     bool shut;       /* we have sent, or will after the queue, FIN */
     bool blocked;    /* over the high mark, and on_drained() is owed */
@@ -67,7 +67,9 @@ struct conn {
     uint64_t looked_received, looked_sent;
     nsec_t waits_since; /* 0: nothing waits */
     uint64_t received_bytes, sent_bytes;
-    uint64_t sent_when_read; /* what sent_bytes was at the last read */
+    uint64_t sent_when_read;         /* what sent_bytes was at the last read */
+    nsec_t fin_at;                   /* monotonic, once FIN was seen, read or not */
+    uint64_t fin_sent, fin_received; /* what sent_bytes and received_bytes were then */
     struct address peer;
     uint64_t dial; /* see own_dials.h */
     struct burial burial;
@@ -87,6 +89,9 @@ void conn_read(struct conn *c, bool on);
 /* Acknowledges at once what was received. The kernel would wait up to 40 ms for something to send
  * with it, and a peer that writes in small pieces (Nagle's algorithm, RFC 896) as long for that. */
 void conn_acknowledge(struct conn *c);
+/* What the kernel knows of the peer's end, read or not. A system call. */
+enum conn_end { CONN_GOES_ON, CONN_FIN, CONN_RESET };
+enum conn_end conn_end_now(const struct conn *c);
 /* Reads once without waiting for readiness, where bytes are likely to be there. */
 void conn_read_now(struct conn *c);
 

@@ -363,9 +363,10 @@ static void ops_pause(struct stream *s, bool paused)
     if (h->input == INPUT_OVER || h->input == INPUT_REFUSED)
         return; /* what comes now is not the message's */
     h->paused = paused;
-    conn_read(h->conn, !paused);
-    if (h->server && paused)
-        http1_watch_client(h); /* its end is not read either */
+    if (paused)
+        http1_stop_reading(h);
+    else
+        conn_read(h->conn, true);
 }
 
 static void ops_settle(struct stream *s)

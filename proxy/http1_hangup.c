@@ -2,11 +2,10 @@
  * A client of HTTP/1 that hangs up. Its FIN may be the end of its half, and the
  * response is still wanted, or the end of the client: the two look alike until
  * something is sent to it, which one that is gone answers with a reset. So what
- * is waited for has a bound, timeouts { half-closed }, and any byte that goes to
+ * is waited for has a bound, timeouts { half-closed } from the FIN on, whether
+ * that was read or stands behind bytes that were not; and any byte that goes to
  * the client begins it anew.
  */
-#include <poll.h>
-
 #include "proxy/http1_private.h"
 
 /* How often a client that is not read is looked at where its FIN is waited for not at all. */
@@ -17,25 +16,18 @@ static nsec_t half_closed(const struct http1 *h)
     return worker_config(h->worker)->timeouts.half_closed;
 }
 
-static uint64_t moved(const struct http1 *h)
-{
-    return h->conn->sent_bytes + h->conn->received_bytes;
-}
-
 void http1_watch_client(struct http1 *h)
 {
     nsec_t time = half_closed(h);
 
-    h->moved = moved(h);
     timer_arm(h->worker->timers, &h->timer, worker_now(h->worker) + (time ? time : LOOK_AGAIN));
 }
 
-/* What it sent before need not be read to know it. */
-static bool has_closed(const struct conn *c)
+void http1_stop_reading(struct http1 *h)
 {
-    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
-
-    return poll(&p, 1, 0) > 0;
+    conn_read(h->conn, false);
+    if (h->server && h->stream.events && !timer_armed(&h->timer))
+        http1_watch_client(h);
 }
 
 static void hung_up(struct http1 *h)
@@ -44,14 +36,45 @@ static void hung_up(struct http1 *h)
     h->stream.events->on_failed(h->stream.owner, SPAN_ERROR_CANCELLED);
 }
 
+/* It has sent FIN, and nothing has moved since then. */
+static void wait_since(struct http1 *h, nsec_t since)
+{
+    nsec_t until = since + half_closed(h);
+
+    h->moved = h->conn->sent_bytes + h->conn->received_bytes;
+    h->still_since = since;
+    if (worker_now(h->worker) >= until)
+        hung_up(h);
+    else
+        timer_arm(h->worker->timers, &h->timer, until);
+}
+
 void http1_look_for_client(struct http1 *h)
 {
-    bool ended = h->conn->eof || (h->paused && has_closed(h->conn));
+    struct conn *c = h->conn;
+    uint64_t moved = c->sent_bytes + c->received_bytes;
 
-    if (ended && moved(h) == h->moved)
+    if (!c->reading && conn_end_now(c) == CONN_RESET) {
         hung_up(h);
-    else if (ended || h->paused)
-        http1_watch_client(h);
+    } else if (!c->fin_seen) {
+        if (!c->reading)
+            http1_watch_client(h);
+    } else if (!h->still_since && moved == c->fin_sent + c->fin_received) {
+        wait_since(h, c->fin_at);
+    } else {
+        wait_since(h, moved == h->moved ? h->still_since : worker_now(h->worker));
+    }
+}
+
+/* What was read until here says nothing: it was sent before the FIN. What was sent since does, and
+ * so does a FIN that stood long behind a body which the upstream took slowly. */
+static void read_to_the_end(struct http1 *h)
+{
+    const struct conn *c = h->conn;
+    nsec_t now = worker_now(h->worker);
+    bool counts = c->sent_bytes == c->fin_sent && now < c->fin_at + half_closed(h);
+
+    wait_since(h, counts ? c->fin_at : now);
 }
 
 /* INPUT_OVER: a half-close; the response is still wanted. */
@@ -65,9 +88,7 @@ void http1_server_eof(struct http1 *h)
     } else if (h->input == INPUT_HEAD || (h->input == INPUT_IDLE && !h->held)) {
         http1_server_close(h);
         http1_gone(h);
-    } else if (h->stream.events && !half_closed(h)) {
-        hung_up(h);
     } else if (h->stream.events) {
-        http1_watch_client(h);
+        read_to_the_end(h);
     }
 }

@@ -281,7 +281,10 @@ void http1_want(struct http1 *h)
         conn_read(h->conn, !h->paused);
         break;
     case INPUT_OVER: /* the end of the connection is to be seen */
-        conn_read(h->conn, !held);
+        if (held)
+            http1_stop_reading(h);
+        else
+            conn_read(h->conn, true);
         break;
     default:
         break;
@@ -328,7 +331,7 @@ void http1_feed(struct http1 *h, char *data, size_t n)
         return;
     }
     if (later) {
-        conn_read(h->conn, false); /* enough: what is under way comes first */
+        http1_stop_reading(h); /* enough: what is under way comes first */
         return;
     }
     h->parsing = true;

@@ -65,8 +65,10 @@ struct http1 {
     struct list link;   /* in the keeper's list of idle ones */
     struct burial burial;
     uint64_t messages;
-    uint64_t left;  /* output: of the body, or of the chunk */
-    uint64_t moved; /* server: bytes of the conn, both ways, when the client was looked for */
+    uint64_t left;      /* output: of the body, or of the chunk */
+    uint64_t moved;     /* server: bytes of the conn, both ways, when a client that has sent FIN was
+                           looked for */
+    nsec_t still_since; /* server: and since when that many; 0: it was not looked for so far */
     uint64_t sent_before, received_before; /* client: bytes of the conn before this request */
     struct logins
         *logins; /* client: a reference: whose login it is; NULL: nobody's, or it is none */
@@ -150,6 +152,8 @@ void http1_server_eof(struct http1 *h);
 void http1_watch_client(struct http1 *h);
 /* Server: the time for that has come. */
 void http1_look_for_client(struct http1 *h);
+/* What comes is not wanted for now; the end of a client is seen all the same. */
+void http1_stop_reading(struct http1 *h);
 
 /* http1.c */
 /* Server: closes the conn, so that the client can read what it was sent. */

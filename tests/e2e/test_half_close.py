@@ -326,6 +326,42 @@ def test_a_client_that_leaves_before_its_answer_is_not_waited_for(inbound, raw_o
             wire.close()
 
 
+ASKED = {"alone": b"", "with another request": request_bytes(target="/next"), "with a body": b"def"}
+
+
+@pytest.mark.parametrize("also", ASKED)
+def test_a_half_close_amid_an_injected_delay_has_its_time_and_no_more(inbound, connect, raw_origin, also):
+    """It may still read, and is served if the delay is over in time; whatever stands before its FIN."""
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address, extra="fault delay 1h;", rest=HUNG_UP)
+    client = connect(sidecar.port)
+    client.send(b"POST /left HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc" if also == "with a body"
+                else request_bytes(target="/left"))
+    until(lambda: sidecar.metric('sidespan_requests_active{direction="inbound"}') == 1, "it")
+    client.send(ASKED[also])
+    client.half_close()
+    client.expect_broken()
+    gone(sidecar, 1)
+    until(lambda: sidecar.metric('sidespan_connections_open{direction="inbound"}') == 0, "its end")
+    assert upstream.untouched()
+
+
+@pytest.mark.parametrize("also", ASKED)
+def test_who_half_closes_amid_a_delay_is_served_after_it(inbound, connect, origin, also):
+    upstream = origin(lambda r: response_bytes(body=r.target.encode()))
+    sidecar = inbound(upstream.address, extra="fault delay 500ms;")
+    client = connect(sidecar.port)
+    client.send(b"POST /asked HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc" if also == "with a body"
+                else request_bytes(target="/asked"))
+    until(lambda: sidecar.metric('sidespan_requests_active{direction="inbound"}') == 1, "it")
+    client.send(ASKED[also])
+    client.half_close()
+    assert client.read_response().body == b"/asked"
+    if also == "with another request":
+        assert client.read_response().body == b"/next"
+    client.expect_end()
+
+
 def test_a_client_that_leaves_amid_a_body_that_is_not_taken(inbound, raw_origin, connect):
     """The sidecar does not read it, since the origin does not: its end is noticed all the same."""
     upstream = raw_origin(receive_buffer=4096)

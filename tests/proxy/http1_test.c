@@ -1172,6 +1172,79 @@ START_TEST(a_client_that_hung_up_while_it_was_not_read_is_noticed)
 }
 END_TEST
 
+/* Its FIN comes while it is not read, and little before it would be looked for anyway. */
+START_TEST(the_time_of_a_client_that_is_not_read_begins_with_its_fin)
+{
+    struct worker *w = worker_with_half_closed("300ms");
+    nsec_t begun = clock_monotonic(), hung_up;
+    struct story t;
+
+    story_begin(&t, w, true);
+    story_say(&t, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc");
+    worker_begin_turn(w);
+    t.stream->codec->pause(t.stream, true);
+    worker_end_turn(w);
+    while (clock_monotonic() < begun + MILLISECONDS(250)) {
+        usleep(1000);
+        worker_step(w);
+    }
+    hung_up = clock_monotonic();
+    shutdown(t.peer, SHUT_WR);
+    RUN_UNTIL(w, told(&t, HUNG_UP));
+    ck_assert_int_ge(clock_monotonic() - hung_up, MILLISECONDS(300));
+    ck_assert(t.gone);
+    story_end(&t);
+    worker_free(w);
+}
+END_TEST
+
+/* What stands before its FIN is another request, which waits until the first is answered. */
+START_TEST(the_end_of_a_client_is_seen_behind_what_it_asked_meanwhile)
+{
+    struct worker *w = worker_with_half_closed("30ms");
+    struct story t;
+
+    story_begin(&t, w, true);
+    story_say(&t, "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n");
+    shutdown(t.peer, SHUT_WR);
+    RUN_UNTIL(w, told(&t, HUNG_UP));
+    ck_assert(t.gone);
+    story_end(&t);
+    worker_free(w);
+}
+END_TEST
+
+/* The FIN is read behind a body that was held back: that body says nothing of the client now. */
+START_TEST(what_was_held_back_gives_a_client_that_hung_up_no_more_time)
+{
+    struct worker *w = worker_with_half_closed("400ms");
+    nsec_t begun = clock_monotonic();
+    struct story t;
+
+    story_begin(&t, w, true);
+    story_say(&t, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
+    worker_begin_turn(w);
+    t.stream->codec->pause(t.stream, true);
+    worker_end_turn(w);
+    ck_assert_int_eq(send(t.peer, "def", 3, 0), 3);
+    shutdown(t.peer, SHUT_WR);
+    while (clock_monotonic() < begun + MILLISECONDS(300)) {
+        usleep(1000);
+        worker_step(w);
+    }
+    ck_assert(!told(&t, HUNG_UP));
+    nsec_t read = clock_monotonic();
+    worker_begin_turn(w);
+    t.stream->codec->pause(t.stream, false);
+    worker_end_turn(w);
+    RUN_UNTIL(w, told(&t, HUNG_UP));
+    ck_assert_int_ge(clock_monotonic() - begun, MILLISECONDS(400));
+    ck_assert_int_lt(clock_monotonic() - read, MILLISECONDS(400));
+    story_end(&t);
+    worker_free(w);
+}
+END_TEST
+
 START_TEST(who_still_sends_can_read_the_answer)
 {
     static char body[100000];
@@ -1280,6 +1353,9 @@ int main(void)
     tcase_add_test(t, a_client_that_hung_up_is_waited_for_so_long);
     tcase_add_test(t, at_half_closed_0_its_end_is_the_clients);
     tcase_add_test(t, a_half_closed_client_is_answered_as_long_as_something_goes_to_it);
+    tcase_add_test(t, the_time_of_a_client_that_is_not_read_begins_with_its_fin);
+    tcase_add_test(t, the_end_of_a_client_is_seen_behind_what_it_asked_meanwhile);
+    tcase_add_test(t, what_was_held_back_gives_a_client_that_hung_up_no_more_time);
     tcase_add_loop_test(t, a_client_that_hung_up_while_it_was_not_read_is_noticed, 0, 2);
     tcase_add_loop_test(t, a_drain_closes_an_idle_connection_but_not_a_request_that_is_there, 0, 2);
     tcase_add_test(t, who_still_sends_can_read_the_answer);
