@@ -41,6 +41,7 @@ static void set_defaults(struct config *c)
     c->timeouts = (struct timeouts){.header = SECONDS(10),
                                     .idle = SECONDS(300),
                                     .half_closed = SECONDS(10),
+                                    .tunnel_half_closed = SECONDS(3600),
                                     .keepalive = SECONDS(60),
                                     .keepalive_timeout = SECONDS(120),
                                     .ping = SECONDS(360),

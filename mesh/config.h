@@ -329,11 +329,12 @@ struct limits {
 };
 
 struct timeouts {
-    nsec_t header;        /* for a whole request head, 408 */
-    nsec_t idle;          /* a client's connection between requests */
-    nsec_t half_closed;   /* HTTP/1: a client that has sent FIN is answered for so long */
-    nsec_t exchange_idle; /* between bytes of an exchange; 0: none */
-    nsec_t tunnel_idle;   /* between bytes of a tunnel; 0: none */
+    nsec_t header;             /* for a whole request head, 408 */
+    nsec_t idle;               /* a client's connection between requests */
+    nsec_t half_closed;        /* HTTP/1: a client that has sent FIN is answered for so long */
+    nsec_t exchange_idle;      /* between bytes of an exchange; 0: none */
+    nsec_t tunnel_idle;        /* between bytes of a tunnel; 0: none */
+    nsec_t tunnel_half_closed; /* the same once one side of it has sent FIN; 0: none */
     /* TCP: a silent peer is asked; 0: not. And must answer within, or acknowledge what it is sent.
      */
     nsec_t keepalive, keepalive_timeout;

@@ -249,6 +249,7 @@ static void write_timeouts(struct lines *w, const struct config *c)
     lines_duration_line(w, "half-closed", t->half_closed, false);
     lines_duration_line(w, "exchange-idle", t->exchange_idle, true);
     lines_duration_line(w, "tunnel-idle", t->tunnel_idle, true);
+    lines_duration_line(w, "tunnel-half-closed", t->tunnel_half_closed, true);
     lines_duration_line(w, "keepalive", t->keepalive, true);
     lines_duration_line(w, "keepalive-timeout", t->keepalive_timeout, false);
     lines_duration_line(w, "ping", t->ping, true);

@@ -441,6 +441,11 @@ static const struct directive rows[] = {
          "none", "tunnel-idle 1h;"),
      .read = read_duration_field, .field = {FIELD(struct timeouts, tunnel_idle), 1, YEARS, true},
      ARGS(1, 1)},
+    {ROW(CONTEXT_TIMEOUTS, "tunnel-half-closed", "TIME | none",
+         "the same once one side has ended and the other has not; then both are reset", "1h",
+         "tunnel-half-closed 30s;"),
+     .read = read_duration_field,
+     .field = {FIELD(struct timeouts, tunnel_half_closed), 1, YEARS, true}, ARGS(1, 1)},
     {ROW(CONTEXT_TIMEOUTS, "keepalive", "TIME | none",
          "a TCP connection on which nothing came for so long is probed, of either side, whatever "
          "it "

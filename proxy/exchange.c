@@ -175,6 +175,8 @@ static void client_on_end(void *owner, const struct headers *trailers)
         exchange_upgrade(x, x->switching);
     else if (x->response_ended)
         exchange_end(x);
+    else
+        exchange_half_ended(x);
 }
 
 static void client_on_refused(void *owner, const struct refusal *why, struct message *partial)

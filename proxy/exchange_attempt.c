@@ -257,6 +257,8 @@ static void on_end(void *owner, const struct headers *trailers)
      * with its status. */
     if (x->request_ended || x->upstream_closes || x->span.grpc)
         exchange_end(x);
+    else
+        exchange_half_ended(x);
 }
 
 static void on_refused(void *owner, const struct refusal *why, struct message *partial)

@@ -30,6 +30,7 @@ static struct tunnel_setup setup_of(struct exchange *x)
         .worker = x->worker,
         .direction = x->front->direction,
         .idle = exchange_config(x)->timeouts.tunnel_idle,
+        .half_closed = exchange_config(x)->timeouts.tunnel_half_closed,
         .span = &x->span,
         .sampled = x->sampled,
         .series = x->series,
@@ -79,6 +80,18 @@ void exchange_go_on_as_bytes(struct exchange *x, bool held)
     }
     if (x->client)
         x->client->codec->switch_protocols(x->client);
+}
+
+void exchange_half_ended(struct exchange *x)
+{
+    nsec_t limit = exchange_config(x)->timeouts.tunnel_half_closed;
+
+    if (!x->switched || !limit)
+        return;
+    if (!x->idle_limit || limit < x->idle_limit)
+        x->idle_limit = limit;
+    x->last_activity = worker_now(x->worker);
+    exchange_rearm(x);
 }
 
 /* What is sent on that stream is over. A mask is for servers. */

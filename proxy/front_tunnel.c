@@ -276,6 +276,7 @@ void sniffing_to_tunnel(struct sniffing *s, struct str from_client, struct str f
         .client = f->conn,
         .upstream = s->upstream,
         .idle = worker_config(w)->timeouts.tunnel_idle,
+        .half_closed = worker_config(w)->timeouts.tunnel_half_closed,
         .from_client = from_client,
         .from_upstream = from_upstream,
     };

@@ -6,183 +6,27 @@
 #include <string.h>
 
 #include "proxy/connect_error.h"
-#include "proxy/ending.h"
 #include "proxy/front.h"
-#include "proxy/metrics_tcp.h"
 #include "proxy/own_dials.h"
-#include "proxy/tunnel_record.h"
-#include "proxy/websocket.h"
-
-/* What each state waits for: */
-enum tunnel_state {
-    TUNNEL_CONNECTING, /* the upstream; the client waits, unread */
-    TUNNEL_OPEN,       /* bytes, until both sides have ended */
-    TUNNEL_FINISHING,  /* both have; what is queued is still to be sent */
-    TUNNEL_ENDED,      /* nothing: freed when the turn ends */
-};
-
-/* The two ends are alike: what one sends, the other gets. */
-struct side {
-    struct tunnel *tunnel;
-    struct side *other;
-    struct conn *conn;              /* owned; NULL: there is none yet, or it is closed */
-    struct websocket_frames frames; /* that it sent */
-    bool ended;                     /* its FIN came */
-    uint64_t bytes;                 /* that it sent */
-};
-
-struct tunnel {
-    struct list link; /* in worker->tunnels */
-    struct burial burial;
-    struct worker *worker; /* borrowed */
-    struct timer timer;    /* the idle timeout */
-    struct race *race;     /* owned; NULL: the upstream is there, or nobody is left to try */
-    struct side client, upstream;
-    struct str pending;    /* owned: the client's first bytes, until there is an upstream */
-    struct series *series; /* borrowed; NULL: none */
-    struct tunnel_record record;
-    nsec_t idle, began;      /* began: the span, monotonic */
-    nsec_t opaque;           /* the connection of opaque bytes began, monotonic */
-    struct address from, to; /* for the log; to: as far as it is known */
-    const char *detail;      /* for the log, of a connection that was not made; NULL: none */
-    uint8_t state;           /* enum tunnel_state */
-    uint8_t direction;       /* enum direction_kind */
-    uint8_t first;           /* enum ended_by: whose end came first */
-    bool websocket;
-};
+#include "proxy/tunnel_private.h"
 
 static const struct conn_owner tunnel_owner;
 
-/* ---- the end ---- */
-
-static void free_tunnel(struct burial *b)
-{
-    struct tunnel *t = container_of(b, struct tunnel, burial);
-
-    tunnel_record_release(&t->record);
-    free((char *)(uintptr_t)t->pending.p);
-    free(t);
-}
-
-static enum counter open_counter(const struct tunnel *t)
-{
-    return t->direction == DIRECTION_INBOUND ? COUNT_TUNNELS_OPEN_INBOUND
-                                             : COUNT_TUNNELS_OPEN_OUTBOUND;
-}
-
-/* What is told is what the record has; an unsampled tunnel has the ends of its connections. */
-static void log_end_of(struct tunnel *t, enum span_error why)
-{
-    const struct span *s = t->record.span;
-
-    ending_log(t->worker, &(struct ending){.why = why,
-                                           .area = "tunnel",
-                                           .detail = t->detail,
-                                           .trace = s ? &s->trace_id : NULL,
-                                           .request = s && s->protocol == SPAN_HTTP ? s : NULL,
-                                           .from = &t->from,
-                                           .to = &t->to});
-}
-
-static void tell(struct tunnel *t, enum span_error why)
-{
-    struct worker *w = t->worker;
-    struct span *s = t->record.span;
-    nsec_t duration = worker_now(w) - t->began;
-
-    enum ended_by by = why ? span_error_row(why)->by : t->first;
-
-    metrics_ended(w->metrics, t->direction, why);
-    if (why)
-        log_end_of(t, why);
-    if (t->series)
-        series_record_tcp(t->series, by, worker_now(w) - t->opaque, t->client.bytes,
-                          t->upstream.bytes);
-    if (!s) {
-        metrics_add(w->metrics, COUNT_UNSAMPLED, 1);
-        return;
-    }
-    s->duration = duration;
-    s->request_bytes += t->client.bytes;
-    s->response_bytes += t->upstream.bytes;
-    s->error = (uint8_t)why;
-    s->ended_by = (uint8_t)by;
-    tunnel_record_push(&t->record, &t->to, w->spans);
-}
-
-/* The one way out. The sides that are still there have been closed, or are now. */
-static void tunnel_end(struct tunnel *t, enum span_error why)
-{
-    struct worker *w = t->worker;
-
-    assert(t->state != TUNNEL_ENDED);
-    if (t->client.conn)
-        conn_close(t->client.conn);
-    if (t->upstream.conn) {
-        conn_close(t->upstream.conn);
-        metrics_add(w->metrics, COUNT_UPSTREAM_OPEN, -1);
-    }
-    race_cancel(t->race);
-    t->race = NULL;
-    t->state = TUNNEL_ENDED;
-    front_count(w, t->direction, -1);
-    metrics_add(w->metrics, open_counter(t), -1);
-    worker_busy_add(w, -1);
-    list_remove(&t->link);
-    timer_release(&t->timer);
-    tell(t, why);
-    worker_bury(w, &t->burial, free_tunnel);
-}
-
-void tunnel_cut(struct tunnel *t, enum span_error why)
-{
-    if (t->state == TUNNEL_ENDED)
-        return;
-    conn_reset(t->client.conn);
-    if (t->upstream.conn)
-        conn_reset(t->upstream.conn);
-    tunnel_end(t, why);
-}
-
-/* What is sent to that side is over. A mask is for servers. */
-static void go_away(struct side *to, uint32_t mask)
-{
-    struct worker *w = to->tunnel->worker;
-    char *frame = worker_scratch(w, WEBSOCKET_CLOSE_MAX);
-
-    if (frame && to->tunnel->websocket && !to->other->ended &&
-        websocket_between(&to->other->frames))
-        conn_write(to->conn, str_of(frame, websocket_going_away((uint8_t *)frame, mask)));
-    conn_close_lingering(to->conn);
-    to->conn = NULL;
-}
-
-static void tunnel_leave(struct tunnel *t, enum span_error why)
-{
-    struct worker *w = t->worker;
-
-    if (t->state == TUNNEL_CONNECTING) {
-        tunnel_cut(t, why);
-        return;
-    }
-    go_away(&t->client, 0);
-    go_away(&t->upstream, (uint32_t)random_next(&w->random) | 1);
-    metrics_add(w->metrics, COUNT_UPSTREAM_OPEN, -1);
-    tunnel_end(t, why);
-}
-
-void tunnels_cut_all(struct worker *w, enum span_error why)
-{
-    while (!list_empty(&w->tunnels))
-        tunnel_leave(container_of(w->tunnels.next, struct tunnel, link), why);
-}
-
 /* ---- bytes ---- */
+
+static bool is_half_closed(const struct tunnel *t)
+{
+    return t->client.ended || t->upstream.ended;
+}
 
 static void keep_awake(struct tunnel *t)
 {
-    if (t->idle)
-        timer_arm(t->worker->timers, &t->timer, worker_now(t->worker) + t->idle);
+    nsec_t time = t->idle;
+
+    if (is_half_closed(t) && t->half_closed && (!time || t->half_closed < time))
+        time = t->half_closed;
+    if (time)
+        timer_arm(t->worker->timers, &t->timer, worker_now(t->worker) + time);
 }
 
 static void forward(struct side *from, struct str bytes)
@@ -283,9 +127,9 @@ static void on_eof(struct conn *c)
         side_broke(s);
         return;
     }
-    keep_awake(t);
     note_end(s);
     s->ended = true;
+    keep_awake(t);
     conn_shut(s->other->conn);
     if (s->other->ended)
         finish(t);
@@ -372,6 +216,9 @@ static void on_timer(struct timer *timer)
     struct tunnel *t = container_of(timer, struct tunnel, timer);
 
     metrics_add(t->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
+    if (is_half_closed(t))
+        t->detail = "one side had ended, and nothing came from the other for timeouts { "
+                    "tunnel-half-closed }";
     tunnel_cut(t, SPAN_ERROR_IDLE);
 }
 
@@ -405,6 +252,7 @@ static struct tunnel *tunnel_new(const struct tunnel_setup *setup)
     t->worker = setup->worker;
     t->series = setup->series;
     t->idle = setup->idle;
+    t->half_closed = setup->half_closed;
     t->websocket = setup->websocket;
     t->direction = (uint8_t)setup->direction;
     t->client = (struct side){.tunnel = t, .other = &t->upstream, .conn = setup->client};
@@ -419,7 +267,7 @@ static struct tunnel *tunnel_new(const struct tunnel_setup *setup)
     t->opaque = setup->began ? setup->began : t->began;
     if (!tunnel_record_init(&t->record, setup->span, setup->sampled) ||
         (!is_connected(setup->upstream) && !keep_pending(t, setup->from_client))) {
-        free_tunnel(&t->burial);
+        tunnel_free(&t->burial);
         return NULL;
     }
     return t;
@@ -455,7 +303,7 @@ struct tunnel *tunnel_start(const struct tunnel_setup *setup)
     }
     list_push_back(&w->tunnels, &t->link);
     worker_busy_add(w, 1);
-    metrics_add(w->metrics, open_counter(t), 1);
+    metrics_add(w->metrics, tunnel_open_counter(t), 1);
     metrics_add(w->metrics,
                 t->direction == DIRECTION_INBOUND ? COUNT_TUNNELS_INBOUND : COUNT_TUNNELS_OUTBOUND,
                 1);

@@ -25,6 +25,7 @@ struct tunnel_setup {
     struct race_from from;         /* where to, until upstream is open */
     struct generation *generation; /* of from.cluster; borrowed */
     nsec_t idle;                   /* between bytes in either direction; 0: none */
+    nsec_t half_closed;            /* the same once one side has ended, if that is less; 0: none */
     struct str from_client;        /* bytes that came already, to be sent first; copied */
     struct str from_upstream;      /* likewise */
     const struct span *span; /* copied, text included; protocol SPAN_TCP, or SPAN_HTTP after an

@@ -405,17 +405,42 @@ def test_without_half_closes_a_clients_end_is_its_end(inbound, raw_origin, conne
     gone(sidecar, 1)
 
 
-def test_a_tunnel_may_be_half_closed_for_long(inbound, raw_origin, connect):
-    """Its FIN is passed on, so the server knows what the client did: it is lawful for as long as they like."""
-    upstream = raw_origin()
-    sidecar = inbound(upstream.address, rest="timeouts { half-closed 100ms; }", carries="auto")
+def half_closed(sidecar, upstream, connect, first):
+    """A tunnel of which that side has ended; the client and the server."""
     client = connect(sidecar.port)
     client.send(b"\0opaque")
     server = upstream.accept()
     server.read(7)
-    client.half_close()
-    server.expect_end()
+    one, other = (client, server) if first == "client" else (server, client)
+    one.half_close()
+    other.expect_end()
+    return client, server
+
+
+@pytest.mark.parametrize("first", ["client", "server"])
+def test_a_tunnel_may_be_half_closed_for_long(inbound, raw_origin, connect, first):
+    """Its FIN is passed on, so the other side knows: what it does then it may take its time for."""
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address, rest="timeouts { half-closed 100ms; tunnel-half-closed 30s; }", carries="auto")
+    client, server = half_closed(sidecar, upstream, connect, first)
+    one, other = (client, server) if first == "client" else (server, client)
     time.sleep(0.5)
-    server.send(b"late")
-    server.close()
-    assert client.read_to_end() == b"late"
+    other.send(b"late")
+    other.close()
+    assert one.read_to_end() == b"late"
+
+
+@pytest.mark.parametrize("first", ["client", "server"])
+def test_a_tunnel_whose_other_side_never_ends_is_ended(inbound, raw_origin, connect, first):
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address, rest="timeouts { tunnel-half-closed 300ms; }", carries="auto")
+    client, server = half_closed(sidecar, upstream, connect, first)
+    one, other = (client, server) if first == "client" else (server, client)
+    with pytest.raises(ConnectionResetError): # whoever waits for more must not take it for whole
+        one.read_to_end()
+    span = sidecar.wait_span()
+    with pytest.raises(BrokenPipeError):      # which is how a reset behind a FIN shows
+        other.send(b"more")
+    assert span["error.type"] == "idle_timeout" and span["sidespan.ended_by"] == "sidecar"
+    assert sidecar.wait_log("timeouts { tunnel-half-closed }")
+    assert sidecar.metric('sidespan_tcp_connections_open{direction="inbound"}') == 0

@@ -15,6 +15,7 @@ START_TEST(every_directive_of_a_whole_file_reaches_its_field)
                "stream-window 512k;\n"
                "  connection-window 2m; }\n"
                "timeouts { header 1s; idle 2s; half-closed 11s; exchange-idle 3s; tunnel-idle 4s; "
+               "tunnel-half-closed 14s; "
                "drain-delay 5s;\n"
                "  drain 6s; flush 7s; ping 8s; ping-timeout 9s;\n"
                "  keepalive 12s; keepalive-timeout 13s; }\n"
@@ -57,6 +58,7 @@ START_TEST(every_directive_of_a_whole_file_reaches_its_field)
     ck_assert_int_eq(c->timeouts.half_closed, SECONDS(11));
     ck_assert_int_eq(c->timeouts.exchange_idle, SECONDS(3));
     ck_assert_int_eq(c->timeouts.tunnel_idle, SECONDS(4));
+    ck_assert_int_eq(c->timeouts.tunnel_half_closed, SECONDS(14));
     ck_assert_int_eq(c->timeouts.drain_delay, SECONDS(5));
     ck_assert_int_eq(c->timeouts.drain, SECONDS(6));
     ck_assert_int_eq(c->timeouts.flush, SECONDS(7));
