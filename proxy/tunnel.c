@@ -67,17 +67,37 @@ static enum span_error reset_by(const struct tunnel *t)
     return own_dials_return(worker_now(t->worker)) ? SPAN_ERROR_LOOP : SPAN_ERROR_RESET;
 }
 
+/* A client that leaves with a last word does not read the answer to it, and where a server's end
+ * meets that it becomes a reset: which of the two is seen first is chance. So a server that breaks
+ * off is the second where the client's own end has come, though it was not read so far. */
+static enum conn_end end_before(const struct side *s)
+{
+    struct tunnel *t = s->tunnel;
+
+    return s == &t->client || t->first || s->conn->error == ETIMEDOUT
+               ? CONN_GOES_ON
+               : conn_end_now(t->client.conn);
+}
+
+static enum span_error why_broken(const struct side *s)
+{
+    struct tunnel *t = s->tunnel;
+
+    return s == &t->client               ? SPAN_ERROR_CANCELLED
+           : s->conn->error == ETIMEDOUT ? SPAN_ERROR_UNREACHABLE
+                                         : reset_by(t);
+}
+
 /* A reset is passed on as a reset; what came before it was sent in the turn before. Once an end has
  * come it is how many protocols close: whoever has said goodbye reads no answer to it. */
 static void side_broke(struct side *s)
 {
     struct tunnel *t = s->tunnel;
-    bool ending = s->ended || s->other->ended;
-    enum span_error why = s == &t->client               ? SPAN_ERROR_CANCELLED
-                          : s->conn->error == ETIMEDOUT ? SPAN_ERROR_UNREACHABLE
-                                                        : reset_by(t);
+    enum conn_end before = end_before(s);
+    bool ending = s->ended || s->other->ended || before == CONN_FIN;
+    enum span_error why = why_broken(before == CONN_GOES_ON ? s : s->other);
 
-    note_end(s);
+    note_end(before == CONN_GOES_ON ? s : s->other);
     conn_reset(s->other->conn);
     tunnel_end(t, ending ? SPAN_ERROR_NONE : why);
 }

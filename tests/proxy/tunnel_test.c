@@ -417,6 +417,31 @@ START_TEST(a_reset_is_passed_on_as_a_reset_after_what_came_before_it)
 }
 END_TEST
 
+/* Both have ended when the server's reset is seen, which may be because of what the client left
+ * unread: it is the client that has left. */
+START_TEST(a_reset_of_the_server_is_the_second_word_where_the_client_had_the_first)
+{
+    struct scene s;
+    struct got far = {0};
+
+    scene_init(&s);
+    scene_open(&s);
+    say(s.caller, "terminate");
+    RUN_UNTIL(s.worker, has_received(s.origin, &far, "terminate"));
+    close_with_reset(s.origin);
+    s.origin = -1;
+    if (_i)
+        close_with_reset(s.caller);
+    else
+        close(s.caller);
+    s.caller = -1;
+    RUN_UNTIL(s.worker, all_ended(&s));
+    ck_assert_int_eq(told.error, _i ? SPAN_ERROR_CANCELLED : SPAN_ERROR_NONE);
+    ck_assert_int_eq(told.ended_by, ENDED_BY_CLIENT);
+    scene_end(&s);
+}
+END_TEST
+
 START_TEST(a_reset_that_a_write_meets_first_is_one_too)
 {
     struct scene s;
@@ -495,6 +520,35 @@ START_TEST(an_idle_tunnel_is_ended_and_traffic_keeps_it)
     ck_assert_int_eq(caller.ended, ECONNRESET);
     ck_assert_int_eq(told.error, SPAN_ERROR_IDLE);
     ck_assert_int_ge(told.duration, 2 * idle);
+    ck_assert_int_eq(counted(s.worker, COUNT_IDLE_TIMEOUTS), 1);
+    scene_end(&s);
+}
+END_TEST
+
+START_TEST(half_a_tunnel_has_its_time_to_end_too)
+{
+    const nsec_t limit = MILLISECONDS(200);
+    struct scene s;
+    struct got near = {0}, far = {0};
+
+    scene_init(&s);
+    s.setup.idle = _i < 2 ? 0 : SECONDS(3600);
+    s.setup.half_closed = limit;
+    scene_open(&s);
+    int closing = _i % 2 ? s.origin : s.caller, open = _i % 2 ? s.caller : s.origin;
+    nsec_t until = clock_monotonic() + 2 * limit;
+    while (clock_monotonic() < until) /* no side has ended */
+        worker_step(s.worker);
+    ck_assert_uint_eq(worker_busy(s.worker), 1);
+    shutdown(closing, SHUT_WR);
+    RUN_UNTIL(s.worker, has_ended(open, &far));
+    nsec_t said = clock_monotonic();
+    say(open, "more");
+    RUN_UNTIL(s.worker, has_received(closing, &near, "more"));
+    RUN_UNTIL(s.worker, has_ended(closing, &near));
+    ck_assert_int_ge(clock_monotonic() - said, limit);
+    ck_assert_int_eq(near.ended, ECONNRESET);
+    ck_assert_int_eq(told.error, SPAN_ERROR_IDLE);
     ck_assert_int_eq(counted(s.worker, COUNT_IDLE_TIMEOUTS), 1);
     scene_end(&s);
 }
@@ -704,10 +758,13 @@ int main(void)
     tcase_add_loop_test(t, half_a_close_is_passed_on_and_the_other_half_goes_on, 0, 2);
     tcase_add_test(t, a_client_that_had_closed_its_half_before_is_answered);
     tcase_add_loop_test(t, a_reset_is_passed_on_as_a_reset_after_what_came_before_it, 0, 2);
+    tcase_add_loop_test(t, a_reset_of_the_server_is_the_second_word_where_the_client_had_the_first,
+                        0, 2);
     tcase_add_test(t, a_reset_that_a_write_meets_first_is_one_too);
     tcase_add_test(t, tunnels_that_are_ended_for_the_drain_say_goodbye);
     tcase_add_test(t, a_tunnel_is_cut_with_resets_and_its_reason);
     tcase_add_test(t, an_idle_tunnel_is_ended_and_traffic_keeps_it);
+    tcase_add_loop_test(t, half_a_tunnel_has_its_time_to_end_too, 0, 4);
     tcase_add_test(t, a_refused_connection_is_a_reset_for_the_caller);
     tcase_add_test(t, an_address_that_cannot_be_dialled_ends_it_at_once);
     tcase_add_test(t, a_connection_that_takes_too_long_is_given_up);
