@@ -293,13 +293,20 @@ static void on_failed(void *owner, enum span_error why)
 {
     struct exchange *x = owner;
     const struct refusal *rule = x->upstream->rule;
+    /* Nothing came that breaks the rule: another endpoint may be one that keeps it, and a gRPC
+     * client may try again later. */
+    bool hung_up = rule && (why == SPAN_ERROR_CLOSED_EARLY || why == SPAN_ERROR_RESET);
 
     x->upstream_code = x->upstream->code;
     if (x->response_ended) /* all that was wanted of it is here */
         exchange_end(x);
-    else if (rule)
+    else if (rule && !hung_up)
         fail_by_rule(x, why, rule);
-    else if (!retry(x, why) && !(why == SPAN_ERROR_RESET && exchange_fail_as_own(x)))
+    else if (retry(x, why) || (why == SPAN_ERROR_RESET && exchange_fail_as_own(x)))
+        return;
+    else if (hung_up)
+        fail_by_rule(x, x->span.grpc ? why : SPAN_ERROR_PROTOCOL, rule);
+    else
         exchange_fail(x, why, failure_detail(why));
 }
 

@@ -193,12 +193,20 @@ static bool hung_up_on_preface(const struct http2 *h)
            (h->conn->eof || h->conn->broken);
 }
 
+static void meet_stranger(struct http2 *h)
+{
+    enum stranger is = h->keeper->on_stranger(h->keeper_data, h);
+
+    h->stranger = is != STRANGER_NOT;
+    h->falls_back = is == STRANGER_FALLBACK;
+}
+
 void http2_close(struct http2 *h)
 {
     if (h->gone)
         return;
     if (hung_up_on_preface(h))
-        h->stranger = h->falls_back = h->keeper->on_stranger(h->keeper_data, h);
+        meet_stranger(h);
     h->gone = h->going = true;
     timer_release(&h->timer);
     list_remove(&h->link);
@@ -327,8 +335,7 @@ void http2_feed(struct http2 *h, char *data, size_t n)
     h->pinged = 0;
     trust(h);
     if (is_stranger(h, data, n)) {
-        h->stranger = true;
-        h->falls_back = h->keeper->on_stranger(h->keeper_data, h);
+        meet_stranger(h);
         http2_close(h);
         return;
     }

@@ -12,6 +12,13 @@
 
 struct http2;
 
+/* What is to be done about a server that does not seem to know HTTP/2. */
+enum stranger {
+    STRANGER_NOT,      /* it has spoken it before: it has only gone */
+    STRANGER_FALLBACK, /* its requests may be sent in HTTP/1.1 */
+    STRANGER_FAILS,    /* they may not: the configuration says HTTP/2 */
+};
+
 /* Who keeps the connection: the front, or an upstream's pool. */
 struct http2_keeper {
     /* Server: a request begins to come; sets events, owner and arena of the stream. False: it is
@@ -21,8 +28,9 @@ struct http2_keeper {
     nsec_t (*idle)(void *keeper, struct http2 *h);
     /* Client: there may be room for another stream. */
     void (*on_room)(void *keeper, struct http2 *h);
-    /* Client: the peer does not know HTTP/2. True: its requests may be sent in HTTP/1.1. */
-    bool (*on_stranger)(void *keeper, struct http2 *h);
+    /* Client: the peer has answered with something else, or hung up on the preface; only in the
+     * latter case may it be STRANGER_NOT. */
+    enum stranger (*on_stranger)(void *keeper, struct http2 *h);
     /* The connection is closed, and no stream is left: forget it. */
     void (*on_gone)(void *keeper, struct http2 *h);
 };

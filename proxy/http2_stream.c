@@ -232,7 +232,7 @@ static enum span_error failure_of(const struct http2_stream *s, uint32_t code)
     if (h->server) /* a reset of ours, where it is not the client's fault, is for an answer */
         return code == NGHTTP2_INTERNAL_ERROR && !s->reset_by_peer ? SPAN_ERROR_PROTOCOL
                                                                    : SPAN_ERROR_CANCELLED;
-    if (h->stranger && (http2_was_answered(h) || !h->falls_back))
+    if (h->stranger && http2_was_answered(h))
         return SPAN_ERROR_PROTOCOL;
     if (code == NGHTTP2_REFUSED_STREAM)
         return SPAN_ERROR_REFUSED_STREAM;
@@ -252,6 +252,10 @@ void http2_stream_failed(struct http2_stream *s, uint32_t code)
         "upstream-not-http2", 502,
         "the upstream does not speak HTTP/2 by prior knowledge: say protocol h1, or auto, in its "
         "cluster"};
+    static const struct refusal hung_up = {
+        "upstream-not-http2", 502,
+        "the upstream hung up on the preface of HTTP/2 without a word, as servers do that do not "
+        "speak it: say protocol h1, or auto, in its cluster, unless it is only starting or ending"};
     struct message *m = s->head ? s->head : &nothing;
     bool ours = s->h->server && !s->reset_by_peer && !s->h->gone;
 
@@ -264,7 +268,7 @@ void http2_stream_failed(struct http2_stream *s, uint32_t code)
         return;
     }
     if (s->h->stranger && !s->h->falls_back)
-        s->stream.rule = &not_http2;
+        s->stream.rule = http2_was_answered(s->h) ? &not_http2 : &hung_up;
     if (s->stream.events)
         s->stream.events->on_failed(s->stream.owner, failure_of(s, code));
 }

@@ -113,17 +113,17 @@ static void ask_again(struct upstream *u)
     upstream_unref(u);
 }
 
-static bool keeper_on_stranger(void *keeper, struct http2 *h)
+static enum stranger keeper_on_stranger(void *keeper, struct http2 *h)
 {
     struct upstream *u = keeper;
+    bool automatic = u->pool.protocol == PROTOCOL_AUTO;
     char where[ADDRESS_TEXT_MAX], others[LOG_HELD_TEXT];
     unsigned held;
 
     /* It has spoken HTTP/2: who closes now is restarted, say, and has not forgotten it. */
-    if (u->pool.protocol == PROTOCOL_AUTO && (u->streams_told || u->http2_alone) &&
-        !http2_was_answered(h))
-        return false;
-    if (u->pool.protocol == PROTOCOL_AUTO) {
+    if ((u->streams_told || u->http2_alone) && !http2_was_answered(h))
+        return STRANGER_NOT;
+    if (automatic) {
         u->streams_told = u->http2_alone = false;
         u->http1_said = http2_was_answered(h);
         u->http1_until = worker_now(u->worker) + HTTP1_TIME;
@@ -131,13 +131,14 @@ static bool keeper_on_stranger(void *keeper, struct http2 *h)
     }
     if (log_limit_allow(&u->worker->upstream_log, 10, worker_now(u->worker), &held)) {
         address_format(&u->address, where);
-        log_write(u->pool.protocol == PROTOCOL_AUTO ? LOG_INFO : LOG_WARN, "upstream",
-                  "%s does not speak HTTP/2 by prior knowledge: %s%s", where,
-                  u->pool.protocol == PROTOCOL_AUTO ? "it is asked in HTTP/1.1"
-                                                    : "say protocol h1, or auto, in its cluster",
+        log_write(automatic ? LOG_INFO : LOG_WARN, "upstream", "%s %s: %s%s", where,
+                  http2_was_answered(h) ? "does not speak HTTP/2 by prior knowledge"
+                                        : "hung up on the preface of HTTP/2",
+                  automatic ? "it is asked in HTTP/1.1"
+                            : "say protocol h1, or auto, in its cluster",
                   log_held_text(held, others));
     }
-    return u->pool.protocol == PROTOCOL_AUTO;
+    return automatic ? STRANGER_FALLBACK : STRANGER_FAILS;
 }
 
 void shared_note_http2_alone(struct upstream *u)

@@ -4,7 +4,7 @@ import re
 
 from h2wire import Settings
 from peers_h2 import H2RawOrigin
-from wire import request_bytes
+from wire import request_bytes, until
 
 
 class Ending:
@@ -151,6 +151,39 @@ def test_an_upstream_that_does_not_speak_http_2(inbound, raw_origin, connect):
     ending = Ending(sidecar, client.read_response())
     ending.check("protocol_error", "sidecar", "upstream-not-http2", status=502)
     assert b"say protocol h1" in ending.response.body
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_an_upstream_that_hangs_up_on_the_preface_of_http_2(inbound, raw_origin, connect, end):
+    upstream = raw_origin()
+    sidecar = inbound("app", rest=f"cluster app {{ endpoint {upstream.address}; protocol h2; }}")
+    client = connect(sidecar.port)
+    client.send(request_bytes())
+    server = upstream.accept()
+    server.read_until(b"SM\r\n\r\n")
+    getattr(server, end)()
+    ending = Ending(sidecar, client.read_response())
+    ending.check("protocol_error", "sidecar", "upstream-not-http2", status=502)
+    assert b"hung up on the preface of HTTP/2" in ending.response.body
+    assert b"say protocol h1, or auto," in ending.response.body
+    assert sidecar.wait_log(f"{upstream.address} hung up on the preface of HTTP/2: say protocol h1")
+
+
+def test_an_upstream_of_http_2_that_only_restarts_is_not_told_to_speak_something_else(inbound, connect, closing):
+    upstream = closing(H2RawOrigin())
+    sidecar = inbound("app", rest=f"cluster app {{ endpoint {upstream.address}; protocol h2; }}")
+    client = connect(sidecar.port)
+    client.send(request_bytes())
+    upstream.take().answer(204)
+    assert client.read_response().status == 204
+    upstream.wires[0].close()
+    until(lambda: sidecar.metric("sidespan_upstream_connections_open") == 0, "its end")
+    client.send(request_bytes(method="POST", body=b"x"))
+    again, _ = upstream.sock.accept()
+    again.recv(24, socket.MSG_WAITALL)
+    again.shutdown(socket.SHUT_WR)
+    assert client.read_response().get("sidespan-reason") == "upstream_closed_early"
+    again.close()
 
 
 def test_an_upstream_of_http_2_that_offers_no_websocket(inbound, connect, closing):
