@@ -55,6 +55,6 @@ struct connect_rules connect_rules_find(const struct direction *d, struct str au
     struct connect_rules rules = {0};
 
     if (!host || look(&rules, host->routes, host->n_routes, taken))
-        look(&rules, d->routes, d->n_routes, taken);
+        rules.may_miss = look(&rules, d->routes, d->n_routes, taken);
     return rules;
 }

@@ -19,6 +19,9 @@ struct connect_rules {
     /* A route other than the one that takes the CONNECT sends requests somewhere: what is inside
      * may find its way though the CONNECT's own does not. */
     bool elsewhere;
+    /* A request inside may be taken by no route at all: then `unmatched` says what becomes of it.
+     */
+    bool may_miss;
 };
 
 /*

@@ -121,7 +121,8 @@ bool exchange_connect_method(struct exchange *x)
         exchange_refuse(x, &unmatched);
         return false;
     }
-    x->connects = !answers && !rules.refuses && (r || d->unmatched == UNMATCHED_PASS);
+    x->connects = !answers && !rules.refuses && (r || d->unmatched == UNMATCHED_PASS) &&
+                  (detachable || !rules.may_miss || d->unmatched == UNMATCHED_PASS);
     if (!x->connects && !detachable)
         exchange_refuse(x, &on_stream);
     else if (!x->connects)

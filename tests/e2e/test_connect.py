@@ -325,9 +325,9 @@ def test_an_experiment_for_some_requests_does_not_stop_a_tunnel(proxy, raw_origi
 
 # -- over a stream of HTTP/2
 
-def h2_connect(pair, authority):
+def h2_connect(pair, authority, *fields):
     client = pair.client(checks=False)        # h2 wants a :path, which RFC 9113 section 8.5 forbids
-    stream = client.wire.open([(":method", "CONNECT"), (":authority", authority)])
+    stream = client.wire.open([(":method", "CONNECT"), (":authority", authority), *fields])
     stream.wait(lambda: stream.head, "an answer")
     return stream, dict(stream.head)
 
@@ -362,6 +362,58 @@ def test_a_connect_over_http2_goes_where_its_route_sends_it(pair, raw_origin):
     server.expect_end()
     server.close()
     assert sidecar.wait_span()["sidespan.cluster"] == "c"
+
+
+@pytest.mark.parametrize("first", ["client", "server"])
+@pytest.mark.parametrize("pair", ["h2-h1"], indirect=True)
+def test_half_a_connect_over_http2_has_its_time_to_end_too(pair, raw_origin, first):
+    upstream = raw_origin()
+    sidecar = pair.start(f"""
+        outbound {{ listen 127.0.0.1:{pair.port} forward-proxy; }}
+        timeouts {{ tunnel-half-closed 300ms; }}
+        """)
+    stream, head = h2_connect(pair, upstream.address)
+    assert head[":status"] == "200"
+    stream.send(b"\x00ping")
+    server = upstream.accept()
+    assert server.read(5) == b"\x00ping"
+    if first == "client":
+        stream.end()
+        server.expect_end()
+    else:
+        server.half_close()
+    span = sidecar.wait_span()
+    assert span["error.type"] == "idle_timeout" and span["sidespan.ended_by"] == "sidecar"
+    stream.wait_reset() if first == "client" else server.expect_broken()
+
+
+UNMATCHED = "host x.test { route / { match header x-key = 1; to %s; } } unmatched reject;"
+
+
+@pytest.mark.parametrize("pair", ["h2-h1"], indirect=True)
+def test_what_no_route_would_take_inside_does_not_pass_over_http2_either(pair, raw_origin, connect):
+    """Over HTTP/1.1 each request inside is asked for the header, and one without it is refused."""
+    upstream = raw_origin()
+    pair.start(f"outbound {{ listen 127.0.0.1:{pair.port} forward-proxy; {UNMATCHED % upstream.address} }}")
+    _, head = h2_connect(pair, "x.test:80", ("x-key", "1"))
+    assert head[":status"] == "403" and head["sidespan-reason"] == "connect-over-http2"
+    assert upstream.untouched()
+    client = connect(pair.port)
+    client.send("CONNECT x.test:80 HTTP/1.1\r\nHost: x.test:80\r\nX-Key: 1\r\n\r\n")
+    assert client.read_response("CONNECT", body=False).status == 200
+    client.send(request_bytes(host="x.test"))
+    assert client.read_response().status in (403, 404)
+
+
+@pytest.mark.parametrize("pair", ["h2-h1"], indirect=True)
+def test_a_route_for_connect_alone_is_for_http2_too(pair, raw_origin):
+    upstream = raw_origin()
+    pair.start(f"""outbound {{ listen 127.0.0.1:{pair.port} forward-proxy; unmatched reject;
+        host x.test {{ route / {{ match method CONNECT; to {upstream.address}; }} route /a {{ respond 403; }} }} }}""")
+    stream, head = h2_connect(pair, "x.test:80")
+    assert head[":status"] == "200"
+    stream.send(b"ping")
+    assert upstream.accept().read(4) == b"ping"
 
 
 # -- explained

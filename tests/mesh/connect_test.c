@@ -6,24 +6,18 @@
 #include "given.h"
 
 /* Of cases/connect.conf: the text of the route that could refuse, "" for none; whether another
- * route sends requests elsewhere. */
+ * route sends requests elsewhere; whether a request may be taken by no route. */
 static const struct {
     const char *authority, *refuses;
-    bool elsewhere;
+    bool elsewhere, may_miss;
 } rules[] = {
-    {"closed.test:443", "/", false},
-    {"half.test:443", "/admin", true},
-    {"let.test:443", "", false},
-    {"first.test:443", "/admin", false},
-    {"paths.test:80", "/private", true},
-    {"port.test:80", "/admin", false},
-    {"port.test:443", "/private", false},
-    {"regex.test:80", "^/v[0-9]+/", false},
-    {"answers.test:80", "", false},
-    {"grpc.test:50051", "shop.Users", true},
-    {"tried.test:443", "", false},
-    {"covered.test:443", "", false},
-    {"other.test:5432", "/private", false},
+    {"closed.test:443", "/", false, false},     {"half.test:443", "/admin", true, false},
+    {"let.test:443", "", false, false},         {"first.test:443", "/admin", false, false},
+    {"paths.test:80", "/private", true, true},  {"port.test:80", "/admin", false, true},
+    {"port.test:443", "/private", false, true}, {"regex.test:80", "^/v[0-9]+/", false, true},
+    {"answers.test:80", "", false, false},      {"grpc.test:50051", "shop.Users", true, false},
+    {"tried.test:443", "", false, false},       {"covered.test:443", "", false, false},
+    {"header.test:80", "/private", true, true}, {"other.test:5432", "/private", false, true},
 };
 
 START_TEST(what_could_refuse_a_request_inside_is_found_in_the_order_of_the_routes)
@@ -40,6 +34,7 @@ START_TEST(what_could_refuse_a_request_inside_is_found_in_the_order_of_the_route
                       (text.n > 0) == (rules[_i].refuses[0] != '\0'),
                   "%s: %.*s", rules[_i].authority, STR_ARG(text));
     ck_assert_msg(got.elsewhere == rules[_i].elsewhere, "%s", rules[_i].authority);
+    ck_assert_msg(got.may_miss == rules[_i].may_miss, "%s", rules[_i].authority);
     config_unref(c);
 }
 END_TEST
