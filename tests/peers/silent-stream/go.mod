@@ -1,0 +1,3 @@
+module sidespan-peers/silent-stream
+
+go 1.26.0
