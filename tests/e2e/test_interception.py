@@ -12,6 +12,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -23,7 +24,7 @@ import process
 from origins import RawOrigin
 from process import CLIENT, SERVER, Admin, Sidespan
 from programs import needs
-from wire import DEADLINE, Wire, until
+from wire import DEADLINE, Wire, request_bytes, response_bytes, until
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 LAB = str(TESTS / "netns-lab.sh")
@@ -502,6 +503,55 @@ def test_a_sidecar_under_its_own_rules_sees_its_own_connections_come_back(reques
         assert site.sidecar.wait_span(lambda s: s.name == "TCP")["error.type"] == "loop"
         # The rules leave connections within the pod alone, so what comes in is served all the same.
         assert site.outside.curl(FAMILIES[0].url(FAMILIES[0].pod, 8080, "/page")) == "the page\n"
+
+
+# ---- the drain ----
+
+def inside(call, *arguments, **named):
+    """What a connection that must not be made says."""
+    try:
+        call(*arguments, **named).close()
+        return "made"
+    except ConnectionError:
+        return "refused"
+
+
+def test_a_drain_serves_what_was_redirected_before_and_the_calls_of_who_still_answers(request):
+    """Inbound is left first: a new client is refused, since the rules let nobody past the sidecar. Who was
+    being served is, tunnels too, and the service may call out until it has answered."""
+    with site_with(SIDECAR, "d") as site:
+        request.node.sidecars = [site.sidecar]
+        family = FAMILIES[0]
+        app = site.pod.call(RawOrigin, host=family.pod)
+        caller = site.outside.call(Wire.connect, app.port, host=family.pod)
+        caller.send(request_bytes())
+        serving = app.accept()
+        serving.read_request()
+        opaque = site.outside.call(Wire.connect, app.port, host=family.pod)
+        opaque.send(b"\0one")
+        tunnel = app.accept()
+        assert tunnel.read(4) == b"\0one"
+        site.sidecar.write(CONFIG + "timeouts { drain-delay 0s; drain 60s; flush 1s; }")
+        assert site.sidecar.admin("/reload", "POST").status == 200
+        site.sidecar.signal(signal.SIGTERM)
+        site.sidecar.wait_log("not listening any more")
+        until(lambda: site.outside.call(inside, Wire.connect, app.port, host=family.pod) == "refused",
+              "the inbound listener to be gone")
+        for each in FAMILIES:                 # outbound is there still
+            assert site.pod.curl(each.url(each.world, 8000, "/page"), uid=APP) == "the page\n"
+        serving.send(response_bytes(body=b"with their help"))
+        assert caller.read_response().body == b"with their help"
+        tunnel.send(b"two")
+        assert opaque.read(3) == b"two"
+        assert site.sidecar.process.poll() is None
+        tunnel.close()
+        opaque.expect_end()
+        opaque.close()
+        assert site.sidecar.wait_exit() == 0
+        # And now what is refused is refused outbound too: nothing passes by itself.
+        site.pod.curl(family.url(family.world, 8000, "/page"), uid=APP, fails=True)
+        for wire in caller, serving, app:
+            wire.close()
 
 
 # ---- without a sidecar, and without a lab ----
