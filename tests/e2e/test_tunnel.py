@@ -121,7 +121,7 @@ def test_a_tunnel_to_nobody_is_closed_and_its_span_says_why(inbound, refusing):
     told_on(sidecar.port, b"\x00hello")
     span = sidecar.wait_span()
     assert span["error.type"] == "connection_refused" and span.status == 2
-    assert span["sidespan.endpoint"] == closed.address
+    assert span["sidespan.endpoint"] == refusing
 
 
 def test_a_tunnel_in_which_nothing_moves_ends_with_its_timeout(inbound, raw_origin, connect):
