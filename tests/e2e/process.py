@@ -183,9 +183,9 @@ class Sidespan:
             head += f"admin 127.0.0.1:{self.admin_port};\n"
         # A test that leaves something open must not make the end of the sidecar slow.
         if not re.search(r"\btimeouts\s*\{", config):
-            head += "timeouts { drain-delay 0s; drain 2s; flush 1s; }\n"
+            head += "timeouts { drain-delay 0s; drain 300ms; flush 1s; }\n"
         elif "drain-delay" not in config:
-            config = re.sub(r"\btimeouts\s*\{", "timeouts { drain-delay 0s; drain 2s; flush 1s;", config)
+            config = re.sub(r"\btimeouts\s*\{", "timeouts { drain-delay 0s; drain 300ms; flush 1s;", config)
         # One rename: a file that is watched is never seen half-written.
         new = self.path.with_suffix(".new")
         new.write_text(head + config)
