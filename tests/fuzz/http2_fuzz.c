@@ -312,9 +312,9 @@ static void release(struct tale *t)
 
 static void start(void)
 {
-    static const char text[] =
-        "service fuzz; limits { header-bytes 8k; url-bytes 8k; headers 20; }\n"
-        "inbound { listen 127.0.0.1:1; route / { to 127.0.0.1:2; } }\n";
+    static const char text[] = "service fuzz; limits { header-bytes 8k; url-bytes 8k; headers 20;\n"
+                               "  response-header-bytes 8k; response-headers 20; }\n"
+                               "inbound { listen 127.0.0.1:1; route / { to 127.0.0.1:2; } }\n";
     struct errors errors = {0};
     struct error err = {0};
     struct worker_setup setup = {.sampler = sampler_parent_based(sampler_always_off()),
