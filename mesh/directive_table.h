@@ -49,6 +49,7 @@ enum context {
 #define CONTEXT_TIMEOUTS_NAME  "timeouts"
 
 enum { DIRECTIVES_MAX = 128, WORDS_ANY = 255 };
+enum capture_side { CAPTURE_REQUEST, CAPTURE_RESPONSE };
 enum block_rule { BLOCK_NONE, BLOCK_MAY, BLOCK_MUST };
 
 struct loader;
@@ -72,6 +73,7 @@ struct directive {
     enum context in;
     struct directive_row shown;
     const char *word;   /* the first argument, where it chooses the row; NULL: it does not */
+    unsigned value;     /* what name and word mean to the reader: SPLIT_BY_HEADER, FAULT_DELAY */
     directive_fn *read; /* NULL: include, which the parser reads */
     struct field field;
     uint8_t min_words, max_words; /* arguments, word included */
@@ -114,8 +116,9 @@ directive_fn read_listen, read_unmatched, read_host, read_route;
 directive_fn read_match, read_to, read_by, read_fault, read_header_action, read_rewrite,
     read_rewrite_host, read_respond, read_redirect, read_name, read_attribute_of_route;
 directive_fn read_endpoint, read_balance, read_protocol, read_pool;
-directive_fn read_export, read_sample, read_sample_delegate, read_propagate, read_batch,
-    read_redact, read_capture;
+directive_fn read_export_otlp, read_export_console, read_export_memory, read_export_none,
+    read_sample, read_sample_parent, read_sample_delegate, read_propagate, read_batch, read_redact,
+    read_capture;
 directive_fn read_compression, read_export_header, read_export_file;
 
 #endif

@@ -70,9 +70,7 @@ void read_header_action(struct loader *ld, const struct directive *row, const st
     static const char *const sides[] = {"request", "response", NULL};
     struct words w = words_of(row, s);
     struct route *r = in->target;
-    struct header_action a = {.kind = row->shown.name[0] == 's'   ? HEADER_SET
-                                      : row->shown.name[0] == 'a' ? HEADER_ADD
-                                                                  : HEADER_REMOVE};
+    struct header_action a = {.kind = (enum header_action_kind)row->value};
     size_t side;
 
     ld->route = r;

@@ -195,7 +195,7 @@ static void finish_direction(struct loader *ld, struct direction *d, const struc
 void read_direction(struct loader *ld, const struct directive *row, const struct statement *s,
                     struct block *in)
 {
-    bool inbound = str_eq(s->name.text, STR("inbound"));
+    bool inbound = row->value == DIRECTION_INBOUND;
     struct direction *d = inbound ? &ld->config->inbound : &ld->config->outbound;
     size_t mistakes = ld->report->n;
     struct block b;

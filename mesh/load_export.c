@@ -187,57 +187,69 @@ void export_hide_path(struct export_config *e, struct arena *arena)
         e->shown = must_str(arena_printf(arena, "%.*s/***", STR_ARG(str_slice(e->url, 0, path))));
 }
 
-static bool read_otlp(struct loader *ld, struct words *w, struct export_config *e)
+void read_export_otlp(struct loader *ld, const struct directive *row, const struct statement *s,
+                      struct block *in)
 {
+    struct words w = words_of(row, s);
+    struct export_config e = {.at = s->name.at, .timeout = SECONDS(10)};
     const struct word *url;
     struct error err = {0};
     struct block b;
-    bool good = !w->s->bad;
+    bool good = !s->bad;
 
-    e->timeout = SECONDS(10);
+    ld->config->trace.said_export = true;
     if (good) {
-        url = words_next(w);
-        good = read_url(ld, url->text, e, &err) || wrong(ld, url, &err);
-        e->shown = e->url;
+        url = words_next(&w);
+        good = read_url(ld, url->text, &e, &err) || wrong(ld, url, &err);
+        e.shown = e.url;
         if (mask_word(&ld->config->masks, url->text).p)
-            export_hide_path(e, ld->arena);
+            export_hide_path(&e, ld->arena);
     }
     if (!good)
-        e->url = e->shown = STR("");
-    block_init(&b, CONTEXT_EXPORT_NAME, IN(CONTEXT_EXPORT), e);
-    load_block(ld, &b, w->s->block);
-    check_tls(ld, &b, e);
-    return good;
+        e.url = e.shown = STR("");
+    block_init(&b, CONTEXT_EXPORT_NAME, IN(CONTEXT_EXPORT), &e);
+    load_block(ld, &b, s->block);
+    check_tls(ld, &b, &e);
+    if (good)
+        add_export(ld, &e);
 }
 
-void read_export(struct loader *ld, const struct directive *row, const struct statement *s,
-                 struct block *in)
+void read_export_console(struct loader *ld, const struct directive *row, const struct statement *s,
+                         struct block *in)
 {
-    static const char *const pretty[] = {"pretty", NULL};
+    static const char *const choices[] = {"pretty", NULL};
     struct words w = words_of(row, s);
-    struct export_config e = {.at = s->name.at};
-    uint64_t spans = MEMORY_SPANS;
-    bool good;
+    struct export_config e = {.at = s->name.at, .kind = EXPORT_CONSOLE};
+    const struct word *pretty = words_next(&w);
     size_t index;
 
     ld->config->trace.said_export = true;
-    if (row->word[0] == 'n') {
-        ld->config->trace.export_none = true;
-        ld->config->trace.none_at = s->name.at;
+    if (pretty && !word_choice(ld, &w, pretty, choices, &index))
         return;
-    }
-    if (row->word[0] == 'o') {
-        good = read_otlp(ld, &w, &e);
-    } else if (row->word[0] == 'c') {
-        const struct word *word = words_next(&w);
-        e.kind = EXPORT_CONSOLE;
-        good = !word || word_choice(ld, &w, word, pretty, &index);
-        e.pretty = word != NULL;
-    } else {
-        e.kind = EXPORT_MEMORY;
-        good = w.i == s->n_args || take_number(ld, &w, 1, MEMORY_SPANS_MAX, &spans);
-        e.memory_spans = (size_t)spans;
-    }
-    if (good)
-        add_export(ld, &e);
+    e.pretty = pretty != NULL;
+    add_export(ld, &e);
+}
+
+void read_export_memory(struct loader *ld, const struct directive *row, const struct statement *s,
+                        struct block *in)
+{
+    struct words w = words_of(row, s);
+    struct export_config e = {.at = s->name.at, .kind = EXPORT_MEMORY};
+    uint64_t spans = MEMORY_SPANS;
+
+    ld->config->trace.said_export = true;
+    if (w.i < s->n_args && !take_number(ld, &w, 1, MEMORY_SPANS_MAX, &spans))
+        return;
+    e.memory_spans = (size_t)spans;
+    add_export(ld, &e);
+}
+
+void read_export_none(struct loader *ld, const struct directive *row, const struct statement *s,
+                      struct block *in)
+{
+    struct trace_config *t = in->target;
+
+    t->said_export = true;
+    t->export_none = true;
+    t->none_at = s->name.at;
 }

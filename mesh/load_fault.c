@@ -145,19 +145,18 @@ static bool take_kind(struct loader *ld, struct words *w, struct fault *f)
 {
     const struct word *first = w->i < w->s->n_args ? &w->s->args[w->i] : NULL;
 
-    switch (w->row->word[0]) {
-    case 'd':
-        f->kind = FAULT_DELAY;
+    f->kind = (enum fault_kind)w->row->value;
+    switch (f->kind) {
+    case FAULT_DELAY:
         if (!take_duration(ld, w, &f->delay))
             return false;
         return f->delay > 0 || wrongf(ld, first, "a delay of 0 is none");
-    case 'a':
-        f->kind = FAULT_ABORT;
+    case FAULT_ABORT:
         return take_status(ld, w, f);
-    default:
-        f->kind = FAULT_RESET;
-        return true;
+    case FAULT_RESET:
+        break;
     }
+    return true;
 }
 
 static struct str fault_text(struct loader *ld, const struct draft *d, bool masked)

@@ -166,11 +166,10 @@ void read_match(struct loader *ld, const struct directive *row, const struct sta
     struct match_rule m = {0};
     bool good;
 
-    if (str_eq(str_from(row->word), STR("method")))
+    if (row->value == MATCH_METHOD)
         good = take_methods(ld, &w, &m);
     else
-        good = take_match(ld, &w, row->word[0] == 'h' ? MATCH_HEADER : MATCH_QUERY, &m) &&
-               words_end(ld, &w);
+        good = take_match(ld, &w, (enum route_match_kind)row->value, &m) && words_end(ld, &w);
     if (!good)
         return;
     r->matches = array_room(ld->arena, r->matches, r->n_matches, sizeof(*r->matches));

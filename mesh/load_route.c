@@ -172,16 +172,13 @@ void read_by(struct loader *ld, const struct directive *row, const struct statem
 {
     struct words w = words_of(row, s);
     struct route *r = in->target;
-    char kind = row->word[0];
     enum header_id ignored;
 
-    r->by = kind == 'h'   ? SPLIT_BY_HEADER
-            : kind == 'c' ? SPLIT_BY_COOKIE
-            : kind == 's' ? SPLIT_BY_SOURCE
-                          : SPLIT_BY_TRACE;
-    if (kind == 'h')
+    r->by = (enum split_key)row->value;
+    if (r->by == SPLIT_BY_HEADER)
         take_header_name(ld, &w, &r->by_name, &r->by_header);
-    else if (kind == 'c') /* the name of a cookie is a token too: RFC 6265 section 4.1.1 */
+    else if (r->by ==
+             SPLIT_BY_COOKIE) /* the name of a cookie is a token too: RFC 6265 section 4.1.1 */
         take_header_name(ld, &w, &r->by_name, &ignored);
 }
 

@@ -30,15 +30,19 @@ void read_sample(struct loader *ld, const struct directive *row, const struct st
 {
     struct words w = {row, s, 0};
     struct trace_config *t = in->target;
-    struct block b;
 
     t->said_sample = true;
-    t->parent_based = row->word[0] == 'r' || row->word[0] == 'p';
-    if (row->word[0] != 'p') {
-        if (!s->bad)
-            take_sample(ld, &w, &t->root);
-        return;
-    }
+    t->parent_based = row->value == SAMPLE_RATIO;
+    take_sample(ld, &w, &t->root);
+}
+
+void read_sample_parent(struct loader *ld, const struct directive *row, const struct statement *s,
+                        struct block *in)
+{
+    struct trace_config *t = in->target;
+    struct block b;
+
+    t->said_sample = t->parent_based = true;
     block_init(&b, CONTEXT_SAMPLE_NAME, IN(CONTEXT_SAMPLE), t);
     load_block(ld, &b, s->block);
 }
@@ -143,7 +147,6 @@ void read_capture(struct loader *ld, const struct directive *row, const struct s
     static const char *const choices[] = {"header", NULL};
     struct words w = words_of(row, s);
     struct trace_config *t = in->target;
-    bool request = str_eq(str_from(row->word), STR("request"));
     enum header_id id;
     struct str name;
     size_t index;
@@ -155,7 +158,7 @@ void read_capture(struct loader *ld, const struct directive *row, const struct s
         if (!take_header_name(ld, &w, &name, &id))
             continue;
         name = keep_lower(ld, name);
-        if (request)
+        if (row->value == CAPTURE_REQUEST)
             add_name(ld, word, name, &t->capture_request, &t->n_capture_request);
         else
             add_name(ld, word, name, &t->capture_response, &t->n_capture_response);

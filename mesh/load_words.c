@@ -73,8 +73,7 @@ bool wrongf(struct loader *ld, const struct word *word, const char *format, ...)
     return report_word(ld->report, word->at, word->text, text);
 }
 
-/* "trace, header, cookie or source". */
-static const char *listed(struct loader *ld, const char *const *choices)
+const char *words_listed(struct loader *ld, const char *const *choices)
 {
     struct buffer b;
 
@@ -118,7 +117,7 @@ bool unknown_word(struct loader *ld, const struct words *w, const struct word *w
         return wrongf(ld, word, "unknown word \"%s\" in %s; did you mean \"%.*s\"?", shown,
                       row->shown.name, STR_ARG(near.best));
     return wrongf(ld, word, "unknown word \"%s\" in %s; it takes %s", shown, row->shown.name,
-                  listed(ld, choices));
+                  words_listed(ld, choices));
 }
 
 bool word_choice(struct loader *ld, const struct words *w, const struct word *word,

@@ -162,11 +162,8 @@ static const struct directive *find_row(struct loader *ld, const struct block *b
     struct words w = {row, s, 0};
     words_of_rows(row, words);
     if (s->n_args == 0) {
-        report_at(ld->report, s->name.end, "\"%s\" is incomplete: which? %s%s%s%s%s%s%s",
-                  row->shown.name, words[0], words[1] ? ", " : "", words[1] ? words[1] : "",
-                  words[1] && words[2] ? ", " : "", words[1] && words[2] ? words[2] : "",
-                  words[1] && words[2] && words[3] ? ", " : "",
-                  words[1] && words[2] && words[3] ? words[3] : "");
+        report_at(ld->report, s->name.end, "\"%s\" is incomplete: which? %s", row->shown.name,
+                  words_listed(ld, words));
         return NULL;
     }
     exact = row_with_word(row, s->args[0].text);

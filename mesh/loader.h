@@ -74,6 +74,8 @@ bool incomplete(struct loader *ld, const struct words *w);
 bool surplus(struct loader *ld, const struct words *w, const struct word *word);
 /* No more words may follow. */
 bool words_end(struct loader *ld, struct words *w);
+/* "trace, header, cookie or source": the choices, NULL at their end; in the loader's scratch. */
+const char *words_listed(struct loader *ld, const char *const *choices);
 /* The word is none of the choices (NULL at their end): says which is near, or that this version
  * does not have it. */
 bool unknown_word(struct loader *ld, const struct words *w, const struct word *word,
