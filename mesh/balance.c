@@ -2,13 +2,11 @@
 
 #include <stdbool.h>
 
+#include "mesh/config_words.h"
+
 const char *balance_name(enum balance_kind kind)
 {
-    static const char *const names[] = {[BALANCE_ROUND_ROBIN] = "round-robin",
-                                        [BALANCE_LEAST_REQUEST] = "least-request",
-                                        [BALANCE_RANDOM] = "random"};
-
-    return names[kind];
+    return balance_words[kind];
 }
 
 /* The endpoints whose skip is at most that are those to choose from. */

@@ -85,6 +85,13 @@ void lines_text(struct lines *w, const char *name, struct str value)
     lines_end(w);
 }
 
+void lines_choice(struct lines *w, const char *name, const char *word)
+{
+    lines_begin(w, name);
+    lines_raw(w, word);
+    lines_end(w);
+}
+
 void lines_number(struct lines *w, uint64_t n)
 {
     buffer_printf(w->out, " %llu", (unsigned long long)n);
@@ -96,44 +103,10 @@ void lines_duration(struct lines *w, nsec_t t)
     value_write_duration(t, w->out);
 }
 
-void lines_duration_or_none(struct lines *w, nsec_t t)
+void lines_size(struct lines *w, uint64_t bytes)
 {
-    if (t)
-        lines_duration(w, t);
-    else
-        lines_raw(w, "none");
-}
-
-void lines_duration_line(struct lines *w, const char *name, nsec_t t, bool none)
-{
-    lines_begin(w, name);
-    if (none)
-        lines_duration_or_none(w, t);
-    else
-        lines_duration(w, t);
-    lines_end(w);
-}
-
-void lines_number_line(struct lines *w, const char *name, uint64_t n, bool none)
-{
-    lines_begin(w, name);
-    if (none && n == 0)
-        lines_raw(w, "none");
-    else
-        lines_number(w, n);
-    lines_end(w);
-}
-
-void lines_size_line(struct lines *w, const char *name, uint64_t n, bool none)
-{
-    lines_begin(w, name);
-    if (none && n == 0) {
-        lines_raw(w, "none");
-    } else {
-        buffer_add_char(w->out, ' ');
-        value_write_size(n, w->out);
-    }
-    lines_end(w);
+    buffer_add_char(w->out, ' ');
+    value_write_size(bytes, w->out);
 }
 
 void lines_attributes(struct lines *w, const struct key_value *v, size_t n)

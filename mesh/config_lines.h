@@ -14,6 +14,7 @@ struct lines {
     unsigned depth; /* of blocks that are open */
     bool masked;
     const struct masks *masks;
+    const struct direction *direction; /* that is being written */
 };
 
 /* The indentation and the first word, which is written as it is. */
@@ -30,20 +31,16 @@ void lines_field_value(struct lines *w, struct str name, struct str value);
 /* a word of the language itself, which needs no quotes; */
 void lines_raw(struct lines *w, const char *text);
 void lines_number(struct lines *w, uint64_t n);
+void lines_size(struct lines *w, uint64_t bytes);
 void lines_duration(struct lines *w, nsec_t t);
-/* 0 is "none". */
-void lines_duration_or_none(struct lines *w, nsec_t t);
 
 /* Arguments that are written in the language already, without a space before them. */
 void lines_words(struct lines *w, struct str text);
 
-/* A whole line of a name and one value. none: 0 is written as "none". */
+/* A whole line of a name and one value. */
 void lines_text(struct lines *w, const char *name, struct str value);
-void lines_duration_line(struct lines *w, const char *name, nsec_t t, bool none);
-void lines_number_line(struct lines *w, const char *name, uint64_t n, bool none);
-void lines_size_line(struct lines *w, const char *name, uint64_t n, bool none);
-/* The whole block `trace` (config_text_trace.c). */
-void lines_trace(struct lines *w, const struct config *c);
+/* The same of a word of the language. */
+void lines_choice(struct lines *w, const char *name, const char *word);
 /* A line for each of them. */
 void lines_attributes(struct lines *w, const struct key_value *v, size_t n);
 

@@ -1,40 +1,74 @@
+/*
+ * A config as text: each row of the language writes what it has read, in the
+ * order of the table. A row without a writer of its own is written by that of
+ * another row of the same block, which says so here.
+ */
 #include "mesh/config_text.h"
 
 #include <stdio.h>
 
-#include "mesh/balance.h"
 #include "mesh/config_lines.h"
+#include "mesh/config_words.h"
+#include "mesh/directive_table.h"
 #include "mesh/value.h"
+
+void write_rows(struct lines *w, enum context in, enum which_rows which, const void *target)
+{
+    size_t n;
+    const struct directive *rows = directive_table(&n);
+
+    for (size_t i = 0; i < n; i++) {
+        bool block = rows[i].block == BLOCK_MUST;
+        if (rows[i].in == in && rows[i].write &&
+            (which == ROWS_ALL || block == (which == ROWS_WITH_BLOCK)))
+            rows[i].write(w, &rows[i], target);
+    }
+}
+
+void write_block(struct lines *w, enum context in, const void *target)
+{
+    lines_open(w);
+    write_rows(w, in, ROWS_ALL, target);
+    lines_close(w);
+}
 
 /* ---- service ---- */
 
-static void write_service(struct lines *w, const struct config *c)
+void write_service(struct lines *w, const struct directive *row, const void *target)
 {
-    const struct service_config *s = &c->service;
+    const struct service_config *s = &((const struct config *)target)->service;
 
     if (!s->name.n)
         return;
-    lines_begin(w, "service");
+    lines_begin(w, row->shown.name);
     lines_word(w, s->name);
-    lines_open(w);
-    if (s->namespace_.n)
-        lines_text(w, "namespace", s->namespace_);
-    if (s->version.n)
-        lines_text(w, "version", s->version);
-    if (s->instance.n)
-        lines_text(w, "instance", s->instance);
+    write_block(w, CONTEXT_SERVICE, s);
+}
+
+void write_attribute_of_service(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct service_config *s = target;
+
     lines_attributes(w, s->attributes, s->n_attributes);
-    lines_close(w);
 }
 
 /* ---- routes ---- */
 
-static void write_targets(struct lines *w, const struct route *r)
+/* `match method`, `match header` and `match query`, in the order of the file. */
+void write_matches(struct lines *w, const struct directive *row, const void *target)
 {
-    static const char *const keys[] = {[SPLIT_BY_TRACE] = "trace",
-                                       [SPLIT_BY_HEADER] = "header",
-                                       [SPLIT_BY_COOKIE] = "cookie",
-                                       [SPLIT_BY_SOURCE] = "source"};
+    const struct route *r = target;
+
+    for (size_t i = 0; i < r->n_matches; i++) {
+        lines_begin(w, "match ");
+        lines_words(w, w->masked ? r->matches[i].shown : r->matches[i].text);
+        lines_end(w);
+    }
+}
+
+void write_targets(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct route *r = target;
 
     for (size_t i = 0; i < r->n_targets; i++) {
         lines_begin(w, "to");
@@ -43,25 +77,56 @@ static void write_targets(struct lines *w, const struct route *r)
         lines_number(w, r->targets[i].weight);
         lines_end(w);
     }
-    if (r->n_targets > 1 || r->by != SPLIT_BY_TRACE) {
-        lines_begin(w, "by");
-        lines_raw(w, keys[r->by]);
-        if (r->by_name.n)
-            lines_word(w, r->by_name);
+}
+
+/* All rows of that name. */
+void write_by(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct route *r = target;
+
+    if (r->n_targets <= 1 && r->by == SPLIT_BY_TRACE)
+        return;
+    lines_begin(w, "by");
+    lines_raw(w, split_words[r->by]);
+    if (r->by_name.n)
+        lines_word(w, r->by_name);
+    lines_end(w);
+}
+
+/* `fault delay`, `fault abort` and `fault reset`, in the order of the file. */
+void write_faults(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct route *r = target;
+
+    for (size_t i = 0; i < r->n_faults; i++) {
+        lines_begin(w, "fault ");
+        lines_words(w, w->masked ? r->faults[i].shown : r->faults[i].text);
         lines_end(w);
     }
 }
 
-static void write_header_actions(struct lines *w, const struct route *r)
+/* Only what differs from the direction's: to say the same is to say nothing. */
+void write_route_timeout(struct lines *w, const struct directive *row, const void *target)
 {
-    static const char *const names[] = {[HEADER_SET] = "set-header",
-                                        [HEADER_ADD] = "add-header",
-                                        [HEADER_REMOVE] = "remove-header"};
+    if (((const struct route *)target)->timeout != w->direction->timeout)
+        write_duration_field(w, row, target);
+}
+
+void write_route_idle(struct lines *w, const struct directive *row, const void *target)
+{
+    if (((const struct route *)target)->idle_timeout)
+        write_duration_field(w, row, target);
+}
+
+/* set-header, add-header and remove-header, in the order of the file. */
+void write_header_actions(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct route *r = target;
 
     for (size_t i = 0; i < r->n_header_actions; i++) {
         const struct header_action *a = &r->header_actions[i];
-        lines_begin(w, names[a->kind]);
-        lines_raw(w, a->on_response ? "response" : "request");
+        lines_begin(w, header_action_words[a->kind]);
+        lines_raw(w, message_words[a->on_response]);
         lines_word(w, a->name);
         if (a->kind != HEADER_REMOVE)
             lines_field_value(w, a->name, a->value_text);
@@ -69,8 +134,27 @@ static void write_header_actions(struct lines *w, const struct route *r)
     }
 }
 
-static void write_answer(struct lines *w, const struct route *r)
+void write_rewrite(struct lines *w, const struct directive *row, const void *target)
 {
+    const struct route *r = target;
+
+    if (r->rewrite)
+        lines_text(w, row->shown.name, r->rewrite_text);
+}
+
+void write_rewrite_host(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct route *r = target;
+
+    if (r->rewrite_host)
+        lines_text(w, row->shown.name, r->rewrite_host_text);
+}
+
+/* respond and redirect, of which a route has one. */
+void write_answer(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct route *r = target;
+
     if (r->action == ACTION_FORWARD)
         return;
     lines_begin(w, r->action == ACTION_RESPOND ? "respond" : "redirect");
@@ -82,7 +166,22 @@ static void write_answer(struct lines *w, const struct route *r)
     lines_end(w);
 }
 
-static void write_path(struct lines *w, const struct route *r)
+void write_name(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct route *r = target;
+
+    if (r->named)
+        lines_text(w, row->shown.name, r->template);
+}
+
+void write_attributes_of_route(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct route *r = target;
+
+    lines_attributes(w, r->attributes, r->n_attributes);
+}
+
+static void write_pattern(struct lines *w, const struct route *r)
 {
     enum pattern_kind kind = pattern_kind(r->pattern);
 
@@ -95,231 +194,229 @@ static void write_path(struct lines *w, const struct route *r)
     lines_word(w, pattern_text(r->pattern));
 }
 
-static void write_match(struct lines *w, const struct match_rule *m)
-{
-    lines_begin(w, "match ");
-    lines_words(w, w->masked ? m->shown : m->text);
-    lines_end(w);
-}
-
-static void write_route(struct lines *w, const struct direction *d, const struct route *r)
+static void write_route(struct lines *w, const struct route *r)
 {
     lines_begin(w, "route");
-    write_path(w, r);
-    lines_open(w);
-    for (size_t i = 0; i < r->n_matches; i++) {
-        write_match(w, &r->matches[i]);
-    }
-    write_targets(w, r);
-    write_answer(w, r);
-    for (size_t i = 0; i < r->n_faults; i++) {
-        lines_begin(w, "fault ");
-        lines_words(w, w->masked ? r->faults[i].shown : r->faults[i].text);
-        lines_end(w);
-    }
-    if (r->timeout != d->timeout)
-        lines_duration_line(w, "timeout", r->timeout, true);
-    if (r->idle_timeout)
-        lines_duration_line(w, "idle-timeout", r->idle_timeout, false);
-    write_header_actions(w, r);
-    if (r->rewrite)
-        lines_text(w, "rewrite", r->rewrite_text);
-    if (r->rewrite_host)
-        lines_text(w, "rewrite-host", r->rewrite_host_text);
-    if (r->named)
-        lines_text(w, "name", r->template);
-    lines_attributes(w, r->attributes, r->n_attributes);
-    lines_close(w);
+    write_pattern(w, r);
+    write_block(w, CONTEXT_ROUTE, r);
 }
 
-static void write_direction(struct lines *w, const struct direction *d)
+static void write_routes(struct lines *w, struct route *const *routes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        write_route(w, routes[i]);
+}
+
+void write_routes_of_direction(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct direction *d = target;
+
+    write_routes(w, d->routes, d->n_routes);
+}
+
+void write_routes_of_host(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct host *h = target;
+
+    write_routes(w, h->routes, h->n_routes);
+}
+
+/* ---- directions ---- */
+
+void write_listens(struct lines *w, const struct directive *row, const void *target)
 {
     static const char *const modes[] = {
         [LISTEN_TRANSPARENT] = "transparent", [LISTEN_FORWARD_PROXY] = "forward-proxy"};
     static const char *const carries[] = {
         [CARRIES_HTTP] = "http", [CARRIES_AUTO] = "auto", [CARRIES_TCP] = "tcp"};
+    const struct direction *d = target;
 
-    if (!d->present)
-        return;
-    lines_begin(w, d->kind == DIRECTION_INBOUND ? "inbound" : "outbound");
-    lines_open(w);
     for (size_t i = 0; i < d->n_listens; i++) {
-        lines_begin(w, "listen");
+        lines_begin(w, row->shown.name);
         lines_word(w, d->listens[i].location.text);
         if (d->listens[i].mode != LISTEN_PLAIN)
             lines_raw(w, modes[d->listens[i].mode]);
         lines_raw(w, carries[d->listens[i].carries]);
         lines_end(w);
     }
-    lines_text(w, "unmatched", d->unmatched == UNMATCHED_PASS ? STR("pass") : STR("reject"));
-    lines_duration_line(w, "timeout", d->timeout, true);
-    if (d->kind == DIRECTION_INBOUND)
-        lines_text(w, "x-forwarded", d->forwarded_headers ? STR("on") : STR("off"));
+}
+
+void write_unmatched(struct lines *w, const struct directive *row, const void *target)
+{
+    lines_choice(w, row->shown.name,
+                 unmatched_words[((const struct direction *)target)->unmatched]);
+}
+
+void write_hosts(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct direction *d = target;
+
     for (size_t i = 0; i < d->n_hosts; i++) {
-        lines_begin(w, "host");
+        lines_begin(w, row->shown.name);
         for (size_t j = 0; j < d->hosts[i]->n_names; j++)
             lines_word(w, d->hosts[i]->names[j]);
-        lines_open(w);
-        for (size_t j = 0; j < d->hosts[i]->n_routes; j++)
-            write_route(w, d, d->hosts[i]->routes[j]);
-        lines_close(w);
+        write_block(w, CONTEXT_HOST, d->hosts[i]);
     }
-    for (size_t i = 0; i < d->n_routes; i++)
-        write_route(w, d, d->routes[i]);
+}
+
+static void write_direction(struct lines *w, const struct direction *d)
+{
+    if (!d->present)
+        return;
+    w->direction = d;
+    lines_begin(w, d->kind == DIRECTION_INBOUND ? "inbound" : "outbound");
+    lines_open(w);
+    write_rows(w, CONTEXT_DIRECTION, ROWS_WITHOUT, d);
+    if (d->kind == DIRECTION_INBOUND)
+        write_rows(w, CONTEXT_INBOUND, ROWS_WITHOUT, d);
+    write_rows(w, CONTEXT_DIRECTION, ROWS_WITH_BLOCK, d);
     lines_close(w);
+}
+
+void write_inbound(struct lines *w, const struct directive *row, const void *target)
+{
+    write_direction(w, &((const struct config *)target)->inbound);
+}
+
+void write_outbound(struct lines *w, const struct directive *row, const void *target)
+{
+    write_direction(w, &((const struct config *)target)->outbound);
 }
 
 /* ---- clusters ---- */
 
-static void write_cluster(struct lines *w, const struct cluster *c)
+void write_endpoints(struct lines *w, const struct directive *row, const void *target)
 {
-    static const char *const protocols[] = {
-        [PROTOCOL_AUTO] = "auto", [PROTOCOL_H1] = "h1", [PROTOCOL_H2] = "h2"};
+    const struct cluster *c = target;
 
-    lines_begin(w, "cluster");
-    lines_word(w, c->name);
-    lines_open(w);
     for (size_t i = 0; i < c->n_endpoints; i++) {
-        lines_begin(w, "endpoint");
+        lines_begin(w, row->shown.name);
         lines_word(w, c->endpoints[i].location.text);
         lines_raw(w, "weight");
         lines_number(w, c->endpoints[i].weight);
         lines_end(w);
     }
-    lines_text(w, "balance", str_from(balance_name(c->balance)));
-    lines_text(w, "protocol", str_from(protocols[c->protocol]));
-    lines_duration_line(w, "connect-timeout", c->connect_timeout, false);
-    lines_begin(w, "pool max");
-    if (c->pool_max)
-        lines_number(w, c->pool_max);
+}
+
+void write_balance(struct lines *w, const struct directive *row, const void *target)
+{
+    lines_choice(w, row->shown.name, balance_words[((const struct cluster *)target)->balance]);
+}
+
+void write_protocol(struct lines *w, const struct directive *row, const void *target)
+{
+    lines_choice(w, row->shown.name, protocol_words[((const struct cluster *)target)->protocol]);
+}
+
+static void write_count(struct lines *w, const char *name, uint64_t n)
+{
+    lines_raw(w, name);
+    if (n)
+        lines_number(w, n);
     else
         lines_raw(w, "none");
+}
+
+void write_pool(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct cluster *c = target;
+
+    lines_begin(w, row->shown.name);
+    write_count(w, "max", c->pool_max);
     lines_raw(w, "queue");
     lines_duration(w, c->pool_queue);
     lines_raw(w, "idle");
     lines_duration(w, c->pool_idle);
     lines_raw(w, "idle-max");
     lines_number(w, c->pool_idle_max);
-    lines_raw(w, "requests");
-    if (c->pool_requests)
-        lines_number(w, c->pool_requests);
-    else
-        lines_raw(w, "none");
-    lines_end(w);
-    lines_close(w);
-}
-
-/* ---- the rest ---- */
-
-static void write_limits(struct lines *w, const struct config *c)
-{
-    const struct limits *l = &c->limits;
-
-    lines_begin(w, "limits");
-    lines_open(w);
-    lines_size_line(w, "header-bytes", l->header_bytes, false);
-    lines_number_line(w, "headers", l->headers, false);
-    lines_size_line(w, "response-header-bytes", l->response_header_bytes, false);
-    lines_number_line(w, "response-headers", l->response_headers, false);
-    lines_size_line(w, "url-bytes", l->url_bytes, false);
-    lines_size_line(w, "body-bytes", l->body_bytes, true);
-    lines_number_line(w, "connections", l->connections, true);
-    lines_number_line(w, "inbound-connections", l->inbound_connections, true);
-    lines_number_line(w, "outbound-connections", l->outbound_connections, true);
-    lines_number_line(w, "requests-per-connection", l->requests_per_connection, true);
-    lines_size_line(w, "buffer-bytes", l->buffer_bytes, false);
-    if (l->memory == MEMORY_AUTO)
-        lines_text(w, "memory", STR("auto"));
-    else
-        lines_size_line(w, "memory", l->memory, true);
-    lines_number_line(w, "streams", l->streams, false);
-    lines_size_line(w, "stream-window", l->stream_window, false);
-    lines_size_line(w, "connection-window", l->connection_window, false);
-    lines_close(w);
-}
-
-static void write_timeouts(struct lines *w, const struct config *c)
-{
-    const struct timeouts *t = &c->timeouts;
-
-    lines_begin(w, "timeouts");
-    lines_open(w);
-    lines_duration_line(w, "header", t->header, false);
-    lines_duration_line(w, "idle", t->idle, false);
-    lines_duration_line(w, "half-closed", t->half_closed, false);
-    lines_duration_line(w, "exchange-idle", t->exchange_idle, true);
-    lines_duration_line(w, "tunnel-idle", t->tunnel_idle, true);
-    lines_duration_line(w, "tunnel-half-closed", t->tunnel_half_closed, true);
-    lines_duration_line(w, "keepalive", t->keepalive, true);
-    lines_duration_line(w, "keepalive-timeout", t->keepalive_timeout, false);
-    lines_duration_line(w, "ping", t->ping, true);
-    lines_duration_line(w, "ping-timeout", t->ping_timeout, false);
-    lines_duration_line(w, "drain-delay", t->drain_delay, false);
-    lines_duration_line(w, "drain", t->drain, false);
-    lines_duration_line(w, "flush", t->flush, false);
-    lines_close(w);
-}
-
-static void write_workers(struct lines *w, const struct config *c)
-{
-    lines_begin(w, "workers");
-    if (c->workers)
-        lines_number(w, c->workers);
-    else
-        lines_raw(w, "auto");
+    write_count(w, "requests", c->pool_requests);
     lines_end(w);
 }
 
-static void write_admin(struct lines *w, const struct config *c)
+static void write_cluster(struct lines *w, const struct cluster *c)
 {
-    lines_text(w, "admin", c->admin.on ? c->admin.location.text : STR("off"));
+    lines_begin(w, "cluster");
+    lines_word(w, c->name);
+    write_block(w, CONTEXT_CLUSTER, c);
 }
 
-static void write_log(struct lines *w, const struct config *c)
+void write_clusters(struct lines *w, const struct directive *row, const void *target)
 {
-    static const char *const levels[] = {
-        [LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
+    const struct config *c = target;
 
-    lines_text(w, "log level", str_from(levels[c->log_level]));
-    lines_text(w, "log format", c->log_json ? STR("json") : STR("text"));
+    for (size_t i = 0; i < c->n_clusters; i++)
+        if (!c->clusters[i]->implicit)
+            write_cluster(w, c->clusters[i]);
 }
 
-/* What is there once, in the order in which it is written. */
-static const struct part {
-    const char *name;
-    void (*write)(struct lines *w, const struct config *c);
-} parts[] = {
-    {"service", write_service},   {"trace", lines_trace},     {"limits", write_limits},
-    {"timeouts", write_timeouts}, {"workers", write_workers}, {"admin", write_admin},
-    {"log", write_log},
-};
-enum { PARTS = sizeof(parts) / sizeof(parts[0]), FIRST_PARTS = 1 /* the rest is at the end */ };
+/* ---- the process ---- */
+
+void write_limits(struct lines *w, const struct directive *row, const void *target)
+{
+    lines_begin(w, row->shown.name);
+    write_block(w, CONTEXT_LIMITS, &((const struct config *)target)->limits);
+}
+
+void write_timeouts(struct lines *w, const struct directive *row, const void *target)
+{
+    lines_begin(w, row->shown.name);
+    write_block(w, CONTEXT_TIMEOUTS, &((const struct config *)target)->timeouts);
+}
+
+void write_admin(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct admin_config *a = &((const struct config *)target)->admin;
+
+    lines_text(w, row->shown.name, a->on ? a->location.text : STR("off"));
+}
+
+void write_log_level(struct lines *w, const struct directive *row, const void *target)
+{
+    lines_choice(w, "log level", log_level_words[((const struct config *)target)->log_level]);
+}
+
+void write_log_format(struct lines *w, const struct directive *row, const void *target)
+{
+    lines_choice(w, "log format", log_format_words[((const struct config *)target)->log_json]);
+}
+
+/* ---- all of it ---- */
 
 void config_write(const struct config *c, bool masked, struct buffer *out)
 {
     struct lines w = {.out = out, .masked = masked, .masks = &c->masks};
 
-    for (size_t i = 0; i < FIRST_PARTS; i++)
-        parts[i].write(&w, c);
-    write_direction(&w, &c->inbound);
-    write_direction(&w, &c->outbound);
-    for (size_t i = 0; i < c->n_clusters; i++)
-        if (!c->clusters[i]->implicit)
-            write_cluster(&w, c->clusters[i]);
-    for (size_t i = FIRST_PARTS; i < PARTS; i++)
-        parts[i].write(&w, c);
+    write_rows(&w, CONTEXT_TOP, ROWS_ALL, c);
 }
 
 /* ---- parts ---- */
 
+/* The rows of what a config has more than one of are written by the functions below. */
+static bool is_part(const struct directive *row)
+{
+    return row->in == CONTEXT_TOP && row->write && row->write != write_inbound &&
+           row->write != write_outbound && row->write != write_clusters;
+}
+
 const char *config_write_part(const struct config *c, size_t i, struct buffer *out)
 {
     struct lines w = {.out = out, .masks = &c->masks};
+    const char *name = NULL;
+    size_t n;
+    const struct directive *rows = directive_table(&n);
 
-    if (i >= PARTS)
-        return NULL;
-    parts[i].write(&w, c);
-    return parts[i].name;
+    for (size_t at = 0; at < n; at++) {
+        if (!is_part(&rows[at]))
+            continue;
+        bool another = at == 0 || strcmp(rows[at].shown.name, rows[at - 1].shown.name) != 0;
+        if (name && another)
+            break;
+        if (!name && another && i-- == 0)
+            name = rows[at].shown.name;
+        if (name)
+            rows[at].write(&w, &rows[at], c);
+    }
+    return name;
 }
 
 void config_write_direction(const struct config *c, const struct direction *d, struct buffer *out)
@@ -335,12 +432,12 @@ void config_write_cluster(const struct config *c, const struct cluster *cluster,
 void config_write_route(const struct config *c, const struct direction *d, const struct route *r,
                         struct buffer *out)
 {
-    write_route(&(struct lines){.out = out, .masks = &c->masks}, d, r);
+    write_route(&(struct lines){.out = out, .masks = &c->masks, .direction = d}, r);
 }
 
 void config_write_path(const struct config *c, const struct route *r, struct buffer *out)
 {
-    write_path(&(struct lines){.out = out, .masked = true, .masks = &c->masks}, r);
+    write_pattern(&(struct lines){.out = out, .masked = true, .masks = &c->masks}, r);
 }
 
 void config_write_name(const struct config *c, struct str name, struct buffer *out)

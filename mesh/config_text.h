@@ -32,6 +32,10 @@ void config_write_route(const struct config *c, const struct direction *d, const
  * it needs them. */
 void config_write_path(const struct config *c, const struct route *r, struct buffer *out);
 void config_write_name(const struct config *c, struct str name, struct buffer *out);
+/* What an exporter depends on of the file, unmasked, as text: its `export`, the batch and what is
+ * redacted. */
+void config_write_export(const struct trace_config *t, const struct export_config *e,
+                         struct buffer *out);
 
 /* SipHash of the text, as 16 hex digits and a NUL. */
 void config_hash(struct str text, char out[17]);

@@ -1,71 +1,11 @@
 /*
- * The block `trace` as text: what is exported, sampled and passed on. What the
- * file does not say the environment may, so it is written as a comment.
+ * trace as text: what its rows have read, see config_text.c.
  */
 #include "mesh/config_lines.h"
+#include "mesh/config_text.h"
+#include "mesh/config_words.h"
+#include "mesh/directive_table.h"
 #include "mesh/value.h"
-
-static void write_otlp(struct lines *w, const struct export_config *e)
-{
-    lines_raw(w, "otlp");
-    lines_word(w, e->url);
-    lines_open(w);
-    lines_text(w, "compression", e->gzip ? STR("gzip") : STR("none"));
-    for (size_t i = 0; i < e->n_headers; i++) {
-        lines_begin(w, "header");
-        lines_word(w, e->headers[i].key);
-        lines_word(w, w->masked ? STR("***") : e->headers[i].value);
-        lines_end(w);
-    }
-    lines_duration_line(w, "timeout", e->timeout, false);
-    if (e->ca.n)
-        lines_text(w, "ca", e->ca);
-    if (e->certificate.n) {
-        lines_text(w, "certificate", e->certificate);
-        lines_text(w, "key", e->key);
-    }
-    lines_close(w);
-}
-
-static void write_export(struct lines *w, const struct export_config *e)
-{
-    lines_begin(w, "export");
-    if (e->kind == EXPORT_OTLP_GRPC || e->kind == EXPORT_OTLP_HTTP) {
-        write_otlp(w, e);
-        return;
-    }
-    lines_raw(w, e->kind == EXPORT_CONSOLE ? "console" : "memory");
-    if (e->kind == EXPORT_MEMORY)
-        lines_number(w, e->memory_spans);
-    else if (e->pretty)
-        lines_raw(w, "pretty");
-    lines_end(w);
-}
-
-static void write_sampler(struct lines *w, const char *name, const struct sample_config *s)
-{
-    lines_begin(w, name);
-    lines_raw(w, s->kind == SAMPLE_ALWAYS ? "always" : s->kind == SAMPLE_NEVER ? "never" : "ratio");
-    if (s->kind == SAMPLE_RATIO) {
-        buffer_add_char(w->out, ' ');
-        value_write_ratio(s->ratio, w->out);
-    }
-    lines_end(w);
-}
-
-static void write_sample(struct lines *w, const struct trace_config *t)
-{
-    if (!t->parent_based) {
-        write_sampler(w, "sample", &t->root);
-        return;
-    }
-    lines_begin(w, "sample parent");
-    lines_open(w);
-    write_sampler(w, "root", &t->root);
-    write_sampler(w, "remote-sampled", &t->remote_sampled);
-    write_sampler(w, "remote-not-sampled", &t->remote_not_sampled);
-    lines_close(w);
-}
 
 static void write_names(struct lines *w, const char *name, const struct str *v, size_t n)
 {
@@ -77,15 +17,122 @@ static void write_names(struct lines *w, const char *name, const struct str *v, 
     lines_end(w);
 }
 
-static void write_batch(struct lines *w, const struct trace_config *t)
+/* ---- export ---- */
+
+void write_compression(struct lines *w, const struct directive *row, const void *target)
 {
-    lines_begin(w, "batch");
-    lines_open(w);
-    lines_number_line(w, "queue", t->batch.queue, false);
-    lines_number_line(w, "size", t->batch.size, false);
-    lines_duration_line(w, "delay", t->batch.delay, false);
-    lines_duration_line(w, "timeout", t->batch.timeout, false);
-    lines_close(w);
+    lines_choice(w, row->shown.name,
+                 compression_words[((const struct export_config *)target)->gzip]);
+}
+
+void write_export_headers(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct export_config *e = target;
+
+    for (size_t i = 0; i < e->n_headers; i++) {
+        lines_begin(w, row->shown.name);
+        lines_word(w, e->headers[i].key);
+        lines_word(w, w->masked ? STR("***") : e->headers[i].value);
+        lines_end(w);
+    }
+}
+
+static void write_export(struct lines *w, const struct export_config *e)
+{
+    lines_begin(w, "export");
+    switch (e->kind) {
+    case EXPORT_OTLP_GRPC:
+    case EXPORT_OTLP_HTTP:
+        lines_raw(w, "otlp");
+        lines_word(w, e->url);
+        write_block(w, CONTEXT_EXPORT, e);
+        return;
+    case EXPORT_CONSOLE:
+        lines_raw(w, "console");
+        if (e->pretty)
+            lines_raw(w, "pretty");
+        break;
+    case EXPORT_MEMORY:
+        lines_raw(w, "memory");
+        lines_number(w, e->memory_spans);
+        break;
+    }
+    lines_end(w);
+}
+
+/* All rows of that name. */
+void write_exports(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct trace_config *t = target;
+
+    for (size_t i = 0; t->said_export && i < t->n_exports; i++)
+        write_export(w, &t->exports[i]);
+    if (t->export_none)
+        lines_begin(w, "export none;\n");
+    if (t->said_export)
+        return;
+    lines_begin(w, "# not said: export memory");
+    lines_number(w, t->exports[0].memory_spans);
+    lines_end(w);
+}
+
+void config_write_export(const struct trace_config *t, const struct export_config *e,
+                         struct buffer *out)
+{
+    struct lines w = {.out = out, .masks = &(struct masks){0}};
+
+    write_export(&w, e);
+    write_rows(&w, CONTEXT_BATCH, ROWS_ALL, t);
+    write_names(&w, "redact query", t->redact_query, t->n_redact_query);
+}
+
+/* ---- sample ---- */
+
+static void write_sample_config(struct lines *w, const struct sample_config *s)
+{
+    lines_raw(w, sample_words[s->kind]);
+    if (s->kind == SAMPLE_RATIO) {
+        buffer_add_char(w->out, ' ');
+        value_write_ratio(s->ratio, w->out);
+    }
+    lines_end(w);
+}
+
+void write_sampler(struct lines *w, const struct directive *row, const void *target)
+{
+    lines_begin(w, row->shown.name);
+    write_sample_config(
+        w, (const struct sample_config *)(const void *)((const char *)target + row->field.offset));
+}
+
+/* All rows of that name. What ratio says is shown as what it means, a block of parent. */
+void write_sample(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct trace_config *t = target;
+
+    if (!t->said_sample) {
+        lines_begin(w, "# not said: sample parent;\n");
+        return;
+    }
+    lines_begin(w, row->shown.name);
+    if (!t->parent_based) {
+        write_sample_config(w, &t->root);
+        return;
+    }
+    lines_raw(w, "parent");
+    write_block(w, CONTEXT_SAMPLE, t);
+}
+
+/* ---- propagate, batch ---- */
+
+void write_propagate(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct trace_config *t = target;
+
+    lines_begin(w, t->said_propagate ? "propagate" : "# not said: propagate");
+    for (unsigned i = 0; i < t->propagators.n; i++)
+        lines_raw(w, propagator_at(t->propagators.v[i])->name);
+    lines_end(w);
 }
 
 /* Of what is not said, what would have said the same: a comment, for OTEL_* may say otherwise. */
@@ -102,32 +149,39 @@ static void note_batch(struct lines *w, const struct trace_config *t)
     buffer_add_str(w->out, STR("; }\n"));
 }
 
-void lines_trace(struct lines *w, const struct config *c)
+void write_batch(struct lines *w, const struct directive *row, const void *target)
 {
-    const struct trace_config *t = &c->trace;
+    const struct trace_config *t = target;
 
-    lines_begin(w, "trace");
-    lines_open(w);
-    for (size_t i = 0; t->said_export && i < t->n_exports; i++)
-        write_export(w, &t->exports[i]);
-    if (t->export_none)
-        lines_begin(w, "export none;\n");
-    if (!t->said_export)
-        lines_number_line(w, "# not said: export memory", t->exports[0].memory_spans, false);
-    if (t->said_sample)
-        write_sample(w, t);
-    else
-        lines_begin(w, "# not said: sample parent;\n");
-    lines_begin(w, t->said_propagate ? "propagate" : "# not said: propagate");
-    for (unsigned i = 0; i < t->propagators.n; i++)
-        lines_raw(w, propagator_at(t->propagators.v[i])->name);
-    lines_end(w);
-    if (t->said_batch)
-        write_batch(w, t);
-    else
+    if (!t->said_batch) {
         note_batch(w, t);
+        return;
+    }
+    lines_begin(w, row->shown.name);
+    write_block(w, CONTEXT_BATCH, t);
+}
+
+/* ---- what is recorded ---- */
+
+void write_redact(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct trace_config *t = target;
+
     write_names(w, "redact query", t->redact_query, t->n_redact_query);
-    write_names(w, "capture request header", t->capture_request, t->n_capture_request);
-    write_names(w, "capture response header", t->capture_response, t->n_capture_response);
-    lines_close(w);
+}
+
+void write_capture(struct lines *w, const struct directive *row, const void *target)
+{
+    const struct trace_config *t = target;
+
+    if (row->value == CAPTURE_REQUEST)
+        write_names(w, "capture request header", t->capture_request, t->n_capture_request);
+    else
+        write_names(w, "capture response header", t->capture_response, t->n_capture_response);
+}
+
+void write_trace(struct lines *w, const struct directive *row, const void *target)
+{
+    lines_begin(w, row->shown.name);
+    write_block(w, CONTEXT_TRACE, &((const struct config *)target)->trace);
 }

@@ -62,11 +62,17 @@ struct directive;
 typedef void directive_fn(struct loader *ld, const struct directive *row, const struct statement *s,
                           struct block *in);
 
+/* Writes what the target has of that directive, as lines of the language; target is that of the
+ * block, as the reader filled it. */
+struct lines;
+typedef void directive_write_fn(struct lines *w, const struct directive *row, const void *target);
+
 /* A field that a general reader fills: where it is in the target, how wide, and its bounds. */
 struct field {
     size_t offset, size;
     uint64_t min, max;
-    bool none; /* "none" is allowed, and is 0 */
+    const char *zero; /* the word that is allowed besides, and is 0: "none"; NULL: there is none */
+    const char *most; /* the same for UINT64_MAX */
 };
 
 struct directive {
@@ -75,6 +81,8 @@ struct directive {
     const char *word;   /* the first argument, where it chooses the row; NULL: it does not */
     unsigned value;     /* what name and word mean to the reader: SPLIT_BY_HEADER, FAULT_DELAY */
     directive_fn *read; /* NULL: include, which the parser reads */
+    /* NULL: another row of the block writes it too, as is said there. */
+    directive_write_fn *write;
     struct field field;
     uint8_t min_words, max_words; /* arguments, word included */
     enum block_rule block;
@@ -107,11 +115,13 @@ const char *context_name(enum context c);
 /* Readers that rows of many nouns use. */
 directive_fn read_duration_field, read_size_field, read_number_field, read_text_field,
     read_on_off_field;
+/* And their writers. */
+directive_write_fn write_duration_field, write_size_field, write_number_field, write_text_field,
+    write_on_off_field;
 
 /* One for each directive that has rules of its own; load_*.c. */
 directive_fn read_service, read_attribute_of_service, read_direction, read_cluster, read_trace,
-    read_limits, read_memory, read_timeouts, read_workers, read_admin, read_log_level,
-    read_log_format;
+    read_limits, read_timeouts, read_admin, read_log_level, read_log_format;
 directive_fn read_listen, read_unmatched, read_host, read_route;
 directive_fn read_match, read_to, read_by, read_fault, read_header_action, read_rewrite,
     read_rewrite_host, read_respond, read_redirect, read_name, read_attribute_of_route;
@@ -120,5 +130,24 @@ directive_fn read_export_otlp, read_export_console, read_export_memory, read_exp
     read_sample, read_sample_parent, read_sample_delegate, read_propagate, read_batch, read_redact,
     read_capture;
 directive_fn read_compression, read_export_header, read_export_file;
+
+enum which_rows { ROWS_ALL, ROWS_WITH_BLOCK, ROWS_WITHOUT };
+/* Has the rows of a context write what target has, in the order of the table; */
+void write_rows(struct lines *w, enum context in, enum which_rows which, const void *target);
+/* all of them, in braces. */
+void write_block(struct lines *w, enum context in, const void *target);
+/* Their writers; config_text*.c, where a row without one is written by that of a row beside it. */
+directive_write_fn write_service, write_attribute_of_service, write_inbound, write_outbound,
+    write_clusters, write_trace, write_limits, write_timeouts, write_admin, write_log_level,
+    write_log_format;
+directive_write_fn write_listens, write_unmatched, write_hosts, write_routes_of_direction,
+    write_routes_of_host;
+directive_write_fn write_matches, write_targets, write_by, write_faults, write_route_timeout,
+    write_route_idle, write_header_actions, write_rewrite, write_rewrite_host, write_answer,
+    write_name, write_attributes_of_route;
+directive_write_fn write_endpoints, write_balance, write_protocol, write_pool;
+directive_write_fn write_exports, write_sample, write_sampler, write_propagate, write_batch,
+    write_redact, write_capture;
+directive_write_fn write_compression, write_export_headers;
 
 #endif

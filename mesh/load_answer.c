@@ -2,6 +2,7 @@
  * What a route changes on the way, or answers itself: headers, path, host,
  * respond and redirect.
  */
+#include "mesh/config_words.h"
 #include "mesh/loader.h"
 
 /* ---- templates ---- */
@@ -67,14 +68,13 @@ static bool check_reserved(struct loader *ld, const struct word *word,
 void read_header_action(struct loader *ld, const struct directive *row, const struct statement *s,
                         struct block *in)
 {
-    static const char *const sides[] = {"request", "response", NULL};
     struct words w = words_of(row, s);
     struct route *r = in->target;
     struct header_action a = {.kind = (enum header_action_kind)row->value};
     size_t side;
 
     ld->route = r;
-    if (!word_choice(ld, &w, words_next(&w), sides, &side) ||
+    if (!word_choice(ld, &w, words_next(&w), message_words, &side) ||
         !take_header_name(ld, &w, &a.name, &a.id) || !check_reserved(ld, &s->args[1], &a))
         return;
     a.on_response = side == 1;

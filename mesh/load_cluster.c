@@ -1,6 +1,7 @@
 /*
  * cluster, and the clusters that a `to ADDRESS` makes.
  */
+#include "mesh/config_words.h"
 #include "mesh/loader.h"
 
 enum { WEIGHT_MAX = 1000000, CONNECTIONS_MAX = 1000000, REQUESTS_MAX = 1000000000 };
@@ -113,26 +114,20 @@ void read_endpoint(struct loader *ld, const struct directive *row, const struct 
 void read_balance(struct loader *ld, const struct directive *row, const struct statement *s,
                   struct block *in)
 {
-    static const char *const choices[] = {[BALANCE_ROUND_ROBIN] = "round-robin",
-                                          [BALANCE_LEAST_REQUEST] = "least-request",
-                                          [BALANCE_RANDOM] = "random",
-                                          NULL};
     struct words w = words_of(row, s);
     size_t index;
 
-    if (word_choice(ld, &w, words_next(&w), choices, &index))
+    if (word_choice(ld, &w, words_next(&w), balance_words, &index))
         ((struct cluster *)in->target)->balance = (enum balance_kind)index;
 }
 
 void read_protocol(struct loader *ld, const struct directive *row, const struct statement *s,
                    struct block *in)
 {
-    static const char *const choices[] = {
-        [PROTOCOL_AUTO] = "auto", [PROTOCOL_H1] = "h1", [PROTOCOL_H2] = "h2", NULL};
     struct words w = words_of(row, s);
     size_t index;
 
-    if (word_choice(ld, &w, words_next(&w), choices, &index))
+    if (word_choice(ld, &w, words_next(&w), protocol_words, &index))
         ((struct cluster *)in->target)->protocol = (enum cluster_protocol)index;
 }
 

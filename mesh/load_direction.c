@@ -3,6 +3,7 @@
  * when the whole direction has been read.
  */
 #include "base/authority.h"
+#include "mesh/config_words.h"
 #include "mesh/loader.h"
 #include "mesh/route.h"
 
@@ -19,13 +20,12 @@ static bool knows_original(const struct direction *d)
 void read_unmatched(struct loader *ld, const struct directive *row, const struct statement *s,
                     struct block *in)
 {
-    static const char *const choices[] = {"pass", "reject", NULL};
     struct words w = words_of(row, s);
     struct direction *d = in->target;
     size_t index;
 
-    if (word_choice(ld, &w, words_next(&w), choices, &index))
-        d->unmatched = index == 0 ? UNMATCHED_PASS : UNMATCHED_REJECT;
+    if (word_choice(ld, &w, words_next(&w), unmatched_words, &index))
+        d->unmatched = (enum unmatched)index;
 }
 
 /* "users.shop", "*.shop", "*", "[::1]", each perhaps with a port. */

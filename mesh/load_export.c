@@ -2,6 +2,7 @@
  * export: where spans go.
  */
 #include "base/authority.h"
+#include "mesh/config_words.h"
 #include "mesh/loader.h"
 
 enum { MEMORY_SPANS_MAX = 1000000, MEMORY_SPANS = 1000, PORT_GRPC = 4317, PORT_HTTP = 4318 };
@@ -83,11 +84,10 @@ static bool read_url(struct loader *ld, struct str url, struct export_config *e,
 void read_compression(struct loader *ld, const struct directive *row, const struct statement *s,
                       struct block *in)
 {
-    static const char *const choices[] = {"none", "gzip", NULL};
     struct words w = words_of(row, s);
     size_t index;
 
-    if (word_choice(ld, &w, words_next(&w), choices, &index))
+    if (word_choice(ld, &w, words_next(&w), compression_words, &index))
         ((struct export_config *)in->target)->gzip = index == 1;
 }
 

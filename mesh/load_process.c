@@ -2,6 +2,7 @@
  * What concerns the process as a whole: service, limits, timeouts, workers,
  * admin, log.
  */
+#include "mesh/config_words.h"
 #include "mesh/loader.h"
 
 /* ---- service ---- */
@@ -43,15 +44,6 @@ void read_attribute_of_service(struct loader *ld, const struct directive *row,
 }
 
 /* ---- limits, timeouts ---- */
-
-void read_memory(struct loader *ld, const struct directive *row, const struct statement *s,
-                 struct block *in)
-{
-    if (word_is(&s->args[0], "auto"))
-        ((struct limits *)in->target)->memory = MEMORY_AUTO;
-    else
-        read_size_field(ld, row, s, in);
-}
 
 /* A size that lies within another one cannot be more than it. */
 static void check_part(struct loader *ld, const struct block *b, const char *part,
@@ -99,17 +91,7 @@ void read_timeouts(struct loader *ld, const struct directive *row, const struct 
     load_block(ld, &b, s->block);
 }
 
-/* ---- workers, admin, log ---- */
-
-void read_workers(struct loader *ld, const struct directive *row, const struct statement *s,
-                  struct block *in)
-{
-    struct words w = words_of(row, s);
-    uint64_t n = 0;
-
-    if (words_take(&w, "auto") || take_number(ld, &w, 1, CONFIG_WORKERS_MAX, &n))
-        ld->config->workers = (unsigned)n;
-}
+/* ---- admin, log ---- */
 
 void read_admin(struct loader *ld, const struct directive *row, const struct statement *s,
                 struct block *in)
@@ -130,22 +112,19 @@ void read_admin(struct loader *ld, const struct directive *row, const struct sta
 void read_log_level(struct loader *ld, const struct directive *row, const struct statement *s,
                     struct block *in)
 {
-    static const char *const choices[] = {"error", "warn", "info", "debug", NULL};
     struct words w = words_of(row, s);
-    const struct word *word = words_next(&w);
     size_t index;
 
-    if (word_choice(ld, &w, word, choices, &index))
-        log_level_parse(word->text, &ld->config->log_level);
+    if (word_choice(ld, &w, words_next(&w), log_level_words, &index))
+        ld->config->log_level = (enum log_level)index;
 }
 
 void read_log_format(struct loader *ld, const struct directive *row, const struct statement *s,
                      struct block *in)
 {
-    static const char *const choices[] = {"text", "json", NULL};
     struct words w = words_of(row, s);
     size_t index;
 
-    if (word_choice(ld, &w, words_next(&w), choices, &index))
+    if (word_choice(ld, &w, words_next(&w), log_format_words, &index))
         ld->config->log_json = index == 1;
 }

@@ -1,11 +1,10 @@
 /*
  * trace: what is sampled, how identity travels, what is recorded.
  */
+#include "mesh/config_words.h"
 #include "mesh/loader.h"
 
 /* ---- sample ---- */
-
-static const char *const sample_words[] = {"always", "never", "ratio", NULL};
 
 /* From the word `always`, `never` or `ratio` on. */
 static bool take_sample(struct loader *ld, struct words *w, struct sample_config *out)
@@ -15,7 +14,7 @@ static bool take_sample(struct loader *ld, struct words *w, struct sample_config
 
     if (!word_choice(ld, w, words_next(w), sample_words, &index))
         return false;
-    sample.kind = index == 0 ? SAMPLE_ALWAYS : index == 1 ? SAMPLE_NEVER : SAMPLE_RATIO;
+    sample.kind = (enum sample_kind)index;
     if (sample.kind == SAMPLE_RATIO && !take_share(ld, w, NULL, &sample.ratio))
         return false;
     if (!words_end(ld, w))

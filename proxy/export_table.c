@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "mesh/config_text.h"
 #include "proxy/environment.h"
 #include "proxy/export_client.h"
 
@@ -17,15 +18,6 @@ static void add_text(struct buffer *b, struct str s)
 {
     buffer_printf(b, "%zu:", s.n);
     buffer_add_str(b, s);
-}
-
-static void add_pairs(struct buffer *b, const struct key_value *v, size_t n)
-{
-    buffer_printf(b, "%zu,", n);
-    for (size_t i = 0; i < n; i++) {
-        add_text(b, v[i].key);
-        add_text(b, v[i].value);
-    }
 }
 
 /* A file counts with what is in it: a renewed certificate makes another exporter. */
@@ -44,24 +36,20 @@ static void add_file(struct buffer *b, struct str path)
                       (intmax_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 }
 
-/* Where the line stands does not count. False: no memory. */
+/* All that the file says of it, as the file's own writer has it; what the environment may have said
+ * in another way; and what it is told besides. Where the line stands does not count. False: no
+ * memory. */
 static bool write_settings(struct buffer *b, const struct export_config *x,
                            const struct trace_config *t, const struct resource *resource)
 {
-    buffer_printf(b, "%d,%d,%d,%d,%zu,%" PRId64 ",", x->kind, x->tls, x->gzip, x->pretty,
-                  x->memory_spans, x->timeout);
-    add_text(b, x->url);
+    config_write_export(t, x, b);
+    buffer_printf(b, "%d,%d,%d,", x->kind, x->tls, t->rpc);
     add_text(b, x->to.text);
     add_text(b, x->authority);
     add_text(b, x->path);
     add_file(b, x->ca);
     add_file(b, x->certificate);
     add_file(b, x->key);
-    add_pairs(b, x->headers, x->n_headers);
-    buffer_printf(b, "%zu,%zu,%" PRId64 ",%" PRId64 ",%d,%zu,", t->batch.queue, t->batch.size,
-                  t->batch.delay, t->batch.timeout, t->rpc, t->n_redact_query);
-    for (size_t i = 0; i < t->n_redact_query; i++)
-        add_text(b, t->redact_query[i]);
     for (size_t i = 0; i < resource->n; i++) {
         add_text(b, resource->v[i].key);
         add_text(b, resource->v[i].value);

@@ -3,6 +3,7 @@
  * none of the three can drift. MANUAL_UPDATE=1 writes the manual's section anew.
  */
 #include "loaded.h"
+#include "mesh/config_text.h"
 #include "mesh/directives.h"
 
 static const char begin_mark[] = ".\\\" The table of mesh/directives.c begins here.\n";
@@ -48,20 +49,94 @@ static bool answers(const char *name)
     return strcmp(name, "respond") == 0 || strcmp(name, "redirect") == 0;
 }
 
-START_TEST(every_example_is_accepted_in_its_context)
+static int frame_of(const struct directive_row *row)
 {
-    const struct directive_row *row = directive_row_at((size_t)_i);
-    char text[1000];
     int f = 0;
 
     while (f < COUNT(frames) && strcmp(frames[f].context, row->context) != 0)
         f++;
     ck_assert_msg(f < COUNT(frames), "no frame for %s", row->context);
+    return f;
+}
+
+/* The frame with the row's example in it. */
+static struct config *with_example(const struct directive_row *row)
+{
+    int f = frame_of(row);
     const char *after = frames[f].after;
+    char text[1000];
+
     if ((frames[f].enough && strcmp(frames[f].enough, row->name) == 0) || answers(row->name))
         after = row->context[0] ? " } }" : "";
     snprintf(text, sizeof(text), "%s%s%s", frames[f].before, row->example, after);
-    config_unref(loaded(text));
+    return loaded(text);
+}
+
+static struct config *without_example(const struct directive_row *row)
+{
+    int f = frame_of(row);
+    char text[1000];
+
+    snprintf(text, sizeof(text), "%s%s", frames[f].before, frames[f].after);
+    return loaded(text);
+}
+
+START_TEST(every_example_is_accepted_in_its_context)
+{
+    config_unref(with_example(directive_row_at((size_t)_i)));
+}
+END_TEST
+
+/* "by trace;" of by, whose default is that. */
+static bool says_the_default(const struct directive_row *row)
+{
+    char whole[300], value[300];
+
+    if (!row->fallback)
+        return false;
+    snprintf(whole, sizeof(whole), "%s;", row->fallback);
+    snprintf(value, sizeof(value), "%s %s;", row->name, row->fallback);
+    return strcmp(row->example, whole) == 0 || strcmp(row->example, value) == 0;
+}
+
+/* Else a reload that changed nothing but that directive would be none. */
+START_TEST(every_example_counts_in_the_hash)
+{
+    const struct directive_row *row = directive_row_at((size_t)_i);
+
+    if (strcmp(row->name, "include") == 0)
+        return; /* what it includes counts, and here it is nothing */
+    struct config *a = with_example(row), *b = without_example(row);
+    ck_assert_msg((strcmp(a->hash, b->hash) == 0) == says_the_default(row), "%s", row->example);
+    config_unref(a);
+    config_unref(b);
+}
+END_TEST
+
+static struct str exporter_text(const struct config *c, struct buffer *out)
+{
+    buffer_init(out, 0);
+    for (size_t i = 0; i < c->trace.n_exports; i++)
+        config_write_export(&c->trace, &c->trace.exports[i], out);
+    return buffer_str(out);
+}
+
+/* Else the exporter would be kept by a reload, and go on as before. */
+START_TEST(every_example_that_concerns_an_exporter_makes_it_another)
+{
+    const struct directive_row *row = directive_row_at((size_t)_i);
+    bool concerns = strcmp(row->context, "export otlp") == 0 ||
+                    strcmp(row->context, "batch") == 0 || strcmp(row->name, "redact") == 0;
+    struct buffer before, after;
+
+    if (!concerns)
+        return;
+    struct config *a = with_example(row), *b = without_example(row);
+    ck_assert_msg(!str_eq(exporter_text(a, &before), exporter_text(b, &after)), "%s", row->example);
+    buffer_release(&before);
+    buffer_release(&after);
+    config_unref(a);
+    config_unref(b);
 }
 END_TEST
 
@@ -208,6 +283,9 @@ int main(int argc, char **argv)
     }
     manual = argv[1];
     tcase_add_loop_test(tc, every_example_is_accepted_in_its_context, 0, count_rows());
+    tcase_add_loop_test(tc, every_example_counts_in_the_hash, 0, count_rows());
+    tcase_add_loop_test(tc, every_example_that_concerns_an_exporter_makes_it_another, 0,
+                        count_rows());
     tcase_add_loop_test(tc, no_directive_is_accepted_outside_its_contexts, 0, count_rows());
     tcase_add_loop_test(tc, every_row_says_what_it_is, 0, count_rows());
     tcase_add_loop_test(tc, every_default_of_plain_fields_is_in_force, 0, count_rows());
