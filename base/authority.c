@@ -14,6 +14,13 @@ struct authority authority_split(struct str text)
                               .has_port = true};
 }
 
+struct str authority_without_user(struct str text)
+{
+    const char *at = text.n ? memrchr(text.p, '@', text.n) : NULL;
+
+    return at ? str_slice(text, (size_t)(at - text.p) + 1, text.n) : text;
+}
+
 bool authority_port(struct str port, uint16_t *number)
 {
     uint64_t n;

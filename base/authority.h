@@ -25,6 +25,9 @@ struct authority {
  */
 struct authority authority_split(struct str text);
 
+/* Behind "user:password@", which a URL may have and a request may not. */
+struct str authority_without_user(struct str text);
+
 /* Decimal digits, 0 to 65535; leading zeros are allowed. False: anything else, also nothing. */
 bool authority_port(struct str port, uint16_t *number);
 

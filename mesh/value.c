@@ -350,7 +350,7 @@ static bool is_url(struct str text, struct error *err)
     struct str rest = str_slice(text, scheme_end(text), text.n);
     struct str host = str_slice(rest, 0, str_index(rest, '/', 0));
     bool tls = str_starts(text, STR("https:")) || str_starts(text, STR("grpcs:"));
-    bool has_port = authority_split(host).has_port;
+    bool has_port = authority_split(authority_without_user(host)).has_port;
 
     const char *path = rest.n > host.n + 1 ? "; a path is given by rewrite" : "";
 

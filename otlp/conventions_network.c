@@ -7,11 +7,8 @@
 
 struct str describe_authority(struct str authority, uint16_t *port)
 {
-    const char *at = authority.n ? memrchr(authority.p, '@', authority.n) : NULL;
-    if (at)
-        authority = str_slice(authority, (size_t)(at - authority.p) + 1, authority.n);
+    struct authority a = authority_split(authority_without_user(authority));
 
-    struct authority a = authority_split(authority);
     if (!authority_port(a.port, port))
         *port = 0;
     return authority_bare_host(a.host);

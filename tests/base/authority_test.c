@@ -89,6 +89,15 @@ START_TEST(brackets_are_taken_off_an_ipv6_address_alone)
 }
 END_TEST
 
+START_TEST(a_user_and_a_password_are_taken_off)
+{
+    ck_assert(str_eq(authority_without_user(STR("user:secret@[::1]:80")), STR("[::1]:80")));
+    ck_assert(str_eq(authority_without_user(STR("a@b@c:80")), STR("c:80")));
+    ck_assert(str_eq(authority_without_user(STR("c:80")), STR("c:80")));
+    ck_assert(str_eq(authority_without_user((struct str){0}), STR("")));
+}
+END_TEST
+
 START_TEST(the_longest_name_of_dns_fits_with_its_port)
 {
     char text[262];
@@ -131,6 +140,7 @@ int main(void)
     tcase_add_test(tc, a_nul_is_no_character_of_a_host);
     tcase_add_test(tc, a_port_is_digits_up_to_65535);
     tcase_add_test(tc, brackets_are_taken_off_an_ipv6_address_alone);
+    tcase_add_test(tc, a_user_and_a_password_are_taken_off);
     tcase_add_test(tc, the_longest_name_of_dns_fits_with_its_port);
     tcase_add_test(tc, a_list_is_as_good_as_each_of_its_members);
     suite_add_tcase(suite, tc);
