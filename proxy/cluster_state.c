@@ -309,7 +309,7 @@ struct upstream *cluster_choose(struct cluster_state *c, const struct tried *tri
     }
     if (c->balance == BALANCE_RANDOM)
         hash = siphash(&c->salt, key->bytes, sizeof key->bytes);
-    i = balance_choose(c->balance, c->entries, c->n, &c->upstreams[0]->worker->random, hash);
+    i = balance_choose(c->balance, c->entries, c->n, &c->upstreams[0]->worker->loop.random, hash);
     return i < c->n ? c->upstreams[i] : NULL;
 }
 

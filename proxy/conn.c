@@ -15,15 +15,15 @@
 #include <unistd.h>
 
 #include "proxy/conn_private.h"
+#include "proxy/loop.h"
 #include "proxy/own_dials.h"
-#include "proxy/worker.h"
 
 /* EV_CLOSED: a FIN that came with the last bytes has no edge of its own. */
 #define READ_EDGE (EV_READ | EV_CLOSED | EV_ET | EV_PERSIST)
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 
-static struct conn *conn_new(struct worker *w, int fd, const struct address *peer,
+static struct conn *conn_new(struct loop *l, int fd, const struct address *peer,
                              const struct conn_owner *owner, void *data)
 {
     struct conn *c = calloc(1, sizeof *c);
@@ -31,21 +31,21 @@ static struct conn *conn_new(struct worker *w, int fd, const struct address *pee
     if (!c)
         return NULL;
     c->fd = fd;
-    c->worker = w;
+    c->loop = l;
     c->owner = owner;
     c->owner_data = data;
     c->peer = *peer;
     list_init(&c->doubt);
     list_init(&c->all);
     conn_watch(c);
-    event_assign(&c->event, w->base, fd, READ_EDGE, on_event, c);
+    event_assign(&c->event, l->base, fd, READ_EDGE, on_event, c);
     return c;
 }
 
-struct conn *conn_accepted(struct worker *w, int fd, const struct address *peer,
+struct conn *conn_accepted(struct loop *l, int fd, const struct address *peer,
                            const struct conn_owner *owner, void *data)
 {
-    struct conn *c = conn_new(w, fd, peer, owner, data);
+    struct conn *c = conn_new(l, fd, peer, owner, data);
 
     if (!c) {
         close(fd);
@@ -80,7 +80,7 @@ void conn_read(struct conn *c, bool on)
 void conn_established(struct conn *c)
 {
     c->state = CONN_OPEN;
-    event_assign(&c->event, c->worker->base, c->fd, READ_EDGE, on_event, c);
+    event_assign(&c->event, c->loop->base, c->fd, READ_EDGE, on_event, c);
     if (c->reading) {
         event_add(&c->event, NULL);
         c->registered = true;
@@ -114,14 +114,14 @@ static void unregister(struct conn *c)
 
 static void doubt(struct conn *c)
 {
-    struct worker *w = c->worker;
+    struct loop *l = c->loop;
 
     c->sent_when_read = c->sent_bytes;
     if (!list_empty(&c->doubt))
         return;
-    list_push_back(&w->doubtful, &c->doubt);
-    if (!timer_armed(&w->doubt_timer))
-        timer_arm(w->timers, &w->doubt_timer, worker_now(w) + DOUBT_TIME);
+    list_push_back(&l->conns.doubtful, &c->doubt);
+    if (!timer_armed(&l->conns.doubt_timer))
+        timer_arm(l->timers, &l->conns.doubt_timer, loop_now(l) + DOUBT_TIME);
 }
 
 void conn_lost(struct conn *c, int error)
@@ -147,10 +147,10 @@ static void look_again(struct conn *c)
 
 void conns_look_again(struct timer *t)
 {
-    struct worker *w = container_of(t, struct worker, doubt_timer);
+    struct loop *l = container_of(t, struct loop, conns.doubt_timer);
 
-    while (!list_empty(&w->doubtful)) {
-        struct conn *c = container_of(w->doubtful.next, struct conn, doubt);
+    while (!list_empty(&l->conns.doubtful)) {
+        struct conn *c = container_of(l->conns.doubtful.next, struct conn, doubt);
 
         list_remove(&c->doubt);
         if (c->reading)
@@ -162,19 +162,19 @@ void conns_look_again(struct timer *t)
 
 /* What was read before in this turn may still be lent. Where there is no room behind it, it goes
  * first. */
-static size_t receive_room(struct worker *w)
+static size_t receive_room(struct loop *l)
 {
-    if (w->received > WORKER_RECEIVE_BYTES / 2) {
-        conns_send(w);
-        w->received = 0;
+    if (l->received > LOOP_RECEIVE_BYTES / 2) {
+        conns_send(l);
+        l->received = 0;
     }
-    return WORKER_RECEIVE_BYTES - w->received;
+    return LOOP_RECEIVE_BYTES - l->received;
 }
 
 /* A slow reader's queue grows by what is read at once. */
-static size_t receive_bytes(struct worker *w)
+static size_t receive_bytes(struct loop *l)
 {
-    size_t room = receive_room(w);
+    size_t room = receive_room(l);
 
     return memory_state() != MEMORY_FINE && room > MEMORY_SHORT_BYTES ? MEMORY_SHORT_BYTES : room;
 }
@@ -184,22 +184,22 @@ static void note_fin(struct conn *c)
     if (c->fin_seen)
         return;
     c->fin_seen = true;
-    c->fin_at = worker_now(c->worker);
+    c->fin_at = loop_now(c->loop);
     c->fin_sent = c->sent_bytes;
     c->fin_received = c->received_bytes;
 }
 
 static void read_once(struct conn *c)
 {
-    struct worker *w = c->worker;
-    size_t room = receive_bytes(w);
-    char *at = w->receive + w->received;
+    struct loop *l = c->loop;
+    size_t room = receive_bytes(l);
+    char *at = l->receive + l->received;
     ssize_t n;
 
     if (c->state != CONN_OPEN) /* what was sent to make room may have ended it */
         return;
     n = recv(c->fd, at, room, 0);
-    worker_see_time(w);
+    loop_see_time(l);
     /* A full buffer, or a FIN that has come, means that there is more; a short read, that there is
      * not. */
     c->ready = n == (ssize_t)room || (n > 0 && c->fin_seen) || (n < 0 && errno == EINTR);
@@ -207,7 +207,7 @@ static void read_once(struct conn *c)
         conn_read_soon(c);
     if (n > 0) {
         c->received_bytes += (uint64_t)n;
-        w->received += (size_t)n;
+        l->received += (size_t)n;
         if (!c->ready)
             doubt(c);
         c->owner->on_read(c, at, (size_t)n);
@@ -224,16 +224,16 @@ static void read_once(struct conn *c)
 static void on_event(evutil_socket_t fd, short what, void *arg)
 {
     struct conn *c = arg;
-    struct worker *w = c->worker;
+    struct loop *l = c->loop;
 
-    worker_begin_turn(w);
+    loop_begin_turn(l);
     if (what & EV_CLOSED)
         note_fin(c);
     if (c->reading)
         read_once(c);
     else
         c->ready = true;
-    worker_end_turn(w);
+    loop_end_turn(l);
 }
 
 void conn_read_now(struct conn *c)
@@ -273,21 +273,21 @@ static void free_conn(struct burial *b)
 
 static void close_now(struct conn *c)
 {
-    struct worker *w = c->worker;
+    struct loop *l = c->loop;
 
     if (c->state == CONN_CLOSED)
         return;
     unregister(c);
     list_remove(&c->doubt);
     list_remove(&c->all);
-    w->n_conns--;
+    l->conns.n--;
     conn_drop_output(c);
     own_dial_forget(c->dial);
     close(c->fd);
     c->fd = -1;
     c->state = CONN_CLOSED;
     c->reading = false;
-    worker_bury(w, &c->burial, free_conn);
+    loop_bury(l, &c->burial, free_conn);
 }
 
 void conn_close(struct conn *c)
@@ -305,4 +305,28 @@ void conn_reset(struct conn *c)
         return;
     setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     close_now(c);
+}
+
+/* ---- all of a loop ---- */
+
+void conns_init(struct loop *l)
+{
+    l->send = conns_flush_written;
+    list_init(&l->conns.all);
+    list_init(&l->conns.doubtful);
+    list_init(&l->conns.lingering);
+    timer_init(&l->conns.doubt_timer, conns_look_again);
+    timer_init(&l->conns.lost_timer, conns_look_for_lost);
+}
+
+void conns_end(struct loop *l)
+{
+    timer_release(&l->conns.doubt_timer);
+    timer_release(&l->conns.lost_timer);
+    out_turns_free(l);
+}
+
+void conns_follow(struct loop *l, const struct conn_rules *rules)
+{
+    l->conns.rules = *rules;
 }

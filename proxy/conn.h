@@ -1,9 +1,9 @@
 /*
- * A conn is one socket's bytes: read into a buffer lent by the worker, written
+ * A conn is one socket's bytes: read into a buffer lent by the loop, written
  * at once and queued only when the socket is full. What is written in one turn
  * of the loop goes out in one sendmsg(2) when the turn ends.
  *
- * A conn of a worker lives on its thread. Its owner is told what happens
+ * A conn lives on its loop's thread. Its owner is told what happens
  * through a table of functions, and may hand it to another owner at any time.
  */
 #ifndef SIDESPAN_PROXY_CONN_H
@@ -18,13 +18,12 @@
 #include "base/str.h"
 #include "proxy/turn.h"
 
-struct timeouts;
-struct worker;
+struct loop;
 struct conn;
 
 /* None of these may be NULL. After any of them the conn may have been closed by its owner. */
 struct conn_owner {
-    /* Bytes came. They are in the worker's buffer and gone when this returns, but for what was
+    /* Bytes came. They are in the loop's buffer and gone when this returns, but for what was
      * given to conn_write() of any conn, which is sent or copied at the end of the turn. */
     void (*on_read)(struct conn *c, char *data, size_t n);
     /* The peer will send no more (FIN). Writing may go on. Told once. */
@@ -39,7 +38,7 @@ struct conn_owner {
 
 enum conn_state { CONN_CONNECTING, CONN_OPEN, CONN_CLOSED };
 
-struct out_turn;  /* what is written in this turn; lent by the worker */
+struct out_turn;  /* what is written in this turn; lent by the loop */
 struct out_queue; /* what the socket did not take; owned, NULL while there is nothing */
 
 struct conn {
@@ -58,11 +57,11 @@ struct conn {
     int error;       /* what broke it: errno */
     const struct conn_owner *owner;
     void *owner_data; /* the owner's */
-    struct worker *worker;
+    struct loop *loop;
     struct out_turn *turn;
     struct out_queue *queue;
-    struct list doubt; /* in worker->doubtful, or alone */
-    struct list all;   /* in worker->conns */
+    struct list doubt; /* in conns.doubtful, or alone */
+    struct list all;   /* in conns.all */
     /* What it was like when it was last looked at: conn_silent.c. */
     uint64_t looked_received, looked_sent;
     nsec_t waits_since; /* 0: nothing waits */
@@ -76,12 +75,12 @@ struct conn {
 };
 
 /* Takes the fd (closed on failure). Reading is off until conn_read(). NULL: no memory. */
-struct conn *conn_accepted(struct worker *w, int fd, const struct address *peer,
+struct conn *conn_accepted(struct loop *l, int fd, const struct address *peer,
                            const struct conn_owner *owner, void *data);
 /* Begins to connect; on_connected() or on_error() follows, never from within. NULL: *error is the
  * errno. */
-struct conn *conn_connect(struct worker *w, const struct address *to,
-                          const struct conn_owner *owner, void *data, int *error);
+struct conn *conn_connect(struct loop *l, const struct address *to, const struct conn_owner *owner,
+                          void *data, int *error);
 void conn_give(struct conn *c, const struct conn_owner *owner, void *data);
 
 /* Whether on_read() and on_eof() are wanted. Turning it off and on costs no system call. */
@@ -95,7 +94,7 @@ enum conn_end conn_end_now(const struct conn *c);
 /* Reads once without waiting for readiness, where bytes are likely to be there. */
 void conn_read_now(struct conn *c);
 
-/* Queues bytes to be sent at the end of the turn. They are borrowed until then: the worker's
+/* Queues bytes to be sent at the end of the turn. They are borrowed until then: the loop's
  * receive buffer, an arena that lives until the turn is over, a constant. Errors are told by
  * on_error(). */
 void conn_write(struct conn *c, struct str bytes);
@@ -103,7 +102,7 @@ void conn_write(struct conn *c, struct str bytes);
 void conn_flush(struct conn *c);
 /* Bytes not taken by the socket yet. */
 size_t conn_queued(const struct conn *c);
-/* True when more is queued than limits.buffer-bytes: stop producing until on_drained(). */
+/* True when more is queued than the high mark (conns.h): stop producing until on_drained(). */
 bool conn_blocked(struct conn *c);
 /* FIN after all that was written. */
 void conn_shut(struct conn *c);
@@ -119,8 +118,9 @@ void conn_close_lingering(struct conn *c);
 /* RST, without what is still queued. */
 void conn_reset(struct conn *c);
 
-/* Makes the kernel ask a silent peer whether it is there, as timeouts say; a listening socket hands
- * that on to what it accepts. */
-void socket_keep_alive(int fd, const struct timeouts *t);
+/* Makes the kernel ask a peer that has been silent for the time `after` whether it is there, and
+ * give it up when it has not answered for `timeout`; after 0: it does not ask. A listening socket
+ * hands that on to what it accepts. */
+void socket_keep_alive(int fd, nsec_t after, nsec_t timeout);
 
 #endif

@@ -10,17 +10,17 @@
 
 #include "proxy/conn_private.h"
 #include "proxy/connect_error.h"
+#include "proxy/loop.h"
 #include "proxy/own_dials.h"
-#include "proxy/worker.h"
 
 static void on_connect(evutil_socket_t fd, short what, void *arg)
 {
     struct conn *c = arg;
-    struct worker *w = c->worker;
+    struct loop *l = c->loop;
     int error = 0;
     socklen_t len = sizeof error;
 
-    worker_begin_turn(w);
+    loop_begin_turn(l);
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
         error = errno;
     c->registered = false; /* the event was for once */
@@ -30,11 +30,11 @@ static void on_connect(evutil_socket_t fd, short what, void *arg)
         conn_established(c);
         c->owner->on_connected(c);
     }
-    worker_end_turn(w);
+    loop_end_turn(l);
 }
 
-struct conn *conn_connect(struct worker *w, const struct address *to,
-                          const struct conn_owner *owner, void *data, int *error)
+struct conn *conn_connect(struct loop *l, const struct address *to, const struct conn_owner *owner,
+                          void *data, int *error)
 {
     struct sockaddr_storage sa;
     struct conn *c;
@@ -51,7 +51,7 @@ struct conn *conn_connect(struct worker *w, const struct address *to,
     }
     if (to->family != AF_UNIX) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        socket_keep_alive(fd, &worker_config(w)->timeouts);
+        socket_keep_alive(fd, l->conns.rules.keepalive, l->conns.rules.keepalive_timeout);
     }
     if (connect(fd, (struct sockaddr *)&sa, len) != 0 && errno != EINPROGRESS) {
         *error = errno;
@@ -59,14 +59,14 @@ struct conn *conn_connect(struct worker *w, const struct address *to,
         *error = connect_error_known(*error, (struct sockaddr *)&sa, len);
         return NULL;
     }
-    c = conn_accepted(w, fd, to, owner, data);
+    c = conn_accepted(l, fd, to, owner, data);
     if (!c) {
         *error = ENOMEM;
         return NULL;
     }
     c->dial = own_dial_note(fd, to);
     c->state = CONN_CONNECTING;
-    event_assign(&c->event, w->base, fd, EV_WRITE, on_connect, c);
+    event_assign(&c->event, l->base, fd, EV_WRITE, on_connect, c);
     event_add(&c->event, NULL);
     c->registered = true;
     return c;

@@ -4,14 +4,14 @@
 #include <stdlib.h>
 
 #include "proxy/conn_private.h"
-#include "proxy/worker.h"
+#include "proxy/loop.h"
 
 /* How long the peer may be silent when all was sent; how long it may talk; how long it may take
  * nothing of what is still queued. And how many may linger: the next are closed at once. */
 enum { LINGER_SECONDS = 2, LINGER_MOST_SECONDS = 30, LINGER_STUCK_SECONDS = 30, LINGER_MAX = 4096 };
 
 struct lingering {
-    struct list link; /* in worker->lingering */
+    struct list link; /* in loop->conns.lingering */
     struct timer timer;
     struct conn *conn;
     nsec_t end;    /* whatever still comes */
@@ -30,11 +30,11 @@ static void linger_end(struct lingering *l, bool reset)
     struct conn *c = l->conn;
 
     if (l->sending)
-        worker_busy_add(c->worker, -1);
-    c->worker->n_lingering--;
+        loop_busy_add(c->loop, -1);
+    c->loop->conns.n_lingering--;
     list_remove(&l->link);
     timer_release(&l->timer);
-    worker_bury(c->worker, &l->burial, free_lingering);
+    loop_bury(c->loop, &l->burial, free_lingering);
     if (reset)
         conn_reset(c);
     else
@@ -43,23 +43,23 @@ static void linger_end(struct lingering *l, bool reset)
 
 static void linger_rearm(struct lingering *l)
 {
-    struct worker *w = l->conn->worker;
-    nsec_t until = worker_now(w) + SECONDS(l->sending ? LINGER_STUCK_SECONDS : LINGER_SECONDS);
+    struct loop *loop = l->conn->loop;
+    nsec_t until = loop_now(loop) + SECONDS(l->sending ? LINGER_STUCK_SECONDS : LINGER_SECONDS);
 
     if (!l->sending && until > l->end)
         until = l->end;
-    timer_arm(w->timers, &l->timer, until);
+    timer_arm(loop->timers, &l->timer, until);
 }
 
 /* All was handed to the socket, FIN too: from here the peer is only waited for. */
 static void linger_sent(struct lingering *l)
 {
-    struct worker *w = l->conn->worker;
+    struct loop *loop = l->conn->loop;
 
     if (l->sending)
-        worker_busy_add(w, -1);
+        loop_busy_add(loop, -1);
     l->sending = false;
-    l->end = worker_now(w) + SECONDS(LINGER_MOST_SECONDS);
+    l->end = loop_now(loop) + SECONDS(LINGER_MOST_SECONDS);
     if (l->conn->eof)
         linger_end(l, false);
     else
@@ -119,37 +119,37 @@ static const struct conn_owner linger_owner = {
 
 void conn_close_lingering(struct conn *c)
 {
-    struct worker *w = c->worker;
+    struct loop *loop = c->loop;
     struct lingering *l;
     bool sending;
 
     conn_shut(c);
     sending = conn_queued(c) > 0;
     if (c->state != CONN_OPEN || c->broken || (c->eof && !sending) ||
-        w->n_lingering >= LINGER_MAX || !(l = calloc(1, sizeof *l))) {
+        loop->conns.n_lingering >= LINGER_MAX || !(l = calloc(1, sizeof *l))) {
         conn_close(c);
         return;
     }
     l->conn = c;
     l->sent = c->sent_bytes;
     l->sending = sending;
-    l->end = worker_now(w) + SECONDS(LINGER_MOST_SECONDS);
+    l->end = loop_now(loop) + SECONDS(LINGER_MOST_SECONDS);
     if (sending) {
-        worker_busy_add(w, 1);
+        loop_busy_add(loop, 1);
         c->blocked = true; /* on_drained() is owed */
     }
-    w->n_lingering++;
-    list_push_back(&w->lingering, &l->link);
+    loop->conns.n_lingering++;
+    list_push_back(&loop->conns.lingering, &l->link);
     timer_init(&l->timer, linger_on_timer);
     linger_rearm(l);
     conn_give(c, &linger_owner, l);
     conn_read(c, true);
 }
 
-void conns_cut_lingering(struct worker *w)
+void conns_cut_lingering(struct loop *loop)
 {
-    while (!list_empty(&w->lingering)) {
-        struct lingering *l = container_of(w->lingering.next, struct lingering, link);
+    while (!list_empty(&loop->conns.lingering)) {
+        struct lingering *l = container_of(loop->conns.lingering.next, struct lingering, link);
 
         linger_end(l, l->sending);
     }

@@ -9,12 +9,12 @@
 #include <sys/uio.h>
 
 #include "proxy/conn_private.h"
-#include "proxy/worker.h"
+#include "proxy/loop.h"
 
 enum { TURN_PIECES = 64, QUEUE_START_BYTES = 16 * 1024, SMALL_BYTES = 4096 };
 
 struct out_turn {
-    struct list link; /* in worker->dirty */
+    struct list link; /* in loop->dirty */
     struct conn *conn;
     struct out_turn *next_free;
     size_t bytes;
@@ -33,20 +33,20 @@ struct out_queue {
 
 static struct out_turn *turn_of(struct conn *c)
 {
-    struct worker *w = c->worker;
+    struct loop *l = c->loop;
     struct out_turn *t = c->turn;
 
     if (t)
         return t;
-    t = w->free_turns;
+    t = l->conns.free_turns;
     if (t)
-        w->free_turns = t->next_free;
+        l->conns.free_turns = t->next_free;
     else if (!(t = malloc(sizeof *t)))
         return NULL;
     t->conn = c;
     t->n = 0;
     t->bytes = 0;
-    list_push_back(&w->dirty, &t->link);
+    list_push_back(&l->dirty, &t->link);
     c->turn = t;
     return t;
 }
@@ -56,17 +56,17 @@ static void turn_done(struct conn *c)
     struct out_turn *t = c->turn;
 
     list_remove(&t->link);
-    t->next_free = c->worker->free_turns;
-    c->worker->free_turns = t;
+    t->next_free = c->loop->conns.free_turns;
+    c->loop->conns.free_turns = t;
     c->turn = NULL;
 }
 
-void out_turns_free(struct worker *w)
+void out_turns_free(struct loop *l)
 {
-    while (w->free_turns) {
-        struct out_turn *t = w->free_turns;
+    while (l->conns.free_turns) {
+        struct out_turn *t = l->conns.free_turns;
 
-        w->free_turns = t->next_free;
+        l->conns.free_turns = t->next_free;
         free(t);
     }
 }
@@ -112,7 +112,7 @@ static bool queue_move(struct out_queue *q, size_t cap)
     return true;
 }
 
-static bool queue_room(struct worker *w, struct out_queue *q, size_t n)
+static bool queue_room(struct loop *l, struct out_queue *q, size_t n)
 {
     size_t used = q->end - q->start;
     size_t cap = q->cap ? q->cap : QUEUE_START_BYTES;
@@ -127,7 +127,7 @@ static bool queue_room(struct worker *w, struct out_queue *q, size_t n)
     }
     while (cap - used < n)
         cap *= 2;
-    worker_took(w, cap - q->cap);
+    loop_took(l, cap - q->cap);
     return queue_move(q, cap);
 }
 
@@ -154,12 +154,12 @@ static void queue_add(struct conn *c, const char *p, size_t n)
             write_failed(c, ENOMEM);
             return;
         }
-        event_assign(&c->queue->writable, c->worker->base, c->fd, EV_WRITE | EV_ET | EV_PERSIST,
+        event_assign(&c->queue->writable, c->loop->base, c->fd, EV_WRITE | EV_ET | EV_PERSIST,
                      on_writable, c);
         if (c->state == CONN_OPEN)
             event_add(&c->queue->writable, NULL);
     }
-    if (!queue_room(c->worker, c->queue, n)) {
+    if (!queue_room(c->loop, c->queue, n)) {
         write_failed(c, ENOMEM);
         return;
     }
@@ -184,10 +184,10 @@ static void queue_send(struct conn *c)
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
     struct conn *c = arg;
-    struct worker *w = c->worker;
+    struct loop *l = c->loop;
     bool was_blocked = c->blocked;
 
-    worker_begin_turn(w);
+    loop_begin_turn(l);
     queue_send(c);
     if (c->queue->start == c->queue->end) {
         queue_free(c);
@@ -196,11 +196,11 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     } else if (memory_state() != MEMORY_FINE) {
         queue_shrink(c->queue);
     }
-    if (was_blocked && !c->broken && conn_queued(c) <= worker_buffer_bytes(w) / 2) {
+    if (was_blocked && !c->broken && conn_queued(c) <= conns_high_mark(&l->conns) / 2) {
         c->blocked = false;
         c->owner->on_drained(c);
     }
-    worker_end_turn(w);
+    loop_end_turn(l);
 }
 
 /* ---- what a conn's owner calls ---- */
@@ -282,28 +282,17 @@ void conn_flush(struct conn *c)
     t->bytes = 0;
 }
 
-/* What was gathered becomes bytes; more may be gathered meanwhile. */
-static void run_turn_ends(struct worker *w)
+void conns_send(struct loop *l)
 {
-    while (!list_empty(&w->turn_ends)) {
-        struct turn_end *e = container_of(w->turn_ends.next, struct turn_end, link);
-
-        list_remove(&e->link);
-        e->run(e);
-    }
-}
-
-void conns_send(struct worker *w)
-{
-    run_turn_ends(w);
-    LIST_FOR_EACH (at, &w->dirty)
+    loop_run_turn_ends(l);
+    LIST_FOR_EACH (at, &l->dirty)
         conn_flush(container_of(at, struct out_turn, link)->conn);
 }
 
-void conns_flush_written(struct worker *w)
+void conns_flush_written(struct loop *l)
 {
-    while (!list_empty(&w->dirty)) {
-        struct out_turn *t = container_of(w->dirty.next, struct out_turn, link);
+    while (!list_empty(&l->dirty)) {
+        struct out_turn *t = container_of(l->dirty.next, struct out_turn, link);
         struct conn *c = t->conn;
         int error;
 
@@ -319,12 +308,6 @@ void conns_flush_written(struct worker *w)
     }
 }
 
-void conns_flush(struct worker *w)
-{
-    for (run_turn_ends(w); !list_empty(&w->dirty); run_turn_ends(w))
-        conns_flush_written(w);
-}
-
 size_t conn_queued(const struct conn *c)
 {
     return (c->queue ? c->queue->end - c->queue->start : 0) + (c->turn ? c->turn->bytes : 0);
@@ -335,9 +318,9 @@ bool conn_blocked(struct conn *c)
     if (c->blocked)
         return true;
     /* What was gathered in this turn is no backlog yet: the socket has not been asked. */
-    if (c->turn && c->turn->bytes > worker_buffer_bytes(c->worker))
+    if (c->turn && c->turn->bytes > conns_high_mark(&c->loop->conns))
         conn_flush(c);
-    if (c->queue && c->queue->end - c->queue->start > worker_buffer_bytes(c->worker))
+    if (c->queue && c->queue->end - c->queue->start > conns_high_mark(&c->loop->conns))
         c->blocked = true;
     return c->blocked;
 }

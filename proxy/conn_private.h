@@ -1,5 +1,5 @@
 /*
- * What conn.c and conn_output.c share: how one conn is made and unmade.
+ * What the files of the conn share: how one conn is made and unmade.
  */
 #ifndef SIDESPAN_PROXY_CONN_PRIVATE_H
 #define SIDESPAN_PROXY_CONN_PRIVATE_H
@@ -10,13 +10,9 @@
 /* Forgets all that was to be sent, and takes the conn out of the turn. */
 void conn_drop_output(struct conn *c);
 /* Sends the turn's output of every dirty conn, until there is none; tells errors. */
-void conns_flush(struct worker *w);
-/* The same for what was written to conns, not for what is gathered. */
-void conns_flush_written(struct worker *w);
-/* The same, but errors are left for the end of the turn to tell. */
-void conns_send(struct worker *w);
-/* Ends what lingers; what is still queued is lost. */
-void conns_cut_lingering(struct worker *w);
+void conns_flush_written(struct loop *l);
+/* The same for what is gathered too; errors are left for the end of the turn to tell. */
+void conns_send(struct loop *l);
 /* Reads in the loop's next round, though no event tells of it. */
 void conn_read_soon(struct conn *c);
 /* The socket of a conn that was connecting is connected. */
@@ -26,7 +22,7 @@ void conn_output_start(struct conn *c);
 /* Looks again at conns whose last read may have hidden a reset. */
 void conns_look_again(struct timer *t);
 /* Frees the turns that are not lent. */
-void out_turns_free(struct worker *w);
+void out_turns_free(struct loop *l);
 
 /* ---- conn_silent.c ---- */
 /* It is among those that are looked at from here on. */

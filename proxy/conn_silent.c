@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 
 #include "proxy/conn_private.h"
-#include "proxy/worker.h"
+#include "proxy/loop.h"
 
 /* How often at most, and what the kernel's probes of a closed window must have gone without. */
 #define LOOK_TIME SECONDS(15)
@@ -26,10 +26,10 @@ static int seconds_of(nsec_t t)
     return t < SECONDS(1) ? 1 : t > SECONDS(32767) ? 32767 : (int)(t / SECONDS(1));
 }
 
-void socket_keep_alive(int fd, const struct timeouts *t)
+void socket_keep_alive(int fd, nsec_t after, nsec_t timeout)
 {
-    int on = t->keepalive > 0, idle = seconds_of(t->keepalive);
-    int between = seconds_of(t->keepalive_timeout / PROBES), probes = PROBES;
+    int on = after > 0, idle = seconds_of(after);
+    int between = seconds_of(timeout / PROBES), probes = PROBES;
 
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     if (!on)
@@ -85,29 +85,29 @@ static nsec_t next_look(nsec_t limit)
 /* Whoever is told that one is lost may close others. */
 void conns_look_for_lost(struct timer *t)
 {
-    struct worker *w = container_of(t, struct worker, lost_timer);
-    nsec_t now = worker_now(w), limit = worker_config(w)->timeouts.keepalive_timeout;
-    bool on = worker_config(w)->timeouts.keepalive > 0;
+    struct loop *l = container_of(t, struct loop, conns.lost_timer);
+    nsec_t now = loop_now(l), limit = l->conns.rules.keepalive_timeout;
+    bool on = l->conns.rules.keepalive > 0;
 
-    for (unsigned n = w->n_conns; on && n > 0 && !list_empty(&w->conns); n--) {
-        struct conn *c = container_of(w->conns.next, struct conn, all);
+    for (unsigned n = l->conns.n; on && n > 0 && !list_empty(&l->conns.all); n--) {
+        struct conn *c = container_of(l->conns.all.next, struct conn, all);
 
         list_remove(&c->all);
-        list_push_back(&w->conns, &c->all);
+        list_push_back(&l->conns.all, &c->all);
         if (is_lost(c, now, limit))
             conn_lost(c, ETIMEDOUT);
     }
-    if (!list_empty(&w->conns))
-        timer_arm(w->timers, t, now + next_look(limit));
+    if (!list_empty(&l->conns.all))
+        timer_arm(l->timers, t, now + next_look(limit));
 }
 
 void conn_watch(struct conn *c)
 {
-    struct worker *w = c->worker;
+    struct loop *l = c->loop;
 
-    list_push_back(&w->conns, &c->all);
-    w->n_conns++;
-    if (!timer_armed(&w->lost_timer))
-        timer_arm(w->timers, &w->lost_timer,
-                  worker_now(w) + next_look(worker_config(w)->timeouts.keepalive_timeout));
+    list_push_back(&l->conns.all, &c->all);
+    l->conns.n++;
+    if (!timer_armed(&l->conns.lost_timer))
+        timer_arm(l->timers, &l->conns.lost_timer,
+                  loop_now(l) + next_look(l->conns.rules.keepalive_timeout));
 }

@@ -50,8 +50,8 @@ void ending_log(struct worker *w, const struct ending *e)
     unsigned held;
 
     if (!log_enabled(level) ||
-        !log_limit_allow(level == LOG_WARN ? &w->upstream_log : &w->ending_log, 10, worker_now(w),
-                         &held))
+        !log_limit_allow(level == LOG_WARN ? &w->upstream_log : &w->ending_log, 10,
+                         loop_now(&w->loop), &held))
         return;
     buffer_init(&subject, SUBJECT_BYTES_MAX);
     write_subject(e, &subject);

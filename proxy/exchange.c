@@ -26,7 +26,7 @@ static const unsigned may_enter[] = {
 void exchange_phase(struct exchange *x, enum span_phase phase)
 {
     if (x->span.phase[phase] < 0)
-        x->span.phase[phase] = worker_now(x->worker) - x->began;
+        x->span.phase[phase] = loop_now(&x->worker->loop) - x->began;
 }
 
 /* The one place where the state changes: checks the step, stamps the span, sets the new deadline.
@@ -42,7 +42,7 @@ void exchange_enter(struct exchange *x, enum exchange_state next)
         exchange_rest_watch(x->worker->pool);
     }
     x->state = (uint8_t)next;
-    x->last_activity = worker_now(x->worker);
+    x->last_activity = loop_now(&x->worker->loop);
     if (x->deadline || x->idle_limit || next == EXCHANGE_FAULT || next == EXCHANGE_CONNECTING)
         exchange_rearm(x);
 }
@@ -74,13 +74,13 @@ void exchange_rearm(struct exchange *x)
     if (at == TIMER_NEVER)
         timer_disarm(&x->timer);
     else
-        timer_arm(x->worker->timers, &x->timer, at);
+        timer_arm(x->worker->loop.timers, &x->timer, at);
 }
 
 void exchange_on_timer(struct timer *t)
 {
     struct exchange *x = container_of(t, struct exchange, timer);
-    nsec_t now = worker_now(x->worker);
+    nsec_t now = loop_now(&x->worker->loop);
 
     if (x->deadline && now >= x->deadline) {
         metrics_add(x->worker->metrics, COUNT_ROUTE_TIMEOUTS, x->callers_deadline ? 0 : 1);
@@ -134,7 +134,7 @@ static void client_on_body(void *owner, struct str data)
 {
     struct exchange *x = owner;
 
-    x->last_activity = worker_now(x->worker);
+    x->last_activity = loop_now(&x->worker->loop);
     if (x->local)
         return;
     if (!body_allowed(x, data.n)) {
@@ -144,7 +144,7 @@ static void client_on_body(void *owner, struct str data)
     if (!x->upstream) {
         if (!exchange_hold_data(x, data))
             exchange_fail(x, SPAN_ERROR_OVERLOAD, "no memory for the request body");
-        else if (x->held.n > worker_buffer_bytes(x->worker))
+        else if (x->held.n > conns_high_mark(&x->worker->loop.conns))
             x->client->codec->pause(x->client, true);
         return;
     }
@@ -202,7 +202,7 @@ static void client_on_drained(void *owner)
 {
     struct exchange *x = owner;
 
-    x->last_activity = worker_now(x->worker);
+    x->last_activity = loop_now(&x->worker->loop);
     if (x->upstream)
         x->upstream->codec->pause(x->upstream, false);
 }
@@ -278,7 +278,7 @@ bool exchange_open(struct front *f, struct stream *client)
     client->owner = x;
     client->arena = &x->arena;
     list_push_back(&w->active, &x->link);
-    worker_busy_add(w, 1);
+    loop_busy_add(&w->loop, 1);
     count_active(f, 1);
     return true;
 }
@@ -339,9 +339,9 @@ void exchange_end(struct exchange *x)
         exchange_log(x, endpoint);
     }
     list_remove(&x->link);
-    worker_busy_add(w, -1);
+    loop_busy_add(&w->loop, -1);
     count_active(x->front, -1);
-    worker_bury(w, &x->burial, bury);
+    loop_bury(&w->loop, &x->burial, bury);
     give_back_client(x);
 }
 

@@ -113,7 +113,7 @@ static nsec_t pause_after(unsigned refusals, nsec_t left)
 static bool again_after_refusal(struct exchange *x)
 {
     struct asking *a = x->asking;
-    nsec_t now = worker_now(x->worker);
+    nsec_t now = loop_now(&x->worker->loop);
 
     if (a->refusals++ == 0)
         a->refused_until = now + x->endpoint->pool.queue;
@@ -232,7 +232,7 @@ static void on_body(void *owner, struct str data)
 {
     struct exchange *x = owner;
 
-    x->last_activity = worker_now(x->worker);
+    x->last_activity = loop_now(&x->worker->loop);
     x->span.response_bytes += data.n;
     if (x->frames)
         websocket_feed(&x->frames[1], data);
@@ -314,7 +314,7 @@ static void on_drained(void *owner)
 {
     struct exchange *x = owner;
 
-    x->last_activity = worker_now(x->worker);
+    x->last_activity = loop_now(&x->worker->loop);
     if (x->client && !x->request_ended)
         x->client->codec->pause(x->client, false);
 }

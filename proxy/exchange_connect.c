@@ -165,7 +165,7 @@ static bool wait_for_names(struct exchange *x)
     a->names.known = on_names_known;
     a->names.arg = x;
     if (x->cluster->pool.connect_timeout)
-        a->queue_until = worker_now(x->worker) + x->cluster->pool.connect_timeout;
+        a->queue_until = loop_now(&x->worker->loop) + x->cluster->pool.connect_timeout;
     exchange_enter(x, EXCHANGE_RESOLVING);
     exchange_rearm(x);
     return true;
@@ -297,7 +297,7 @@ static enum span_error ask(struct exchange *x, struct asked *a, int *error)
 static void wait_for(struct exchange *x, const struct asked *a)
 {
     const struct pool_rules *pool = &a->endpoint->pool;
-    nsec_t now = worker_now(x->worker);
+    nsec_t now = loop_now(&x->worker->loop);
     nsec_t until = now + (a->ask.queued ? pool->queue : pool->connect_timeout + SECONDS(1));
 
     if (a->ask.queued || pool->connect_timeout)
@@ -331,7 +331,7 @@ void exchange_connect_after(struct exchange *x, nsec_t pause)
         exchange_connect(x);
         return;
     }
-    x->asking->ask_again = worker_now(x->worker) + pause;
+    x->asking->ask_again = loop_now(&x->worker->loop) + pause;
     exchange_enter(x, EXCHANGE_CONNECTING);
 }
 
@@ -421,7 +421,7 @@ static void queue_over(struct exchange *x)
 
 void exchange_connect_timer(struct exchange *x)
 {
-    nsec_t now = worker_now(x->worker);
+    nsec_t now = loop_now(&x->worker->loop);
 
     if (x->asking->queue_until && now >= x->asking->queue_until) {
         queue_over(x);

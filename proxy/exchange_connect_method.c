@@ -43,7 +43,7 @@ static bool write_established(struct exchange *x, struct conn *client)
         return false;
     for (size_t i = 0; i < m.fields.n; i++)
         room += m.fields.v[i].name.n + m.fields.v[i].value.n + 4;
-    if (!(start = worker_scratch(x->worker, room)))
+    if (!(start = loop_scratch(&x->worker->loop, room)))
         return false;
     p = put(start, line);
     for (size_t i = 0; i < m.fields.n; i++) {
@@ -76,7 +76,7 @@ static void look_inside(struct exchange *x, enum span_error otherwise, const str
         .sampled = x->sampled,
         .series = x->series,
         .requests = x->series ? exchange_requests(x) : NULL,
-        .answered = worker_now(x->worker) - x->started,
+        .answered = loop_now(&x->worker->loop) - x->started,
         .otherwise = otherwise,
         .refusal = why,
         .drawn = drawn(x),

@@ -59,7 +59,7 @@ void exchange_fail(struct exchange *x, enum span_error why, const char *detail)
 
 bool exchange_fail_as_own(struct exchange *x)
 {
-    if (!x->front->original.family || !own_dials_return(worker_now(x->worker)))
+    if (!x->front->original.family || !own_dials_return(loop_now(&x->worker->loop)))
         return false;
     exchange_fail_by(
         x, &(struct failure){.why = SPAN_ERROR_LOOP,
@@ -87,7 +87,7 @@ static void log_refusal(struct exchange *x, const struct refusal *why)
     char peer[ADDRESS_TEXT_MAX], hex[TRACE_ID_HEX + 1], others[LOG_HELD_TEXT];
     unsigned held;
 
-    if (!log_limit_allow(&x->worker->refused_log, 10, worker_now(x->worker), &held))
+    if (!log_limit_allow(&x->worker->refused_log, 10, loop_now(&x->worker->loop), &held))
         return;
     address_format(&x->front->conn->peer, peer);
     trace_text(x, hex);

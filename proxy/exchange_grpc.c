@@ -43,7 +43,7 @@ bool exchange_grpc_begin(struct exchange *x)
         return true;
     x->deadline = x->started + timeout;
     x->callers_deadline = true;
-    if (x->deadline > worker_now(x->worker))
+    if (x->deadline > loop_now(&x->worker->loop))
         return true;
     exchange_fail_timeout(x);
     return false;
@@ -71,7 +71,7 @@ bool exchange_grpc_send_timeout(struct exchange *x)
 
     if (!x->span.grpc || !x->deadline)
         return true;
-    left = x->deadline - worker_now(x->worker);
+    left = x->deadline - loop_now(&x->worker->loop);
     if (left <= 0) {
         exchange_fail_timeout(x);
         return false;
@@ -126,7 +126,7 @@ static enum grpc_status status_of_fault(const struct exchange *x, unsigned http)
  * came, so it may be a little before us. */
 static bool out_of_time(const struct exchange *x)
 {
-    return x->deadline && worker_now(x->worker) >= x->deadline - MILLISECONDS(5);
+    return x->deadline && loop_now(&x->worker->loop) >= x->deadline - MILLISECONDS(5);
 }
 
 /* The status of a call that has none from an upstream; http is what another request is answered

@@ -60,7 +60,7 @@ struct exchange *exchange_take(struct exchange_pool *p)
     if (!(x = calloc(1, sizeof *x)))
         return NULL;
     x->worker = p->worker;
-    worker_took(p->worker, sizeof *x + PAGE_BYTES);
+    loop_took(&p->worker->loop, sizeof *x + PAGE_BYTES);
     arena_begin(x);
     buffer_init(&x->held, 0);
     timer_init(&x->timer, exchange_on_timer);

@@ -8,6 +8,7 @@
 #include "mesh/fault.h"
 #include "mesh/request.h"
 #include "mesh/route.h"
+#include "proxy/conn.h"
 #include "proxy/exchange.h"
 #include "proxy/timer.h"
 #include "proxy/upstream.h"
@@ -174,7 +175,8 @@ void exchange_rest_release(struct exchange_pool *p);
 static inline void exchange_rest_watch(struct exchange_pool *p)
 {
     if (!timer_armed(&p->rest))
-        timer_arm(p->worker->timers, &p->rest, worker_now(p->worker) + EXCHANGE_REST_AFTER);
+        timer_arm(p->worker->loop.timers, &p->rest,
+                  loop_now(&p->worker->loop) + EXCHANGE_REST_AFTER);
 }
 
 /* ---- exchange_request.c ---- */
@@ -211,7 +213,7 @@ void exchange_connect(struct exchange *x);
 static inline bool exchange_connect_is_due(const struct exchange *x)
 {
     const struct asking *a = x->asking;
-    nsec_t now = worker_now(x->worker);
+    nsec_t now = loop_now(&x->worker->loop);
 
     return (a->queue_until && now >= a->queue_until) || (a->ask_another && now >= a->ask_another) ||
            (a->ask_again && now >= a->ask_again);

@@ -24,10 +24,10 @@ static void join_trace(struct exchange *x, struct message *m)
     if (x->has_parent) {
         *context = parent;
         if (x->generation->exporting)
-            context->span_id = span_id_new(&x->worker->random);
+            context->span_id = span_id_new(&x->worker->loop.random);
         x->span.parent_span_id = parent.span_id;
     } else {
-        trace_context_start(context, &x->worker->random);
+        trace_context_start(context, &x->worker->loop.random);
     }
     x->sampled = x->recording && sampler_decide(&x->generation->sampler,
                                                 x->has_parent ? &parent : NULL, &context->trace_id);
@@ -66,7 +66,7 @@ static void set_facts(struct exchange *x, const struct message *m)
         .grpc = x->span.grpc,
         .trace_id = x->asking->context.trace_id,
         .source = x->front->conn->peer,
-        .now = worker_now(x->worker) + x->worker->wall_offset,
+        .now = loop_now(&x->worker->loop) + x->worker->loop.wall_offset,
     };
 }
 
@@ -211,7 +211,7 @@ static bool inject_faults(struct exchange *x)
     if (d.delay) {
         metrics_add(x->worker->metrics, COUNT_FAULT_DELAYS, 1);
         x->span.fault_delay = d.delay;
-        x->asking->fault_until = worker_now(x->worker) + d.delay;
+        x->asking->fault_until = loop_now(&x->worker->loop) + d.delay;
         exchange_enter(x, EXCHANGE_FAULT);
         return true;
     }
@@ -247,7 +247,7 @@ void exchange_begin_refused(struct exchange *x, struct message *partial)
 
 static bool refuse_for_memory(struct exchange *x)
 {
-    if (!worker_is_full(x->worker, 1))
+    if (!loop_is_full(&x->worker->loop, 1))
         return false;
     metrics_add(x->worker->metrics, COUNT_MEMORY_LIMIT, 1);
     exchange_fail_by(

@@ -107,7 +107,7 @@ bool exchange_rest(struct exchange *x)
     x->request_trailers = NULL; /* they were sent on, or are still to come */
     buffer_release(&x->held);
     if (!p->rested)
-        worker_bury(x->worker, &p->burial, release_rested);
+        loop_bury(&x->worker->loop, &p->burial, release_rested);
     *old = (struct rested_arena){.next = p->rested, .arena = x->arena};
     p->rested = old;
     x->arena = fresh;
@@ -139,7 +139,7 @@ static bool is_idle(const struct exchange *x, nsec_t now)
 static void go_round(struct timer *t)
 {
     struct exchange_pool *p = container_of(t, struct exchange_pool, rest);
-    nsec_t now = worker_now(p->worker);
+    nsec_t now = loop_now(&p->worker->loop);
     bool again = false;
 
     LIST_FOR_EACH (at, &p->worker->active) {
@@ -149,7 +149,7 @@ static void go_round(struct timer *t)
             again = true;
     }
     if (again)
-        timer_arm(p->worker->timers, t, now + ROUND);
+        timer_arm(p->worker->loop.timers, t, now + ROUND);
 }
 
 void exchange_rest_init(struct exchange_pool *p)

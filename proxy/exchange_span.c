@@ -14,7 +14,7 @@ void exchange_span_begin(struct exchange *x, nsec_t began)
     bool inbound = x->front->direction == DIRECTION_INBOUND;
 
     span_init(&x->span, inbound ? SPAN_SERVER : SPAN_CLIENT, SPAN_HTTP);
-    x->span.start = began + x->worker->wall_offset;
+    x->span.start = began + x->worker->loop.wall_offset;
     x->span_open = true;
     x->began = began;
     exchange_phase(x, PHASE_HEAD);
@@ -137,9 +137,9 @@ static void count(struct exchange *x, nsec_t duration)
     if (s->answered_here)
         metrics_answered(m, direction, answer_of(x));
     if (x->switched)
-        series_record_tcp(x->series,
-                          s->error ? span_error_row(s->error)->by : (enum ended_by)s->ended_by,
-                          worker_now(x->worker) - x->switched, s->request_bytes, s->response_bytes);
+        series_record_tcp(
+            x->series, s->error ? span_error_row(s->error)->by : (enum ended_by)s->ended_by,
+            loop_now(&x->worker->loop) - x->switched, s->request_bytes, s->response_bytes);
     else
         series_record(requests, s->status, duration, s->request_bytes, s->response_bytes);
     if (s->grpc)
@@ -149,7 +149,7 @@ static void count(struct exchange *x, nsec_t duration)
 void exchange_span_report(struct exchange *x)
 {
     struct span *s = &x->span;
-    nsec_t now = worker_now(x->worker);
+    nsec_t now = loop_now(&x->worker->loop);
 
     if (!x->span_open)
         return;
@@ -197,7 +197,7 @@ void exchange_log(const struct exchange *x, const char *endpoint)
 void exchange_span_again(struct exchange *x)
 {
     struct span *s = &x->span;
-    nsec_t now = worker_now(x->worker);
+    nsec_t now = loop_now(&x->worker->loop);
 
     if (s->kind == SPAN_CLIENT) {
         s->duration = now - x->began;
@@ -205,9 +205,9 @@ void exchange_span_again(struct exchange *x)
         if (x->sampled)
             span_feed_push(x->worker->spans, s);
         if (x->generation->exporting)
-            s->span_id = span_id_new(&x->worker->random);
+            s->span_id = span_id_new(&x->worker->loop.random);
         s->resend_count++;
-        s->start = now + x->worker->wall_offset;
+        s->start = now + x->worker->loop.wall_offset;
         x->began = now;
         s->fault_delay = 0;
     }

@@ -102,7 +102,7 @@ static void on_resolved(void *arg, const struct resolved *result)
     struct exchange *x = arg;
     struct worker *w = x->worker;
 
-    worker_begin_turn(w);
+    loop_begin_turn(&w->loop);
     x->asking->resolving = NULL;
     if (result->error)
         no_name(x, result->error);
@@ -110,7 +110,7 @@ static void on_resolved(void *arg, const struct resolved *result)
         exchange_fail(x, SPAN_ERROR_OVERLOAD, "no memory for the addresses of the name");
     else
         to_addresses(x);
-    worker_end_turn(w);
+    loop_end_turn(&w->loop);
 }
 
 /* Host and port; that of the scheme where there is none. */

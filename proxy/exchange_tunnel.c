@@ -10,7 +10,7 @@
 /* The request is over with its answer: what follows is a connection. */
 static void count_request(struct exchange *x)
 {
-    x->switched = worker_now(x->worker);
+    x->switched = loop_now(&x->worker->loop);
     if (x->series)
         series_record(exchange_requests(x), x->span.status, x->switched - x->started,
                       x->span.request_bytes, x->span.response_bytes);
@@ -90,7 +90,7 @@ void exchange_half_ended(struct exchange *x)
         return;
     if (!x->idle_limit || limit < x->idle_limit)
         x->idle_limit = limit;
-    x->last_activity = worker_now(x->worker);
+    x->last_activity = loop_now(&x->worker->loop);
     exchange_rearm(x);
 }
 
@@ -98,7 +98,7 @@ void exchange_half_ended(struct exchange *x)
 static void go_away(struct exchange *x, struct stream *to, const struct websocket_frames *sent,
                     uint32_t mask)
 {
-    char *frame = worker_scratch(x->worker, WEBSOCKET_CLOSE_MAX);
+    char *frame = loop_scratch(&x->worker->loop, WEBSOCKET_CLOSE_MAX);
 
     if (frame && sent && websocket_between(sent))
         to->codec->send_body(to, str_of(frame, websocket_going_away((uint8_t *)frame, mask)));
@@ -113,7 +113,7 @@ void exchange_go_away(struct exchange *x)
         go_away(x, x->client, frames ? &frames[1] : NULL, 0);
     if (x->upstream && !x->request_ended)
         go_away(x, x->upstream, frames ? &frames[0] : NULL,
-                (uint32_t)random_next(&x->worker->random) | 1);
+                (uint32_t)random_next(&x->worker->loop.random) | 1);
     x->request_ended = x->response_ended = true;
 }
 

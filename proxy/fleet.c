@@ -162,7 +162,7 @@ unsigned fleet_busy(const struct fleet *f)
     unsigned n = 0;
 
     for (unsigned i = 0; i < f->n; i++)
-        n += worker_busy(f->workers[i]);
+        n += loop_busy(&f->workers[i]->loop);
     return n;
 }
 

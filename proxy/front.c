@@ -59,12 +59,12 @@ bool front_is_loop(struct front *f, const struct config *c, const struct address
 
     if (to->family != AF_UNIX && to->port == f->port && is_own_end(f, to))
         return true;
-    return forwarding_loop_to_listeners(d, to, worker_now(f->worker));
+    return forwarding_loop_to_listeners(d, to, loop_now(&f->worker->loop));
 }
 
 const char *front_bars(struct front *f, const struct config *c, const struct address *to)
 {
-    nsec_t now = worker_now(f->worker);
+    nsec_t now = loop_now(&f->worker->loop);
 
     if (front_is_loop(f, c, to))
         return "the destination is this sidecar itself";
@@ -106,7 +106,7 @@ void front_end(struct front *f)
     logins_end(f->logins);
     f->logins = NULL;
     f->ended = true;
-    worker_bury(f->worker, &f->burial, free_front);
+    loop_bury(&f->worker->loop, &f->burial, free_front);
 }
 
 static void keeper_on_gone(void *keeper, struct http1 *h)
@@ -203,7 +203,7 @@ static void refuse_own(struct worker *w, int fd, const struct address *to)
     unsigned held;
 
     refuse(w, fd);
-    if (!log_limit_allow(&w->refused_log, 10, worker_now(w), &held))
+    if (!log_limit_allow(&w->refused_log, 10, loop_now(&w->loop), &held))
         return;
     address_format(to, text);
     log_write(
@@ -220,7 +220,7 @@ static void refuse_loop(struct worker *w, int fd, const struct address *peer)
     unsigned held;
 
     refuse(w, fd);
-    if (log_limit_allow(&w->refused_log, 10, worker_now(w), &held)) {
+    if (log_limit_allow(&w->refused_log, 10, loop_now(&w->loop), &held)) {
         address_format(peer, text);
         log_write(LOG_WARN, "front",
                   "refused a connection of %s addressed to the transparent listener itself: it "
@@ -238,7 +238,7 @@ static bool find_original(struct worker *w, const struct listener *l, int fd,
 
     if (found == ORIGINAL_DST_ITSELF)
         refuse_loop(w, fd, peer);
-    else if (found == ORIGINAL_DST_FOUND && own_dial_returned(peer, original, worker_now(w)))
+    else if (found == ORIGINAL_DST_FOUND && own_dial_returned(peer, original, loop_now(&w->loop)))
         refuse_own(w, fd, original);
     else
         return true;
@@ -263,7 +263,7 @@ static bool begin(struct worker *w, const struct listener *l, int fd, const stru
     f->carries = (uint8_t)l->config->carries;
     f->port = l->port;
     f->original = original;
-    f->accepted = worker_now(w);
+    f->accepted = loop_now(&w->loop);
     front_sniff(f, fd, peer);
     if (!f->conn) {
         free(f);

@@ -17,7 +17,7 @@ static bool is_of(const struct front *f, enum direction_kind direction)
 
 static bool is_fresh(const struct front *f)
 {
-    return worker_now(f->worker) < f->accepted + FRESH_TIME;
+    return loop_now(&f->worker->loop) < f->accepted + FRESH_TIME;
 }
 
 static bool is_shut(const struct front *f)

@@ -51,7 +51,7 @@ static struct front *front_new(const struct inside_setup *setup)
     f->direction = setup->outer->direction;
     f->mode = setup->outer->mode;
     f->port = setup->outer->port;
-    f->accepted = worker_now(f->worker); /* it has begun anew */
+    f->accepted = loop_now(&f->worker->loop); /* it has begun anew */
     f->conn = setup->client;
     f->authority = str_of(authority, setup->authority.n);
     f->drawn = setup->drawn;
@@ -109,7 +109,7 @@ static void log_opaque(struct sniffing *s)
     char peer[ADDRESS_TEXT_MAX], others[LOG_HELD_TEXT];
     unsigned held;
 
-    if (!log_limit_allow(&f->worker->refused_log, 10, worker_now(f->worker), &held))
+    if (!log_limit_allow(&f->worker->refused_log, 10, loop_now(&f->worker->loop), &held))
         return;
     address_format(&f->conn->peer, peer);
     log_write(LOG_WARN, "front", "refused what %s sent inside CONNECT %.*s: rule %s: %s%s", peer,
@@ -134,7 +134,7 @@ void inside_tell(struct sniffing *s, enum span_error why)
     }
     metrics_ended(w->metrics, s->front->direction, why);
     in->span->error = (uint8_t)why;
-    in->span->duration = worker_wall(w) - in->span->start;
+    in->span->duration = loop_wall(&w->loop) - in->span->start;
     if (in->sampled)
         span_feed_push(w->spans, in->span);
     in->told = true;

@@ -5,6 +5,7 @@
 #define SIDESPAN_PROXY_FRONT_PRIVATE_H
 
 #include "proxy/codec.h"
+#include "proxy/conn.h"
 #include "proxy/front.h"
 #include "proxy/sniff.h"
 #include "proxy/timer.h"

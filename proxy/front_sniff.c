@@ -47,12 +47,12 @@ static void rearm(struct sniffing *s)
     if (at == TIMER_NEVER)
         timer_disarm(&s->timer);
     else
-        timer_arm(s->front->worker->timers, &s->timer, at);
+        timer_arm(s->front->worker->loop.timers, &s->timer, at);
 }
 
 static nsec_t in(const struct sniffing *s, nsec_t after)
 {
-    return worker_now(s->front->worker) + after;
+    return loop_now(&s->front->worker->loop) + after;
 }
 
 static void heard(struct sniffing *s, enum speaks who)
@@ -82,7 +82,7 @@ void sniffing_end(struct sniffing *s)
     timer_release(&s->timer);
     upstream_unref(s->endpoint);
     s->front->worker->early -= s->early;
-    worker_bury(s->front->worker, &s->burial, free_sniffing);
+    loop_bury(&s->front->worker->loop, &s->burial, free_sniffing);
 }
 
 void sniffing_close_upstream(struct sniffing *s)
@@ -273,8 +273,8 @@ static void dial(struct sniffing *s)
         sniffing_fail(s, SPAN_ERROR_LOOP);
         return;
     }
-    s->dialled = worker_now(w);
-    s->upstream = conn_connect(w, &s->endpoint->address, &upstream_owner, s, &error);
+    s->dialled = loop_now(&w->loop);
+    s->upstream = conn_connect(&w->loop, &s->endpoint->address, &upstream_owner, s, &error);
     if (!s->upstream) {
         dial_failed(s, error);
         return;
@@ -320,8 +320,8 @@ static void upstream_on_connected(struct conn *c)
     struct sniffing *s = c->owner_data;
 
     s->connected = true;
-    s->connected_at = worker_now(c->worker);
-    metrics_add(c->worker->metrics, COUNT_UPSTREAM_CONNECTS, 1);
+    s->connected_at = loop_now(c->loop);
+    metrics_add(s->front->worker->metrics, COUNT_UPSTREAM_CONNECTS, 1);
     s->dial_until = 0;
     rearm(s);
     conn_read(c, true);
@@ -375,7 +375,7 @@ static void give_up(struct sniffing *s)
 static void on_timer(struct timer *t)
 {
     struct sniffing *s = container_of(t, struct sniffing, timer);
-    nsec_t now = worker_now(s->front->worker);
+    nsec_t now = loop_now(&s->front->worker->loop);
 
     if (now >= s->give_up) {
         give_up(s);
@@ -426,7 +426,7 @@ void front_sniff(struct front *f, int fd, const struct address *peer)
     struct sniffing *s;
     nsec_t idle = worker_config(w)->timeouts.idle;
 
-    f->conn = conn_accepted(w, fd, peer, &client_owner, NULL);
+    f->conn = conn_accepted(&w->loop, fd, peer, &client_owner, NULL);
     if (!f->conn)
         return;
     if (!(s = sniffing_new(f))) {
@@ -477,7 +477,7 @@ bool front_sniff_inside(struct front *f, struct inside *in, const struct inside_
     if (!s)
         return false;
     s->inside = in;
-    s->give_up = idle ? worker_now(f->worker) + idle : TIMER_NEVER;
+    s->give_up = idle ? loop_now(&f->worker->loop) + idle : TIMER_NEVER;
     conn_give(f->conn, &client_owner, s);
     conn_read(f->conn, true);
     if (setup->upstream) {

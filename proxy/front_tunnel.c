@@ -101,7 +101,7 @@ static const struct trace_id *trace_of(struct sniffing *s)
     struct trace_context context;
 
     if (trace_id_is_zero(&s->trace_id)) {
-        trace_context_start(&context, &s->front->worker->random);
+        trace_context_start(&context, &s->front->worker->loop.random);
         s->trace_id = context.trace_id;
     }
     return &s->trace_id;
@@ -162,14 +162,14 @@ static bool begin_span(struct sniffing *s, struct span *span)
         return s->inside->sampled;
     }
     span_init(span, inbound ? SPAN_SERVER : SPAN_CLIENT, SPAN_TCP);
-    trace_context_start(&context, &w->random);
+    trace_context_start(&context, &w->loop.random);
     context.trace_id = *trace_of(s);
     sampled = w->generation->exporting &&
               sampler_decide(&w->generation->sampler, NULL, &context.trace_id);
     span->trace_id = context.trace_id;
     span->span_id = context.span_id;
     span->flags = (uint8_t)(context.flags | (sampled ? TRACE_FLAG_SAMPLED : 0));
-    span->start = f->accepted + w->wall_offset;
+    span->start = f->accepted + w->loop.wall_offset;
     span->phase[PHASE_HEAD] = s->dialled ? s->dialled - f->accepted : -1;
     span->phase[PHASE_CONNECTED] = s->connected ? s->connected_at - f->accepted : -1;
     if (inbound && sampled)
@@ -201,8 +201,8 @@ void sniffing_fail(struct sniffing *s, enum span_error why)
     }
     metrics_ended(w->metrics, s->front->direction, why);
     if (s->cluster || s->endpoint)
-        series_record_tcp(series_of(s), span_error_row(why)->by, worker_now(w) - s->front->accepted,
-                          s->n, 0);
+        series_record_tcp(series_of(s), span_error_row(why)->by,
+                          loop_now(&w->loop) - s->front->accepted, s->n, 0);
     ending_log(w,
                &(struct ending){.why = why,
                                 .area = "tunnel",
@@ -211,7 +211,7 @@ void sniffing_fail(struct sniffing *s, enum span_error why)
                                 .to = s->endpoint ? &s->endpoint->address : &s->front->original});
     if (begin_span(s, &span)) {
         span.error = (uint8_t)why;
-        span.duration = worker_now(w) - s->front->accepted;
+        span.duration = loop_now(&w->loop) - s->front->accepted;
         span_feed_push(w->spans, &span);
     }
     sniffing_close(s, true);
@@ -228,7 +228,7 @@ static void refuse_silent(struct sniffing *s, const struct refusal *why)
 
     metrics_ended(w->metrics, s->front->direction, SPAN_ERROR_REQUEST);
     metrics_refused(w->metrics, why->rule);
-    if (log_limit_allow(&w->refused_log, 10, worker_now(w), &held)) {
+    if (log_limit_allow(&w->refused_log, 10, loop_now(&w->loop), &held)) {
         address_format(&s->front->conn->peer, peer);
         log_write(LOG_WARN, "front", "refused a connection of %s: rule %s: %s%s", peer, why->rule,
                   why->cure, log_held_text(held, others));
@@ -236,7 +236,7 @@ static void refuse_silent(struct sniffing *s, const struct refusal *why)
     if (begin_span(s, &span)) {
         span.error = SPAN_ERROR_REQUEST;
         span.text[SPAN_RULE] = str_from(why->rule);
-        span.duration = worker_now(w) - s->front->accepted;
+        span.duration = loop_now(&w->loop) - s->front->accepted;
         span_feed_push(w->spans, &span);
     }
     sniffing_close(s, true);
@@ -310,7 +310,7 @@ void sniffing_to_tunnel(struct sniffing *s, struct str from_client, struct str f
     setup.sampled = begin_span(s, &span);
     setup.span = &span;
     setup.series = series_of(s);
-    setup.began = s->inside ? worker_now(w) : f->accepted;
+    setup.began = s->inside ? loop_now(&w->loop) : f->accepted;
     if (s->inside && s->inside->requests)
         series_record(s->inside->requests, span.status, s->inside->answered, 0, 0);
     front_count(w, f->direction, 1); /* the tunnel takes the connection's place */

@@ -94,7 +94,19 @@ void worker_adopt(struct worker *w, const struct worker_setup *setup)
     }
     adopt_some(g, SIZE_MAX);
     w->generation = g;
+    worker_tell_conns(w);
     generation_unref(old);
+}
+
+void worker_tell_conns(struct worker *w)
+{
+    const struct config *c = worker_config(w);
+
+    conns_follow(&w->loop, &(struct conn_rules){
+                               .high_mark = c->limits.buffer_bytes,
+                               .keepalive = c->timeouts.keepalive,
+                               .keepalive_timeout = c->timeouts.keepalive_timeout,
+                           });
 }
 
 struct generation *generation_ref(struct generation *g)
@@ -112,12 +124,12 @@ static void on_dying(void *arg)
     if (list_empty(&w->dying)) /* the end of the worker came first */
         return;
     g = container_of(w->dying.next, struct generation, link);
-    worker_begin_turn(w);
+    loop_begin_turn(&w->loop);
     if (abandon_some(g, CLUSTERS_IN_A_GO))
         generation_free(g);
-    worker_end_turn(w);
+    loop_end_turn(&w->loop);
     if (!list_empty(&w->dying))
-        mailbox_post(w->mailbox, on_dying, w);
+        mailbox_post(w->loop.mailbox, on_dying, w);
 }
 
 void generation_unref(struct generation *g)
@@ -133,7 +145,7 @@ void generation_unref(struct generation *g)
         return;
     }
     if (list_empty(&w->dying))
-        mailbox_post(w->mailbox, on_dying, w);
+        mailbox_post(w->loop.mailbox, on_dying, w);
     list_push_back(&w->dying, &g->link);
 }
 

@@ -26,7 +26,7 @@ static struct http1 *http1_new(struct conn *c, bool server, const struct http1_k
     }
     h->stream.codec = &http1_ops;
     h->conn = c;
-    h->worker = c->worker;
+    h->worker = container_of(c->loop, struct worker, loop);
     h->keeper = keeper;
     h->keeper_data = data;
     h->server = server;
@@ -42,7 +42,7 @@ static struct http1 *http1_new(struct conn *c, bool server, const struct http1_k
 static void arm(struct http1 *h, nsec_t after)
 {
     if (after)
-        timer_arm(h->worker->timers, &h->timer, worker_now(h->worker) + after);
+        timer_arm(h->worker->loop.timers, &h->timer, loop_now(&h->worker->loop) + after);
     else
         timer_disarm(&h->timer);
 }
@@ -69,7 +69,7 @@ struct http1 *http1_client(struct conn *c, const struct http1_keeper *keeper, vo
 
 void http1_server_refuse(struct http1 *h, const struct refusal *why)
 {
-    h->stream.began = worker_now(h->worker);
+    h->stream.began = loop_now(&h->worker->loop);
     http1_refuse(h, why, NULL);
 }
 
@@ -98,7 +98,7 @@ static void discard(struct http1 *h)
     list_remove(&h->link);
     if (h->head)
         http1_head_drop(h);
-    worker_bury(h->worker, &h->burial, free_http1);
+    loop_bury(&h->worker->loop, &h->burial, free_http1);
 }
 
 void http1_gone(struct http1 *h)
@@ -431,8 +431,8 @@ nsec_t http1_idle_limit(const struct http1 *h)
 
 void http1_expire(struct http1 *h, nsec_t when)
 {
-    h->idle_since = worker_now(h->worker);
-    timer_arm(h->worker->timers, &h->timer, when);
+    h->idle_since = loop_now(&h->worker->loop);
+    timer_arm(h->worker->loop.timers, &h->timer, when);
 }
 
 bool http1_was_idle(const struct http1 *h)

@@ -84,7 +84,7 @@ bool http1_met_http2(struct http1 *h, const char *data, size_t n)
 
 nsec_t http1_idle_time(const struct http1 *h)
 {
-    return h->idle_since ? worker_now(h->worker) - h->idle_since : 0;
+    return h->idle_since ? loop_now(&h->worker->loop) - h->idle_since : 0;
 }
 
 nsec_t http1_idled(const struct http1 *h)

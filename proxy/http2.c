@@ -80,7 +80,7 @@ static struct http2 *http2_new(struct conn *c, bool server, const struct http2_k
         return NULL;
     }
     h->conn = c;
-    h->worker = c->worker;
+    h->worker = container_of(c->loop, struct worker, loop);
     h->keeper = keeper;
     h->keeper_data = data;
     h->server = server;
@@ -91,7 +91,7 @@ static struct http2 *http2_new(struct conn *c, bool server, const struct http2_k
     list_init(&h->turn_end.link);
     h->turn_end.run = http2_flush;
     timer_init(&h->timer, http2_on_timer);
-    h->begun = h->heard = h->quiet_since = worker_now(h->worker);
+    h->begun = h->heard = h->quiet_since = loop_now(&h->worker->loop);
     http2_watch_init(&h->watch, server, h->heard);
     if (!make_session(h)) {
         conn_close(c);
@@ -151,7 +151,7 @@ bool http2_is_idle(const struct http2 *h)
 
 bool http2_is_busy(const struct http2 *h)
 {
-    return worker_now(h->worker) < h->busy_until;
+    return loop_now(&h->worker->loop) < h->busy_until;
 }
 
 uint64_t http2_messages(const struct http2 *h)
@@ -227,7 +227,7 @@ void http2_close(struct http2 *h)
             conn_close(h->conn);
     }
     h->keeper->on_gone(h->keeper_data, h);
-    worker_bury(h->worker, &h->burial, free_http2);
+    loop_bury(&h->worker->loop, &h->burial, free_http2);
 }
 
 void http2_terminate(struct http2 *h, uint32_t code, enum span_error why)
@@ -248,7 +248,7 @@ static bool put_off(struct http2 *h)
 {
     nsec_t until = h->begun + FIRST_WORD_AFTER;
 
-    if (!h->server || h->messages || worker_now(h->worker) >= until)
+    if (!h->server || h->messages || loop_now(&h->worker->loop) >= until)
         return false;
     h->first_word = until;
     http2_rearm(h);
@@ -275,7 +275,7 @@ void http2_drain(struct http2 *h)
     h->going = true;
     if (h->server) {
         nghttp2_submit_shutdown_notice(h->session);
-        h->last_word = worker_now(h->worker) + LAST_WORD_AFTER;
+        h->last_word = loop_now(&h->worker->loop) + LAST_WORD_AFTER;
     } else {
         nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0);
     }
@@ -331,7 +331,7 @@ void http2_feed(struct http2 *h, char *data, size_t n)
 {
     if (h->gone || h->ending)
         return;
-    h->heard = worker_now(h->worker);
+    h->heard = loop_now(&h->worker->loop);
     h->pinged = 0;
     trust(h);
     if (is_stranger(h, data, n)) {

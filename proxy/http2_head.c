@@ -395,7 +395,7 @@ static void put_request_line(struct fields *f, const struct message *m)
 static bool put_status(struct fields *f, const struct message *m)
 {
     unsigned status = m->upgrade ? 200 : m->status;
-    char *p = worker_scratch(f->worker, 3);
+    char *p = loop_scratch(&f->worker->loop, 3);
 
     if (!p)
         return false;
@@ -409,10 +409,10 @@ static bool put_status(struct fields *f, const struct message *m)
 nghttp2_nv *http2_fields(struct http2_stream *s, const struct message *m, size_t *n)
 {
     struct worker *w = s->h->worker;
-    struct arena *arena = s->h->server ? &w->scratch : s->stream.arena;
+    struct arena *arena = s->h->server ? &w->loop.scratch : s->stream.arena;
     struct fields f = {.worker = w};
 
-    f.v = (void *)worker_scratch(w, (m->fields.n + 6) * sizeof *f.v);
+    f.v = (void *)loop_scratch(&w->loop, (m->fields.n + 6) * sizeof *f.v);
     if (!f.v || (m->status && !put_status(&f, m)))
         return NULL;
     if (!m->status)
@@ -433,10 +433,10 @@ nghttp2_nv *http2_trailers(struct http2_stream *s, const struct headers *t, size
     struct worker *w = s->h->worker;
     struct fields f = {.worker = w};
 
-    if (!(f.v = (void *)worker_scratch(w, (t->n + 1) * sizeof *f.v)))
+    if (!(f.v = (void *)loop_scratch(&w->loop, (t->n + 1) * sizeof *f.v)))
         return NULL;
     for (size_t i = 0; i < t->n; i++)
-        put(&f, lower(&w->scratch, t->v[i].name), t->v[i].value, 0);
+        put(&f, lower(&w->loop.scratch, t->v[i].name), t->v[i].value, 0);
     *n = f.n;
     return f.v;
 }

@@ -15,7 +15,7 @@ enum {
 void http2_touch(struct http2 *h)
 {
     if (!h->gone)
-        worker_at_turn_end(h->worker, &h->turn_end);
+        loop_at_turn_end(&h->worker->loop, &h->turn_end);
 }
 
 /* ---- what is borrowed in this turn ---- */
@@ -43,7 +43,7 @@ static bool keep(struct http2_stream *s, struct str data)
     cap = s->out->cap;
     if (!buffer_add(s->out, data.p, data.n))
         return false;
-    worker_took(s->h->worker, s->out->cap - cap);
+    loop_took(&s->h->worker->loop, s->out->cap - cap);
     return true;
 }
 
@@ -216,7 +216,7 @@ void http2_send_end(struct stream *stream, const struct headers *trailers)
 bool http2_blocked(struct stream *stream)
 {
     struct http2_stream *s = http2_stream_of(stream);
-    size_t limit = worker_buffer_bytes(s->h->worker), unsent = http2_unsent(s);
+    size_t limit = conns_high_mark(&s->h->worker->loop.conns), unsent = http2_unsent(s);
 
     if (unsent <= limit && (!unsent || s->h->pending <= PENDING_FACTOR * limit))
         return false;
@@ -227,7 +227,7 @@ bool http2_blocked(struct stream *stream)
 
 static bool may_go_on(const struct http2_stream *s)
 {
-    size_t limit = worker_buffer_bytes(s->h->worker), unsent = http2_unsent(s);
+    size_t limit = conns_high_mark(&s->h->worker->loop.conns), unsent = http2_unsent(s);
 
     return unsent <= limit / 2 && (!unsent || s->h->pending <= PENDING_FACTOR * limit / 2);
 }
@@ -338,7 +338,7 @@ static void watch_stall(struct http2 *h)
     if (h->pending < PENDING_FACTOR / 2 * worker_config(h->worker)->limits.buffer_bytes) {
         h->stalled = 0;
     } else if (!h->stalled) {
-        h->stalled = worker_now(h->worker);
+        h->stalled = loop_now(&h->worker->loop);
         http2_rearm(h);
     }
 }

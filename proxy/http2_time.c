@@ -45,7 +45,7 @@ void http2_rearm(struct http2 *h)
     else if (h->n_streams && t->ping)
         earliest(&at, h->heard, t->ping);
     if (at < h->timer.deadline || !timer_armed(&h->timer))
-        timer_arm(h->worker->timers, &h->timer, at);
+        timer_arm(h->worker->loop.timers, &h->timer, at);
 }
 
 static void ask_whether_there(struct http2 *h, nsec_t now)
@@ -62,7 +62,7 @@ enum { PROBES_MOST = 2 };
 void http2_doubt(struct http2_stream *s)
 {
     struct http2 *h = s->h;
-    nsec_t now = worker_now(h->worker);
+    nsec_t now = loop_now(&h->worker->loop);
 
     if (h->server || h->pinged || h->going || h->ending || h->gone || h->probes >= PROBES_MOST ||
         s->input != H2_HEAD || h->heard > s->stream.began || now < s->stream.began + DOUBT_AFTER)
@@ -109,7 +109,7 @@ void http2_on_timer(struct timer *timer)
 {
     struct http2 *h = container_of(timer, struct http2, timer);
     const struct timeouts *t = &worker_config(h->worker)->timeouts;
-    nsec_t now = worker_now(h->worker);
+    nsec_t now = loop_now(&h->worker->loop);
 
     if (h->first_word && now >= h->first_word)
         http2_drain(h);

@@ -49,7 +49,7 @@ void http2_abused(struct http2 *h, enum http2_abuse kind, uint32_t code)
     if (h->ending || h->gone)
         return;
     metrics_add(w->metrics, (enum counter)((unsigned)COUNT_ABUSE_RAPID_RESET + (unsigned)kind), 1);
-    if (log_limit_allow(&w->abuse_log, 10, worker_now(w), &held)) {
+    if (log_limit_allow(&w->abuse_log, 10, loop_now(&w->loop), &held)) {
         address_format(&h->conn->peer, peer);
         log_write(LOG_WARN, "http2",
                   "ended the HTTP/2 connection of %s: it is abused (%s), GOAWAY %u%s", peer,
@@ -61,7 +61,7 @@ void http2_abused(struct http2 *h, enum http2_abuse kind, uint32_t code)
 static void refill(struct http2 *h)
 {
     struct http2_watch *w = &h->watch;
-    nsec_t now = worker_now(h->worker);
+    nsec_t now = loop_now(&h->worker->loop);
     nsec_t earned = (now - w->credited) / (SECONDS(1) / CREDIT_A_SECOND);
 
     if (earned > HTTP2_CREDIT_MOST)
@@ -320,7 +320,7 @@ static void watch_block(struct http2 *h)
 {
     if (!h->watch.block || h->block_since)
         return;
-    h->block_since = worker_now(h->worker);
+    h->block_since = loop_now(&h->worker->loop);
     http2_rearm(h);
 }
 

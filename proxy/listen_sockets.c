@@ -314,7 +314,8 @@ static void keep_alive(const struct listen_sockets *s)
 {
     for (size_t i = 0; i < s->n; i++)
         for (unsigned k = 0; k < s->workers && s->v[i].port; k++)
-            socket_keep_alive(s->v[i].bound[k]->fd, &s->config->timeouts);
+            socket_keep_alive(s->v[i].bound[k]->fd, s->config->timeouts.keepalive,
+                              s->config->timeouts.keepalive_timeout);
 }
 
 struct listen_sockets *listen_sockets_open(struct config *config, const struct listen_sockets *old,

@@ -59,7 +59,7 @@ static void starve(struct listeners *l, int error)
     char others[LOG_HELD_TEXT];
     unsigned held;
 
-    if (log_limit_allow(&l->starved_log, 1, worker_now(l->worker), &held))
+    if (log_limit_allow(&l->starved_log, 1, loop_now(&l->worker->loop), &held))
         log_write(LOG_WARN, "listener", "new connections have to wait: %s%s%s", strerror(error),
                   error == EMFILE ? " (raise the limit of open files: ulimit -n)" : "",
                   log_held_text(held, others));
@@ -75,7 +75,7 @@ static bool is_full(struct listeners *l)
 {
     static const struct timeval pause = {.tv_usec = 100 * 1000};
 
-    if (!worker_is_full(l->worker, 0))
+    if (!loop_is_full(&l->worker->loop, 0))
         return false;
     l->starved = true;
     watch(l);
@@ -151,7 +151,7 @@ static bool accept_one(struct accepting *a)
     address_from_sockaddr((struct sockaddr *)&sa, len, &peer);
     if (peer.family == AF_UNIX)
         peer.path = ""; /* clients do not bind; and the path would be on this stack */
-    worker_see_time(a->all->worker);
+    loop_see_time(&a->all->worker->loop);
     a->all->accepted(a->all->worker, &a->listener, fd, &peer);
     return true;
 }
@@ -161,10 +161,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     struct accepting *a = arg;
     struct worker *w = a->all->worker;
 
-    worker_begin_turn(w);
+    loop_begin_turn(&w->loop);
     for (int i = 0; i < ACCEPTED_IN_A_GO && !is_full(a->all) && admit(a) && accept_one(a); i++)
         ;
-    worker_end_turn(w);
+    loop_end_turn(&w->loop);
 }
 
 /* ---- life ---- */

@@ -63,7 +63,7 @@ static void race_end(struct race *r)
         }
     generation_unref(r->generation);
     r->generation = NULL;
-    worker_bury(r->worker, &r->burial, free_race);
+    loop_bury(&r->worker->loop, &r->burial, free_race);
 }
 
 void race_cancel(struct race *r)
@@ -115,11 +115,11 @@ static void follow(struct attempt *a)
 {
     struct race *r = a->race;
     nsec_t timeout = r->cluster ? a->to->pool.connect_timeout : r->timeout;
-    nsec_t now = worker_now(r->worker);
+    nsec_t now = loop_now(&r->worker->loop);
 
     if (timeout)
-        timer_arm(r->worker->timers, &a->timer, now + timeout);
-    timer_arm(r->worker->timers, &r->delay, now + RACE_DELAY);
+        timer_arm(r->worker->loop.timers, &a->timer, now + timeout);
+    timer_arm(r->worker->loop.timers, &r->delay, now + RACE_DELAY);
 }
 
 static void note_failure(struct attempt *a, int error)
@@ -130,7 +130,7 @@ static void note_failure(struct attempt *a, int error)
 
 static bool leads_back(struct race *r, const struct upstream *to)
 {
-    if (!r->own || !forwarding_loop_to_listeners(r->own, &to->address, worker_now(r->worker)))
+    if (!r->own || !forwarding_loop_to_listeners(r->own, &to->address, loop_now(&r->worker->loop)))
         return false;
     metrics_add(r->worker->metrics, COUNT_LOOPS, 1);
     return true;
@@ -147,7 +147,7 @@ static bool try_one(struct race *r, struct upstream *to, struct address *at, int
         attempt_over(a);
         return false;
     }
-    a->conn = conn_connect(r->worker, at, &attempt_owner, a, error);
+    a->conn = conn_connect(&r->worker->loop, at, &attempt_owner, a, error);
     if (a->conn) {
         follow(a);
         return true;
@@ -326,7 +326,7 @@ void race_order(struct worker *w, struct address *v, size_t n)
 
     if (n < 2 || n > RESOLVED_MAX)
         return;
-    first = random_below(&w->random, n);
+    first = random_below(&w->loop.random, n);
     for (size_t i = 0; i < n; i++) {
         struct upstream *u = upstream_known(w->upstreams, &v[i]);
 

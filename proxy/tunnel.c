@@ -26,7 +26,7 @@ static void keep_awake(struct tunnel *t)
     if (is_half_closed(t) && t->half_closed && (!time || t->half_closed < time))
         time = t->half_closed;
     if (time)
-        timer_arm(t->worker->timers, &t->timer, worker_now(t->worker) + time);
+        timer_arm(t->worker->loop.timers, &t->timer, loop_now(&t->worker->loop) + time);
 }
 
 static void forward(struct side *from, struct str bytes)
@@ -64,7 +64,7 @@ static void note_end(struct side *s)
 /* Where connections of ours come back to us, what reset one of them was us. */
 static enum span_error reset_by(const struct tunnel *t)
 {
-    return own_dials_return(worker_now(t->worker)) ? SPAN_ERROR_LOOP : SPAN_ERROR_RESET;
+    return own_dials_return(loop_now(&t->worker->loop)) ? SPAN_ERROR_LOOP : SPAN_ERROR_RESET;
 }
 
 /* A client that leaves with a last word does not read the answer to it, and where a server's end
@@ -185,7 +185,7 @@ static void open_both(struct tunnel *t, struct str from_client, struct str from_
 
     t->state = TUNNEL_OPEN;
     if (span && span->phase[PHASE_CONNECTED] < 0)
-        span->phase[PHASE_CONNECTED] = worker_now(t->worker) - t->began;
+        span->phase[PHASE_CONNECTED] = loop_now(&t->worker->loop) - t->began;
     timer_disarm(&t->timer);
     keep_awake(t);
     conn_read(t->client.conn, true);
@@ -282,8 +282,8 @@ static struct tunnel *tunnel_new(const struct tunnel_setup *setup)
     t->upstream = (struct side){.tunnel = t, .other = &t->client};
     timer_init(&t->timer, on_timer);
     /* The span may have begun before its bytes became a tunnel's. */
-    nsec_t before = setup->span->start ? worker_wall(t->worker) - setup->span->start : 0;
-    t->began = worker_now(t->worker) - (before > 0 ? before : 0);
+    nsec_t before = setup->span->start ? loop_wall(&t->worker->loop) - setup->span->start : 0;
+    t->began = loop_now(&t->worker->loop) - (before > 0 ? before : 0);
     t->opaque = setup->began ? setup->began : t->began;
     if (!tunnel_record_init(&t->record, setup->span, setup->sampled) ||
         (!is_connected(setup->upstream) && !keep_pending(t, setup->from_client))) {
@@ -300,7 +300,7 @@ static void dial(struct tunnel *t, const struct tunnel_setup *setup)
     int error;
 
     if (t->record.span && t->record.span->phase[PHASE_HEAD] < 0 && !setup->upstream)
-        t->record.span->phase[PHASE_HEAD] = worker_now(t->worker) - t->began;
+        t->record.span->phase[PHASE_HEAD] = loop_now(&t->worker->loop) - t->began;
     t->race = race_start(t->worker, setup->generation, &setup->from, setup->upstream, &race_events,
                          t, &at, &error);
     if (!t->race)
@@ -322,7 +322,7 @@ struct tunnel *tunnel_start(const struct tunnel_setup *setup)
         return NULL;
     }
     list_push_back(&w->tunnels, &t->link);
-    worker_busy_add(w, 1);
+    loop_busy_add(&w->loop, 1);
     metrics_add(w->metrics, tunnel_open_counter(t), 1);
     metrics_add(w->metrics,
                 t->direction == DIRECTION_INBOUND ? COUNT_TUNNELS_INBOUND : COUNT_TUNNELS_OUTBOUND,

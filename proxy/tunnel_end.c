@@ -42,7 +42,7 @@ static void tell(struct tunnel *t, enum span_error why)
 {
     struct worker *w = t->worker;
     struct span *s = t->record.span;
-    nsec_t duration = worker_now(w) - t->began;
+    nsec_t duration = loop_now(&w->loop) - t->began;
 
     enum ended_by by = why ? span_error_row(why)->by : t->first;
 
@@ -50,7 +50,7 @@ static void tell(struct tunnel *t, enum span_error why)
     if (why)
         log_end_of(t, why);
     if (t->series)
-        series_record_tcp(t->series, by, worker_now(w) - t->opaque, t->client.bytes,
+        series_record_tcp(t->series, by, loop_now(&w->loop) - t->opaque, t->client.bytes,
                           t->upstream.bytes);
     if (!s) {
         metrics_add(w->metrics, COUNT_UNSAMPLED, 1);
@@ -80,11 +80,11 @@ void tunnel_end(struct tunnel *t, enum span_error why)
     t->state = TUNNEL_ENDED;
     front_count(w, t->direction, -1);
     metrics_add(w->metrics, tunnel_open_counter(t), -1);
-    worker_busy_add(w, -1);
+    loop_busy_add(&w->loop, -1);
     list_remove(&t->link);
     timer_release(&t->timer);
     tell(t, why);
-    worker_bury(w, &t->burial, tunnel_free);
+    loop_bury(&w->loop, &t->burial, tunnel_free);
 }
 
 void tunnel_cut(struct tunnel *t, enum span_error why)
@@ -101,7 +101,7 @@ void tunnel_cut(struct tunnel *t, enum span_error why)
 static void go_away(struct side *to, uint32_t mask)
 {
     struct worker *w = to->tunnel->worker;
-    char *frame = worker_scratch(w, WEBSOCKET_CLOSE_MAX);
+    char *frame = loop_scratch(&w->loop, WEBSOCKET_CLOSE_MAX);
 
     if (frame && to->tunnel->websocket && !to->other->ended &&
         websocket_between(&to->other->frames))
@@ -119,7 +119,7 @@ static void tunnel_leave(struct tunnel *t, enum span_error why)
         return;
     }
     go_away(&t->client, 0);
-    go_away(&t->upstream, (uint32_t)random_next(&w->random) | 1);
+    go_away(&t->upstream, (uint32_t)random_next(&w->loop.random) | 1);
     metrics_add(w->metrics, COUNT_UPSTREAM_OPEN, -1);
     tunnel_end(t, why);
 }

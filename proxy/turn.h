@@ -16,7 +16,7 @@ struct burial {
 
 /* Something that gathers what is written in a turn, and makes bytes of it before they are sent. */
 struct turn_end {
-    struct list link; /* in worker->turn_ends, or alone */
+    struct list link; /* in loop->turn_ends, or alone */
     void (*run)(struct turn_end *e);
 };
 

@@ -149,7 +149,7 @@ static void on_pool_idle(void *keeper, struct http1 *h)
     }
     list_push_front(&u->idle, http1_link(h));
     u->n_idle++;
-    http1_expire(h, worker_now(u->worker) + time);
+    http1_expire(h, loop_now(&u->worker->loop) + time);
     if (u->pool.idle_max && u->n_idle > u->pool.idle_max)
         drop_idle(u, u->idle.prev);
 }
@@ -252,7 +252,7 @@ static bool speaks_http2(const struct upstream *u, const struct upstream_ask *a)
     if (a->version < 20 || a->upgrade)
         return false;
     if (a->grpc)
-        return !u->http1_said || worker_now(u->worker) >= u->http1_until;
+        return !u->http1_said || loop_now(&u->worker->loop) >= u->http1_until;
     return u->streams_told;
 }
 

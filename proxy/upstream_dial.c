@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "proxy/conn.h"
 #include "proxy/upstream_private.h"
 
 struct dialling {
@@ -29,7 +30,7 @@ static void dialling_end(struct dialling *d)
         d->upstream->n_shared_connecting--;
     else
         d->upstream->n_connecting--;
-    worker_bury(d->upstream->worker, &d->burial, free_dialling);
+    loop_bury(&d->upstream->worker->loop, &d->burial, free_dialling);
 }
 
 static void on_dialled(struct conn *c)
@@ -88,7 +89,8 @@ static void follow(struct upstream *u, struct dialling *d)
         u->n_connecting++;
     list_push_back(&u->worker->dialling, &d->link);
     if (u->pool.connect_timeout)
-        timer_arm(u->worker->timers, &d->timer, worker_now(u->worker) + u->pool.connect_timeout);
+        timer_arm(u->worker->loop.timers, &d->timer,
+                  loop_now(&u->worker->loop) + u->pool.connect_timeout);
 }
 
 static struct dialling *dialling_new(void)
@@ -108,7 +110,7 @@ int upstream_dial(struct upstream *u, bool http2)
     if (!d)
         return error;
     d->http2 = http2;
-    d->conn = conn_connect(u->worker, &u->address, &dial_owner, d, &error);
+    d->conn = conn_connect(&u->worker->loop, &u->address, &dial_owner, d, &error);
     if (!d->conn) {
         free(d);
         return error;

@@ -172,7 +172,7 @@ void login_idle(struct upstream *u, struct http1 *h)
         close_login(l, 0);
     l->v[l->n].http = h;
     l->v[l->n].upstream = u;
-    l->v[l->n].since = worker_now(u->worker);
+    l->v[l->n].since = loop_now(&u->worker->loop);
     l->n++;
     list_push_front(&u->logins, http1_link(h));
 }
@@ -204,6 +204,6 @@ void login_make_way(struct upstream *u)
     h = http1_from_link(u->logins.prev);
     l = http1_logins(h);
     at = place_of(l, h);
-    if (worker_now(u->worker) - l->v[at].since >= HANDSHAKE_TIME)
+    if (loop_now(&u->worker->loop) - l->v[at].since >= HANDSHAKE_TIME)
         close_login(l, at);
 }

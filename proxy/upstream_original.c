@@ -27,7 +27,7 @@ static struct originals *originals_new(struct worker *w)
     list_init(&o->used);
     for (size_t i = 0; i < BUCKETS; i++)
         list_init(&o->buckets[i]);
-    o->key = (struct siphash_key){random_next(&w->random), random_next(&w->random)};
+    o->key = (struct siphash_key){random_next(&w->loop.random), random_next(&w->loop.random)};
     return o;
 }
 

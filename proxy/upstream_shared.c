@@ -126,10 +126,10 @@ static enum stranger keeper_on_stranger(void *keeper, struct http2 *h)
     if (automatic) {
         u->streams_told = u->http2_alone = false;
         u->http1_said = http2_was_answered(h);
-        u->http1_until = worker_now(u->worker) + HTTP1_TIME;
+        u->http1_until = loop_now(&u->worker->loop) + HTTP1_TIME;
         ask_again(u);
     }
-    if (log_limit_allow(&u->worker->upstream_log, 10, worker_now(u->worker), &held)) {
+    if (log_limit_allow(&u->worker->upstream_log, 10, loop_now(&u->worker->loop), &held)) {
         address_format(&u->address, where);
         log_write(automatic ? LOG_INFO : LOG_WARN, "upstream", "%s %s: %s%s", where,
                   http2_was_answered(h) ? "does not speak HTTP/2 by prior knowledge"
@@ -149,7 +149,7 @@ void shared_note_http2_alone(struct upstream *u)
 
     if (u->http2_alone) /* it is known */
         return;
-    if (!log_limit_allow(&u->worker->upstream_log, 10, worker_now(u->worker), &held))
+    if (!log_limit_allow(&u->worker->upstream_log, 10, loop_now(&u->worker->loop), &held))
         return;
     address_format(&u->address, where);
     log_write(automatic ? LOG_INFO : LOG_WARN, "upstream", "%s speaks HTTP/2 alone: %s%s", where,

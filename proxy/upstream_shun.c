@@ -15,7 +15,7 @@
 static void shun_for(struct upstream *u, nsec_t time)
 {
     u->shunned = true;
-    u->ask_again = worker_now(u->worker) + time;
+    u->ask_again = loop_now(&u->worker->loop) + time;
 }
 
 /* What refuses answers at once, and costs nothing to be asked. */
@@ -60,7 +60,7 @@ static void probe(struct upstream *u)
 
 bool upstream_is_shunned(struct upstream *u)
 {
-    if (u->shunned && worker_now(u->worker) >= u->ask_again)
+    if (u->shunned && loop_now(&u->worker->loop) >= u->ask_again)
         probe(u);
     return u->shunned;
 }

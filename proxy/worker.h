@@ -13,21 +13,15 @@
 
 #include "base/list.h"
 #include "base/log.h"
-#include "base/random.h"
 #include "mesh/config.h"
 #include "otlp/sampler.h"
 #include "otlp/span.h"
-#include "proxy/conn.h"
 #include "proxy/endpoints.h"
 #include "proxy/listener.h"
-#include "proxy/mailbox.h"
-#include "proxy/memory.h"
+#include "proxy/loop.h"
 #include "proxy/metrics.h"
 #include "proxy/resolver.h"
 #include "proxy/telemetry.h"
-#include "proxy/timer.h"
-
-enum { WORKER_RECEIVE_BYTES = 128 * 1024 };
 
 struct cluster_state;
 
@@ -62,16 +56,10 @@ struct http2_common;
 
 struct worker {
     unsigned index;
-    struct event_base *base;
-    struct timers *timers;
-    struct mailbox *mailbox;
+    struct loop loop;
     struct metrics *metrics;
     struct span_feed *spans;
-    struct resolver *resolver; /* NULL until a name of a request must be resolved */
-    struct random random;
-    nsec_t now;         /* monotonic, of this turn */
-    nsec_t wall_offset; /* wall clock - monotonic, refreshed each second */
-    nsec_t wall_due;
+    struct resolver *resolver;     /* NULL until a name of a request must be resolved */
     struct generation *generation; /* in force; a reference */
     struct generation *coming;     /* is being made; a reference; or NULL */
     struct list dying;             /* generations nobody uses any more */
@@ -82,34 +70,14 @@ struct worker {
     struct list idle;            /* client connections between exchanges: closed in a drain */
     struct list tunnels;         /* all tunnels: ended when the drain's time is up */
     struct list active;          /* all exchanges under way, likewise */
-    atomic_uint busy;            /* exchanges and tunnels under way; read by the main thread */
     atomic_uint begun;           /* connections that may still become some; when last looked at */
     atomic_uint looked;          /* how often that was */
     struct list dialling;        /* connections to upstreams that are being made */
     struct list sniffing;        /* client connections whose protocol is not known yet */
-    struct list lingering;       /* conns whose peer is let read the end */
-    unsigned n_lingering;
     unsigned early; /* upstreams that were dialled for clients who have said nothing yet */
     struct admission *admission;     /* who may be accepted: borrowed, of all workers; or alone: */
     struct admission *own_admission; /* owned; NULL: it is not alone */
     uint8_t leaving[2];              /* enum leaving, by direction */
-    char *receive;                   /* WORKER_RECEIVE_BYTES, lent to whoever reads */
-    size_t received;                 /* of these are lent until the end of the turn */
-    /* The end of a turn: conns with something to send, and things to free. */
-    unsigned turns;            /* begun and not ended: a turn may lie in another */
-    struct list turn_ends;     /* of struct turn_end: before the conns send */
-    struct event *end_of_turn; /* owned; behind the callbacks that are due */
-    bool gathering;            /* the turn goes on until then */
-    size_t took;               /* bytes, since it last looked at what the process has */
-    struct list dirty;
-    struct burial *buried;
-    struct out_turn *free_turns;
-    struct list doubtful; /* conns that are to be looked at again */
-    struct timer doubt_timer;
-    struct list conns; /* all that are open */
-    unsigned n_conns;
-    struct timer lost_timer;
-    struct arena scratch; /* of this turn: what is written and need not live longer */
     struct http1_head *spare_head;
     struct http2_common *http2; /* owned; NULL until it is needed */
     struct list http2_clients;  /* HTTP/2 connections of clients: told in a drain */
@@ -152,44 +120,9 @@ void worker_look(struct worker *w);
 void worker_trim(struct worker *w);
 /* Ends what is still under way: responses are cut, tunnels reset, each with its span. */
 void worker_cut(struct worker *w);
-/* From any thread: exchanges and tunnels under way. */
-unsigned worker_busy(struct worker *w);
 /* From any thread: the connections that the last worker_look() found to have begun; *looked: how
  * many of these were carried out. */
 unsigned worker_begun(struct worker *w, unsigned *looked);
-
-/* ---- for what runs on the worker ---- */
-
-/* Monotonic, refreshed at the start of each callback. */
-static inline nsec_t worker_now(const struct worker *w)
-{
-    return w->now;
-}
-/* Refreshes it amid a turn: something was received, and it cannot have been sent later than now. A
- * sender in another process has its own time of that, and a child must not begin before its parent.
- */
-void worker_see_time(struct worker *w);
-/* Every callback from the loop is a turn. One that is called within another's is part of it. */
-void worker_begin_turn(struct worker *w);
-static inline nsec_t worker_wall(const struct worker *w)
-{
-    return w->now + w->wall_offset;
-}
-/* Sends what was written, frees what was buried, when the outermost turn ends. */
-void worker_end_turn(struct worker *w);
-
-void worker_bury(struct worker *w, struct burial *b, void (*fn)(struct burial *b));
-/* It is run before this turn's output goes out. */
-static inline void worker_at_turn_end(struct worker *w, struct turn_end *e)
-{
-    if (list_empty(&e->link))
-        list_push_back(&w->turn_ends, &e->link);
-}
-/* Memory until the end of the turn. NULL: no memory. */
-static inline char *worker_scratch(struct worker *w, size_t n)
-{
-    return arena_alloc(&w->scratch, n);
-}
 
 /* ---- generation.c ---- */
 /* With one reference. NULL: no memory. */
@@ -208,32 +141,9 @@ static inline const struct config *worker_config(const struct worker *w)
 {
     return w->generation->config;
 }
-/* What may be held for one side of an exchange before its reading pauses. */
-static inline size_t worker_buffer_bytes(const struct worker *w)
-{
-    size_t n = worker_config(w)->limits.buffer_bytes;
-
-    return memory_state() != MEMORY_FINE && n > MEMORY_SHORT_BYTES ? MEMORY_SHORT_BYTES : n;
-}
-/* So many bytes were allocated for what may last: memory is looked at once in a while. */
-static inline void worker_took(struct worker *w, size_t bytes)
-{
-    w->took += bytes;
-    if (w->took < MEMORY_STEP_BYTES)
-        return;
-    w->took = 0;
-    if (memory_is_watched())
-        memory_look();
-}
-/* Whether memory is full, and not by what is idle: who is alone is served, as nothing that ends
- * could make room for it. under_way: exchanges and tunnels of its own. */
-static inline bool worker_is_full(struct worker *w, unsigned under_way)
-{
-    return memory_state() == MEMORY_FULL && worker_busy(w) > under_way;
-}
+/* Its conns follow the config in force from here on. */
+void worker_tell_conns(struct worker *w);
 /* NULL: err says why. Made at the first call. */
 struct resolver *worker_resolver(struct worker *w, struct error *err);
-/* An exchange or a tunnel begins or ends: the drain waits for these. */
-void worker_busy_add(struct worker *w, int n);
 
 #endif

@@ -27,7 +27,7 @@ static void post(struct worker *w, void (*fn)(void *arg), const struct order *m)
         abort(); /* a few bytes at a reload: there is nothing better to do */
     *copy = *m;
     copy->worker = w;
-    mailbox_post(w->mailbox, fn, copy);
+    mailbox_post(w->loop.mailbox, fn, copy);
 }
 
 static void on_listen(void *arg)
@@ -36,14 +36,14 @@ static void on_listen(void *arg)
     struct worker *w = m->worker;
     struct listeners *old = w->listeners;
 
-    worker_begin_turn(w);
-    w->listeners = listeners_start(w, w->base, m->sockets, w->index, front_accepted);
+    loop_begin_turn(&w->loop);
+    w->listeners = listeners_start(w, w->loop.base, m->sockets, w->index, front_accepted);
     if (!w->listeners)
         log_write(LOG_ERROR, "worker", "no memory to listen: worker %u accepts nothing", w->index);
     if (old)
         listeners_stop(old);
     listen_sockets_unref(m->sockets);
-    worker_end_turn(w);
+    loop_end_turn(&w->loop);
     free(m);
 }
 
@@ -57,12 +57,12 @@ static void on_configure(void *arg)
     struct order *m = arg;
     struct worker *w = m->worker;
 
-    worker_begin_turn(w);
+    loop_begin_turn(&w->loop);
     worker_adopt(w, &m->setup);
     if (w->listeners)
         listeners_look_again(w->listeners);
     config_unref(m->setup.config);
-    worker_end_turn(w);
+    loop_end_turn(&w->loop);
     free(m);
 }
 
@@ -70,10 +70,10 @@ static void on_prepare(void *arg)
 {
     struct order *m = arg;
 
-    worker_begin_turn(m->worker);
+    loop_begin_turn(&m->worker->loop);
     generation_prepare(m->worker, &m->setup);
     config_unref(m->setup.config);
-    worker_end_turn(m->worker);
+    loop_end_turn(&m->worker->loop);
     free(m);
 }
 
@@ -94,9 +94,9 @@ static void on_endpoints(void *arg)
     struct order *m = arg;
     struct worker *w = m->worker;
 
-    worker_begin_turn(w);
+    loop_begin_turn(&w->loop);
     upstreams_set_endpoints(w->upstreams, m->endpoints);
-    worker_end_turn(w);
+    loop_end_turn(&w->loop);
     free(m);
 }
 
@@ -110,10 +110,10 @@ static void on_leave(void *arg)
     struct order *m = arg;
     struct worker *w = m->worker;
 
-    worker_begin_turn(w);
+    loop_begin_turn(&w->loop);
     w->leaving[m->direction] = LEAVING_TOLD;
     fronts_leave(w, m->direction);
-    worker_end_turn(w);
+    loop_end_turn(&w->loop);
     free(m);
 }
 
@@ -127,12 +127,12 @@ static void on_shut(void *arg)
     struct order *m = arg;
     struct worker *w = m->worker;
 
-    worker_begin_turn(w);
+    loop_begin_turn(&w->loop);
     w->leaving[m->direction] = LEAVING_SHUT;
     if (w->listeners)
         listeners_shut(w->listeners, m->direction);
     fronts_shut(w, m->direction);
-    worker_end_turn(w);
+    loop_end_turn(&w->loop);
     free(m);
 }
 
@@ -146,44 +146,44 @@ static void on_look(void *arg)
     struct worker *w = arg;
     unsigned begun;
 
-    worker_begin_turn(w);
+    loop_begin_turn(&w->loop);
     begun = fronts_begun(w);
-    worker_end_turn(w);
+    loop_end_turn(&w->loop);
     atomic_store_explicit(&w->begun, begun, memory_order_relaxed);
     atomic_fetch_add_explicit(&w->looked, 1, memory_order_release);
 }
 
 void worker_look(struct worker *w)
 {
-    mailbox_post(w->mailbox, on_look, w);
+    mailbox_post(w->loop.mailbox, on_look, w);
 }
 
 static void on_trim(void *arg)
 {
     struct worker *w = arg;
 
-    worker_begin_turn(w);
+    loop_begin_turn(&w->loop);
     exchange_pool_trim(w->pool);
-    worker_end_turn(w);
+    loop_end_turn(&w->loop);
 }
 
 void worker_trim(struct worker *w)
 {
-    mailbox_post(w->mailbox, on_trim, w);
+    mailbox_post(w->loop.mailbox, on_trim, w);
 }
 
 static void on_cut(void *arg)
 {
     struct worker *w = arg;
 
-    worker_begin_turn(w);
-    conns_cut_lingering(w); /* not what lingers from here on: it has a goodbye to read */
+    loop_begin_turn(&w->loop);
+    conns_cut_lingering(&w->loop); /* not what lingers from here on: it has a goodbye to read */
     exchanges_cut_all(w, SPAN_ERROR_DRAINING);
     tunnels_cut_all(w, SPAN_ERROR_DRAINING);
-    worker_end_turn(w);
+    loop_end_turn(&w->loop);
 }
 
 void worker_cut(struct worker *w)
 {
-    mailbox_post(w->mailbox, on_cut, w);
+    mailbox_post(w->loop.mailbox, on_cut, w);
 }

@@ -144,9 +144,9 @@ static void feed(struct http1 *h, const uint8_t *data, size_t n)
     char *copy = malloc(n ? n : 1);
 
     memcpy(copy, data, n);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     http1_feed(h, copy, n);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     free(copy);
 }
 
@@ -164,15 +164,15 @@ static void run(struct tale *t, bool server, const uint8_t *data, size_t size, s
     t->server = server;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) != 0)
         abort();
-    worker_begin_turn(worker);
-    c = conn_accepted(worker, fds[0], &nobody, NULL, NULL);
+    loop_begin_turn(&worker->loop);
+    c = conn_accepted(&worker->loop, fds[0], &nobody, NULL, NULL);
     h = server ? http1_server(c, &keeper, t) : http1_client(c, &keeper, t);
     if (!server)
         keeper_open(t, http1_take(h, STR("GET")));
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     for (size_t at = 0; at < size && !t->gone && (server || t->stream); at += cut)
         feed(h, data + at, at + cut > size ? size - at : cut);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     if (!t->gone) {
         if (t->stream) {
             buffer_printf(&t->text, "\nOPEN");
@@ -181,10 +181,10 @@ static void run(struct tale *t, bool server, const uint8_t *data, size_t size, s
             http1_close_idle(h);
         }
     }
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     arena_release(&t->arena);
     close(fds[1]);
-    event_base_loop(worker->base, EVLOOP_NONBLOCK); /* what lingers sees the end */
+    event_base_loop(worker->loop.base, EVLOOP_NONBLOCK); /* what lingers sees the end */
 }
 
 static void start(void)

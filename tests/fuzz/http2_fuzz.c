@@ -221,10 +221,11 @@ static void feed(struct http2 *h, const uint8_t *data, size_t n)
     char *copy = malloc(n ? n : 1);
 
     memcpy(copy, data, n);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     http2_feed(h, copy, n);
-    worker_end_turn(worker);
-    event_base_loop(worker->base, EVLOOP_NONBLOCK); /* where something is gathered it goes on */
+    loop_end_turn(&worker->loop);
+    event_base_loop(worker->loop.base,
+                    EVLOOP_NONBLOCK); /* where something is gathered it goes on */
     free(copy);
 }
 
@@ -251,7 +252,7 @@ static void ask(struct http2 *h, struct tale *t)
 /* All has come: what is whole is answered, the rest is given up, and then nothing may be left. */
 static void ending(struct http2 *h, struct tale *t)
 {
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     for (unsigned i = 0; i < t->n_parts && !t->over; i++) {
         struct part *p = &t->parts[i];
         struct stream *s = p->stream;
@@ -265,11 +266,11 @@ static void ending(struct http2 *h, struct tale *t)
         else
             s->codec->abort(s, STREAM_INTERNAL_ERROR);
     }
-    worker_end_turn(worker);
-    worker_begin_turn(worker);
+    loop_end_turn(&worker->loop);
+    loop_begin_turn(&worker->loop);
     if (!t->over)
         http2_close(h);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     assert(t->over && t->n_open == 0);
 }
 
@@ -285,13 +286,13 @@ static void run(struct tale *t, unsigned how, const uint8_t *data, size_t size, 
     telling = t;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) != 0)
         abort();
-    worker_begin_turn(worker);
-    c = conn_accepted(worker, fds[0], &nobody, NULL, NULL);
+    loop_begin_turn(&worker->loop);
+    c = conn_accepted(&worker->loop, fds[0], &nobody, NULL, NULL);
     h = t->server ? http2_server(c, &keeper, t) : http2_client(c, &keeper, t, 100);
     assert(h);
     if (!t->server)
         ask(h, t);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     if (t->server)
         feed(h, (const uint8_t *)preface, sizeof preface - 1);
     for (size_t at = 0; at < size && !t->over; at += cut)
@@ -299,7 +300,7 @@ static void run(struct tale *t, unsigned how, const uint8_t *data, size_t size, 
     if (!(t->gone = t->over))
         ending(h, t);
     close(fds[1]);
-    event_base_loop(worker->base, EVLOOP_NONBLOCK); /* what lingers sees the end */
+    event_base_loop(worker->loop.base, EVLOOP_NONBLOCK); /* what lingers sees the end */
 }
 
 static void release(struct tale *t)

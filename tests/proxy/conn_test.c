@@ -107,17 +107,17 @@ static void pair_init(struct pair *p)
     fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     ck_assert_int_ge(fd, 0);
     close(listening);
-    worker_begin_turn(worker);
-    p->notes.conn = conn_accepted(worker, fd, &at, &owner, &p->notes);
-    worker_end_turn(worker);
+    loop_begin_turn(&worker->loop);
+    p->notes.conn = conn_accepted(&worker->loop, fd, &at, &owner, &p->notes);
+    loop_end_turn(&worker->loop);
 }
 
 static void pair_end(struct pair *p)
 {
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     if (p->notes.conn)
         conn_close(p->notes.conn);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     if (p->peer >= 0)
         close(p->peer);
 }
@@ -162,13 +162,13 @@ START_TEST(what_is_written_in_a_turn_goes_out_in_one_call)
 
     pair_init(&p);
     count_sends(p.notes.conn);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_write(p.notes.conn, STR("HTTP/1.1 200 OK\r\n"));
     conn_write(p.notes.conn, STR("\r\n"));
     conn_write(p.notes.conn, STR(""));
     conn_write(p.notes.conn, STR("body"));
     ck_assert_int_eq(recv(p.peer, got, sizeof got, 0), -1);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_uint_eq(n_sends, 1);
     ck_assert_int_eq(recv(p.peer, got, sizeof got, 0), 23);
     ck_assert_str_eq(got, "HTTP/1.1 200 OK\r\n\r\nbody");
@@ -184,13 +184,13 @@ START_TEST(more_pieces_than_a_call_takes_keep_their_order)
 
     pair_init(&p);
     count_sends(p.notes.conn);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     for (int i = 0; i < 300; i++) {
         snprintf(pieces[i], sizeof pieces[i], "%03d", i);
         conn_write(p.notes.conn, str_from(pieces[i]));
         strcat(want, pieces[i]);
     }
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_uint_eq(n_sends, 5);
     ck_assert_int_eq(recv(p.peer, got, sizeof got - 1, 0), 900);
     ck_assert_str_eq(got, want);
@@ -206,17 +206,17 @@ START_TEST(what_the_socket_does_not_take_is_kept_and_arrives_in_order)
     int error;
 
     pair_init(&p);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_write(p.notes.conn, str_of(copy, 5 * MEGABYTE));
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_uint_gt(conn_queued(p.notes.conn), 0);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_write(p.notes.conn, str_of(copy + 5 * MEGABYTE, 3 * MEGABYTE));
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     memset(copy, 0, 8 * MEGABYTE); /* it was borrowed for the turn */
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_shut(p.notes.conn); /* the FIN waits for the rest */
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_uint_eq(read_all(&p, got, 8 * MEGABYTE + 10, &error), 8 * MEGABYTE);
     ck_assert_int_eq(error, 0);
     ck_assert_int_eq(memcmp(got, sent, 8 * MEGABYTE), 0);
@@ -235,16 +235,16 @@ START_TEST(a_full_socket_blocks_and_is_told_of_once_when_it_drains)
     int error;
 
     pair_init(&p);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_write(p.notes.conn, str_of(sent, BUFFER_BYTES + 1));
     ck_assert_msg(!conn_blocked(p.notes.conn), "the socket takes that much");
     conn_write(p.notes.conn, str_of(sent + BUFFER_BYTES + 1, 8 * MEGABYTE - BUFFER_BYTES - 1));
     ck_assert(conn_blocked(p.notes.conn));
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert(conn_blocked(p.notes.conn));
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_shut(p.notes.conn);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     read_all(&p, got, 8 * MEGABYTE, &error);
     ck_assert_uint_eq(p.notes.drains, 1);
     ck_assert(!conn_blocked(p.notes.conn));
@@ -262,10 +262,10 @@ START_TEST(an_error_of_writing_is_told_once_when_nobody_reads)
     close_with_reset(p.peer);
     p.peer = -1;
     for (int i = 0; i < 2 && p.notes.conn; i++) {
-        worker_begin_turn(worker);
+        loop_begin_turn(&worker->loop);
         conn_write(p.notes.conn, STR("lost"));
         ck_assert_uint_eq(p.notes.errors, 0); /* never from within */
-        worker_end_turn(worker);
+        loop_end_turn(&worker->loop);
     }
     ck_assert_uint_eq(p.notes.errors, 1);
     ck_assert_int_eq(p.notes.error, ECONNRESET);
@@ -278,15 +278,15 @@ START_TEST(what_the_peer_sent_before_it_broke_is_read_first)
     struct pair p;
 
     pair_init(&p);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_read(p.notes.conn, true);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_int_eq(send(p.peer, "last words", 10, 0), 10);
     close_with_reset(p.peer);
     p.peer = -1;
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_write(p.notes.conn, STR("lost"));
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_uint_eq(p.notes.errors, 0);
     RUN_UNTIL(worker, p.notes.eofs + p.notes.errors > 0);
     ck_assert_str_eq(p.notes.got, "last words");
@@ -302,9 +302,9 @@ START_TEST(a_reset_that_comes_with_the_last_bytes_is_noticed)
     struct pair p;
 
     pair_init(&p);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_read(p.notes.conn, true);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_int_eq(send(p.peer, "last words", 10, 0), 10);
     close_with_reset(p.peer);
     p.peer = -1;
@@ -326,20 +326,20 @@ START_TEST(nothing_is_read_until_it_is_wanted)
     ck_assert_int_eq(send(p.peer, "hello", 5, 0), 5);
     worker_step(worker);
     ck_assert_uint_eq(p.notes.n, 0);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_read(p.notes.conn, true);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     RUN_UNTIL(worker, p.notes.n == 5);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_read(p.notes.conn, false);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_int_eq(send(p.peer, " more", 5, 0), 5);
     worker_step(worker);
     worker_step(worker);
     ck_assert_uint_eq(p.notes.n, 5);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_read(p.notes.conn, true);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     RUN_UNTIL(worker, p.notes.n == 10);
     shutdown(p.peer, SHUT_WR);
     RUN_UNTIL(worker, p.notes.eofs == 1);
@@ -360,12 +360,12 @@ START_TEST(reading_at_once_spares_what_another_read_in_the_same_turn)
     from.notes.passed_to = to.notes.conn;
     ck_assert_int_eq(send(from.peer, "for one", 7, 0), 7);
     ck_assert_int_eq(send(other.peer, "OTHER's", 7, 0), 7);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_read(from.notes.conn, true);
     conn_read(other.notes.conn, true);
     conn_read_now(from.notes.conn);
     conn_read_now(other.notes.conn);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_int_eq(recv(to.peer, got, sizeof got - 1, 0), 7);
     ck_assert_str_eq(got, "for one");
     pair_end(&from);
@@ -383,11 +383,11 @@ START_TEST(a_connection_is_made_and_what_was_written_before_goes_out)
     int listening = listen_anywhere(&at, 1), fd, error;
     char got[10] = "";
 
-    worker_begin_turn(worker);
-    n.conn = conn_connect(worker, &at, &owner, &n, &error);
+    loop_begin_turn(&worker->loop);
+    n.conn = conn_connect(&worker->loop, &at, &owner, &n, &error);
     conn_read(n.conn, true);
     conn_write(n.conn, STR("early"));
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_uint_eq(n.connects, 0); /* never from within */
     RUN_UNTIL(worker, n.connects == 1);
     fd = accept(listening, NULL, NULL);
@@ -395,9 +395,9 @@ START_TEST(a_connection_is_made_and_what_was_written_before_goes_out)
     ck_assert_str_eq(got, "early");
     ck_assert_int_eq(send(fd, "back", 4, 0), 4);
     RUN_UNTIL(worker, n.n == 4);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_close(n.conn);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     close(fd);
     close(listening);
 }
@@ -410,9 +410,9 @@ START_TEST(a_connection_that_is_refused_is_told_of_later)
     int error;
 
     close(listen_anywhere(&at, 1));
-    worker_begin_turn(worker);
-    n.conn = conn_connect(worker, &at, &owner, &n, &error);
-    worker_end_turn(worker);
+    loop_begin_turn(&worker->loop);
+    n.conn = conn_connect(&worker->loop, &at, &owner, &n, &error);
+    loop_end_turn(&worker->loop);
     ck_assert_ptr_nonnull(n.conn);
     ck_assert_uint_eq(n.errors, 0);
     RUN_UNTIL(worker, n.errors == 1);
@@ -428,11 +428,11 @@ START_TEST(a_reset_is_one_for_the_peer)
     struct pair p;
 
     pair_init(&p);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_write(p.notes.conn, STR("never sent"));
     conn_reset(p.notes.conn);
     p.notes.conn = NULL;
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_int_eq(recv(p.peer, &byte, 1, 0), -1);
     ck_assert_int_eq(errno, ECONNRESET);
     pair_end(&p);
@@ -445,11 +445,11 @@ START_TEST(a_close_sends_what_was_written)
     struct pair p;
 
     pair_init(&p);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_write(p.notes.conn, STR("bye"));
     conn_close(p.notes.conn);
     p.notes.conn = NULL;
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_int_eq(recv(p.peer, got, sizeof got, 0), 3);
     ck_assert_int_eq(recv(p.peer, got, sizeof got, 0), 0);
     pair_end(&p);
@@ -458,10 +458,10 @@ END_TEST
 
 static void close_lingering(struct pair *p)
 {
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_close_lingering(p->notes.conn);
     p->notes.conn = NULL;
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
 }
 
 START_TEST(a_lingering_close_lets_the_peer_finish_sending)
@@ -470,11 +470,11 @@ START_TEST(a_lingering_close_lets_the_peer_finish_sending)
     struct pair p;
 
     pair_init(&p);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_write(p.notes.conn, STR("no"));
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     close_lingering(&p);
-    ck_assert_uint_eq(worker->n_lingering, 1);
+    ck_assert_uint_eq(worker->loop.conns.n_lingering, 1);
     for (size_t at = 0; at < MEGABYTE;) {
         ssize_t n = send(p.peer, much + at, MEGABYTE - at, MSG_NOSIGNAL);
 
@@ -484,10 +484,10 @@ START_TEST(a_lingering_close_lets_the_peer_finish_sending)
     }
     ck_assert_int_eq(recv(p.peer, got, sizeof got, 0), 2);
     ck_assert_int_eq(recv(p.peer, got, sizeof got, 0), 0);
-    ck_assert_uint_eq(worker->n_lingering, 1);
+    ck_assert_uint_eq(worker->loop.conns.n_lingering, 1);
     close(p.peer);
     p.peer = -1;
-    RUN_UNTIL(worker, worker->n_lingering == 0);
+    RUN_UNTIL(worker, worker->loop.conns.n_lingering == 0);
     pair_end(&p);
     free(much);
 }
@@ -501,22 +501,22 @@ START_TEST(a_lingering_close_sends_all_that_is_queued_and_a_drain_waits_for_it)
     int error;
 
     pair_init(&p);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_read(p.notes.conn, true);
     conn_write(p.notes.conn, str_of(sent, 8 * MEGABYTE));
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     if (half_closed) {
         shutdown(p.peer, SHUT_WR);
         RUN_UNTIL(worker, p.notes.eofs == 1);
     }
     close_lingering(&p);
-    ck_assert_uint_eq(worker_busy(worker), 1);
+    ck_assert_uint_eq(loop_busy(&worker->loop), 1);
     ck_assert_uint_eq(read_all(&p, got, 8 * MEGABYTE + 1, &error), 8 * MEGABYTE);
     ck_assert_int_eq(error, 0);
     ck_assert_int_eq(memcmp(sent, got, 8 * MEGABYTE), 0);
-    RUN_UNTIL(worker, worker_busy(worker) == 0);
+    RUN_UNTIL(worker, loop_busy(&worker->loop) == 0);
     shutdown(p.peer, SHUT_WR);
-    RUN_UNTIL(worker, worker->n_lingering == 0);
+    RUN_UNTIL(worker, worker->loop.conns.n_lingering == 0);
     pair_end(&p);
     free(sent);
     free(got);
@@ -530,7 +530,7 @@ START_TEST(a_silent_peer_is_waited_for_two_seconds)
 
     pair_init(&p);
     close_lingering(&p);
-    RUN_UNTIL(worker, worker->n_lingering == 0);
+    RUN_UNTIL(worker, worker->loop.conns.n_lingering == 0);
     ck_assert_int_ge(clock_monotonic() - began, MILLISECONDS(1990));
     pair_end(&p);
 }
@@ -544,9 +544,9 @@ START_TEST(what_lingers_ends_with_the_worker)
 
     worker = other;
     pair_init(&p);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_write(p.notes.conn, str_of(sent, 8 * MEGABYTE));
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     close_lingering(&p);
     worker_free(other); /* and nothing leaks */
     worker = was;
@@ -572,15 +572,15 @@ START_TEST(what_is_buried_in_an_inner_turn_lives_until_the_outer_one_ends)
     struct grave g = {0};
     char *scratch;
 
-    worker_begin_turn(worker);
-    scratch = worker_scratch(worker, 4);
+    loop_begin_turn(&worker->loop);
+    scratch = loop_scratch(&worker->loop, 4);
     memcpy(scratch, "abc", 4);
-    worker_begin_turn(worker);
-    worker_bury(worker, &g.burial, free_grave);
-    worker_end_turn(worker);
+    loop_begin_turn(&worker->loop);
+    loop_bury(&worker->loop, &g.burial, free_grave);
+    loop_end_turn(&worker->loop);
     ck_assert(!g.freed);
     ck_assert_str_eq(scratch, "abc");
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert(g.freed);
 }
 END_TEST
@@ -610,10 +610,10 @@ START_TEST(one_that_always_has_more_to_do_does_not_keep_the_others_waiting)
     struct eager e = {.other = &p};
 
     pair_init(&p);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_read(p.notes.conn, true);
-    worker_end_turn(worker);
-    event_assign(&e.event, worker->base, -1, EV_PERSIST, again, &e);
+    loop_end_turn(&worker->loop);
+    event_assign(&e.event, worker->loop.base, -1, EV_PERSIST, again, &e);
     event_active(&e.event, EV_READ, 0);
     RUN_UNTIL(worker, e.n == 1000);
     ck_assert_uint_gt(e.n_when_other_was_read, 0);
@@ -638,15 +638,15 @@ START_TEST(a_conn_that_is_closed_to_make_room_is_told_nothing)
     pair_init(&p);
     list_init(&e.link);
     ck_assert_int_eq(send(p.peer, "late", 4, 0), 4);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_read(p.notes.conn, true);
-    worker->received = WORKER_RECEIVE_BYTES / 2 + 1;
+    worker->loop.received = LOOP_RECEIVE_BYTES / 2 + 1;
     closed_by_turn_end = p.notes.conn;
-    worker_at_turn_end(worker, &e);
+    loop_at_turn_end(&worker->loop, &e);
     conn_read_now(p.notes.conn);
     ck_assert_uint_eq(p.notes.errors + p.notes.eofs + p.notes.n, 0);
     p.notes.conn = NULL;
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     pair_end(&p);
 }
 END_TEST
@@ -658,14 +658,14 @@ START_TEST(what_is_received_is_not_older_than_its_sender)
     nsec_t sent;
 
     pair_init(&p);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     conn_read(p.notes.conn, true);
     usleep(2000); /* the turn takes its time */
     sent = clock_monotonic();
     ck_assert_int_eq(send(p.peer, "x", 1, 0), 1);
     conn_read_now(p.notes.conn);
-    ck_assert_int_ge(worker_now(worker), sent);
-    worker_end_turn(worker);
+    ck_assert_int_ge(loop_now(&worker->loop), sent);
+    loop_end_turn(&worker->loop);
     pair_end(&p);
 }
 END_TEST

@@ -68,9 +68,9 @@ static void begin(const char *route, bool listens)
     caller = connect_to(&clients_at);
     accepted = accept4(clients, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     close(clients);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     front_accepted(worker, &l, accepted, &nobody);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
 }
 
 static void end(void)
@@ -80,7 +80,7 @@ static void end(void)
         close(upstream);
     if (origin >= 0)
         close(origin);
-    RUN_UNTIL(worker, list_empty(&worker->active) && list_empty(&worker->lingering));
+    RUN_UNTIL(worker, list_empty(&worker->active) && list_empty(&worker->loop.conns.lingering));
     worker_free(worker);
 }
 

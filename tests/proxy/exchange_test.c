@@ -366,7 +366,7 @@ static void begin_answering(void)
     x->upstream = &holding;
     x->state = EXCHANGE_ANSWERING;
     x->response_begun = true;
-    x->last_activity = worker_now(worker) - EXCHANGE_REST_AFTER;
+    x->last_activity = loop_now(&worker->loop) - EXCHANGE_REST_AFTER;
     is_holding = false;
     buffer_init(&x->held, 0);
     list_push_back(&worker->active, &x->link);
@@ -382,10 +382,10 @@ static void go_round(void)
 {
     struct timer *t = &worker->pool->rest;
 
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     timer_disarm(t);
     t->fire(t);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
 }
 
 static struct str in_arena(const char *text)

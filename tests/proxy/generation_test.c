@@ -77,7 +77,7 @@ static void other_begin(struct other *o)
     *o = (struct other){.before = worker_config(worker)};
     ck_assert_int_eq(pipe(o->fds), 0);
     ck_assert_int_eq(write(o->fds[1], "x", 1), 1);
-    o->event = event_new(worker->base, o->fds[0], EV_READ | EV_PERSIST, on_turn, o);
+    o->event = event_new(worker->loop.base, o->fds[0], EV_READ | EV_PERSIST, on_turn, o);
     event_add(o->event, NULL);
 }
 

@@ -178,11 +178,11 @@ static inline void story_begin(struct story *t, struct worker *w, bool server)
     arena_init(&t->arena, 1024, 1024 * 1024);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
     t->peer = fds[1];
-    worker_begin_turn(w);
-    t->conn = conn_accepted(w, fds[0], &nobody, NULL, NULL);
+    loop_begin_turn(&w->loop);
+    t->conn = conn_accepted(&w->loop, fds[0], &nobody, NULL, NULL);
     t->h =
         server ? http1_server(t->conn, &story_keeper, t) : http1_client(t->conn, &story_keeper, t);
-    worker_end_turn(w);
+    loop_end_turn(&w->loop);
 }
 
 /* A client's next request is on its way: its response may come. */
@@ -190,22 +190,22 @@ static inline void story_ask(struct story *t, const char *method)
 {
     struct message m = {.method = str_from(method), .target = STR_INIT("/"), .version = 11};
 
-    worker_begin_turn(t->worker);
+    loop_begin_turn(&t->worker->loop);
     story_open(t, http1_take(t->h, m.method));
     t->stream->codec->send_head(t->stream, &m, true);
-    worker_end_turn(t->worker);
+    loop_end_turn(&t->worker->loop);
 }
 
 static inline void story_end(struct story *t)
 {
-    worker_begin_turn(t->worker);
+    loop_begin_turn(&t->worker->loop);
     if (t->stream)
         t->stream->codec->abort(t->stream, STREAM_INTERNAL_ERROR);
     else if (t->h)
         http1_close_gone(t->h);
-    worker_end_turn(t->worker);
+    loop_end_turn(&t->worker->loop);
     close(t->peer);
-    RUN_UNTIL(t->worker, list_empty(&t->worker->lingering));
+    RUN_UNTIL(t->worker, list_empty(&t->worker->loop.conns.lingering));
     buffer_release(&t->text);
     arena_release(&t->arena);
 }

@@ -366,14 +366,14 @@ START_TEST(requests_that_come_together_are_answered_in_turn)
     story_say(&t, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\n"
                   "Content-Length: 2\r\n\r\nhiGET /3 HTTP/1.1\r\nHo");
     ck_told(&t, "GET /1 body none [Host=a]\nend\n");
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     story_answer(&t, 200);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_told(&t, "POST /2 body length [Host=a] [Content-Length=2]\nhiend\n");
     t.answers = true;
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     story_answer(&t, 200);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_told(&t, "");
     story_say(&t, "st: a\r\n\r\n");
     ck_told(&t, "GET /3 body none [Host=a]\nend\n");
@@ -400,7 +400,7 @@ START_TEST(a_client_that_takes_no_response_is_given_no_more)
         worker_step(worker);
         most = conn_queued(t.conn) > most ? conn_queued(t.conn) : most;
     }
-    ck_assert_uint_lt(most, 64 * 1024 + 2 * WORKER_RECEIVE_BYTES);
+    ck_assert_uint_lt(most, 64 * 1024 + 2 * LOOP_RECEIVE_BYTES);
     buffer_reset(&t.text);
     while (*story_heard(&t)) /* until it takes them: then it is served again */
         ;
@@ -420,9 +420,9 @@ START_TEST(a_half_close_after_a_request_is_no_reason_not_to_answer)
     shutdown(t.peer, SHUT_WR);
     worker_step(worker);
     ck_assert(!t.gone);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     story_answer(&t, 200);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_str_eq(story_heard(&t), "HTTP/1.1 200 OK\r\n\r\n");
     ck_assert(t.gone);
     story_end(&t);
@@ -447,9 +447,9 @@ START_TEST(a_half_close_amid_what_waits_is_seen_when_its_turn_comes)
     worker_step(worker);
     worker_step(worker);
     ck_told(&t, "GET /1 body none [Host=a]\nend\n");
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     story_answer(&t, 200);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     RUN_UNTIL(worker, t.gone);
     ck_told(&t, rows[_i].story);
     story_end(&t);
@@ -479,13 +479,13 @@ START_TEST(connect_leaves_what_came_with_it_to_the_tunnel)
     t.keeps = true;
     story_say(&t, "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\nGET eager");
     ck_told(&t, "CONNECT a:1 body none [Host=a]\nend\n");
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     c = t.stream->codec->detach(t.stream, &t.leftover);
     t.stream = NULL;
     ck_assert(str_eq(t.leftover, STR("GET eager")));
     ck_assert(t.gone);
     conn_close(c);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     story_end(&t);
 }
 END_TEST
@@ -749,10 +749,10 @@ START_TEST(bytes_while_the_rest_of_an_early_answered_request_is_sent_end_it_too)
     story_ask(&t, "GET");
     story_say(&t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     story_say(&t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     t.stream->codec->finish(t.stream);
     t.stream = NULL;
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert(t.gone && !t.idle);
     story_end(&t);
 }
@@ -809,9 +809,9 @@ END_TEST
 /* Sends the head of `from`'s message on `to`'s stream. */
 static void pass_on(struct story *from, struct story *to, bool end)
 {
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     to->stream->codec->send_head(to->stream, from->message, end);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
 }
 
 START_TEST(a_head_that_is_passed_on_keeps_order_case_and_bytes)
@@ -825,9 +825,9 @@ START_TEST(a_head_that_is_passed_on_keeps_order_case_and_bytes)
     story_begin(&in, worker, true);
     story_begin(&out, worker, false);
     story_say(&in, received);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     story_open(&out, http1_take(out.h, STR("GET")));
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     pass_on(&in, &out, true);
     ck_assert_str_eq(story_heard(&out), sent);
     story_end(&in);
@@ -848,9 +848,9 @@ START_TEST(runs_of_fields_are_copied_around_those_that_were_changed)
     f->v[4].value = str_slice(f->v[4].value, 0, 0);
     headers_remove_at(f, 2);
     ck_assert(headers_add(f, &in.arena, STR("New"), STR("6")));
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     story_open(&out, http1_take(out.h, STR("GET")));
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     pass_on(&in, &out, true);
     ck_assert_str_eq(story_heard(&out), "GET / HTTP/1.1\r\nA: 1\r\nHost: other\r\nC: 3\r\nD: \r\n"
                                         "E: 5\r\nNew: 6\r\n\r\n");
@@ -915,15 +915,15 @@ START_TEST(framing_and_connection_are_the_codecs)
     story_say(&t, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     if (heads[_i].name)
         headers_add(&m.fields, &t.arena, str_from(heads[_i].name), str_from(heads[_i].value));
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     t.stream->codec->send_head(t.stream, &m, m.body == BODY_NONE);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_str_eq(story_heard(&t), heads[_i].head);
     if (m.body == BODY_NONE) {
-        worker_begin_turn(worker);
+        loop_begin_turn(&worker->loop);
         t.stream->codec->finish(t.stream);
         t.stream = NULL;
-        worker_end_turn(worker);
+        loop_end_turn(&worker->loop);
         ck_assert_int_eq(t.gone, heads[_i].closes);
     }
     story_end(&t);
@@ -937,10 +937,10 @@ START_TEST(interim_responses_go_before_the_final_one)
 
     story_begin(&t, worker, true);
     story_say(&t, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     t.stream->codec->send_head(t.stream, &hints, true);
     story_answer(&t, 200);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_str_eq(
         story_heard(&t),
         "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
@@ -960,7 +960,7 @@ START_TEST(a_body_goes_out_in_the_chunks_it_is_given)
     story_say(&t, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     ops = t.stream->codec;
     headers_add(&trailers, &t.arena, STR("Sum"), STR("1"));
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     ops->send_head(t.stream, &m, false);
     ops->send_chunk(t.stream, 26);
     ops->send_body(t.stream, STR("0123456789"));
@@ -970,7 +970,7 @@ START_TEST(a_body_goes_out_in_the_chunks_it_is_given)
     ops->send_body(t.stream, STR("xyz")); /* more than was said: another */
     ops->send_body(t.stream, STR(""));
     ops->send_end(t.stream, &trailers);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_str_eq(story_heard(&t), "HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n"
                                       "1a\r\n0123456789abcdefghijklmnop\r\n9\r\nno border\r\n"
                                       "2\r\nxy\r\n1\r\nz\r\n0\r\nSum: 1\r\n\r\n");
@@ -995,12 +995,12 @@ START_TEST(a_request_announces_te_and_upgrade_in_connection)
         struct story t;
 
         story_begin(&t, worker, false);
-        worker_begin_turn(worker);
+        loop_begin_turn(&worker->loop);
         story_open(&t, http1_take(t.h, STR("GET")));
         if (rows[i].te)
             headers_add(&m.fields, &t.arena, STR("TE"), str_from(rows[i].te));
         t.stream->codec->send_head(t.stream, &m, true);
-        worker_end_turn(worker);
+        loop_end_turn(&worker->loop);
         ck_assert_str_eq(story_heard(&t), rows[i].sent);
         story_end(&t);
     }
@@ -1034,9 +1034,9 @@ START_TEST(a_drain_ends_a_connection_with_its_response)
     story_begin(&t, worker, true);
     story_say(&t, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
     t.leaves = true;
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     story_answer(&t, 200);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_str_eq(story_heard(&t), "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
     ck_assert(t.gone);
     story_end(&t);
@@ -1058,9 +1058,9 @@ START_TEST(a_drain_closes_an_idle_connection_but_not_a_request_that_is_there)
     if (*rows[_i].there)
         ck_assert_int_gt(send(t.peer, rows[_i].there, strlen(rows[_i].there), 0), 0);
     t.leaves = true;
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     http1_drain(t.h);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert(t.gone);
     ck_assert_str_eq(story_heard(&t), rows[_i].heard);
     story_end(&t);
@@ -1128,20 +1128,20 @@ START_TEST(a_half_closed_client_is_answered_as_long_as_something_goes_to_it)
     story_begin(&t, w, true);
     story_say(&t, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     shutdown(t.peer, SHUT_WR);
-    worker_begin_turn(w);
+    loop_begin_turn(&w->loop);
     t.stream->codec->send_head(t.stream, &m, false);
-    worker_end_turn(w);
+    loop_end_turn(&w->loop);
     for (int i = 0; i < 10; i++) {
         nsec_t until = clock_monotonic() + MILLISECONDS(50);
 
         while (clock_monotonic() < until) {
             usleep(1000);
-            worker_begin_turn(w); /* the load of the machine is not the client's silence */
-            worker_end_turn(w);
+            loop_begin_turn(&w->loop); /* the load of the machine is not the client's silence */
+            loop_end_turn(&w->loop);
         }
-        worker_begin_turn(w);
+        loop_begin_turn(&w->loop);
         t.stream->codec->send_body(t.stream, STR("x"));
-        worker_end_turn(w);
+        loop_end_turn(&w->loop);
         worker_step(w);
         ck_assert(!told(&t, HUNG_UP));
     }
@@ -1159,9 +1159,9 @@ START_TEST(a_client_that_hung_up_while_it_was_not_read_is_noticed)
 
     story_begin(&t, w, true);
     story_say(&t, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc");
-    worker_begin_turn(w);
+    loop_begin_turn(&w->loop);
     t.stream->codec->pause(t.stream, true);
-    worker_end_turn(w);
+    loop_end_turn(&w->loop);
     ck_assert_int_eq(send(t.peer, "def", 3, 0), 3);
     close(t.peer);
     RUN_UNTIL(w, told(&t, HUNG_UP));
@@ -1181,9 +1181,9 @@ START_TEST(the_time_of_a_client_that_is_not_read_begins_with_its_fin)
 
     story_begin(&t, w, true);
     story_say(&t, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc");
-    worker_begin_turn(w);
+    loop_begin_turn(&w->loop);
     t.stream->codec->pause(t.stream, true);
-    worker_end_turn(w);
+    loop_end_turn(&w->loop);
     while (clock_monotonic() < begun + MILLISECONDS(250)) {
         usleep(1000);
         worker_step(w);
@@ -1223,9 +1223,9 @@ START_TEST(what_was_held_back_gives_a_client_that_hung_up_no_more_time)
 
     story_begin(&t, w, true);
     story_say(&t, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
-    worker_begin_turn(w);
+    loop_begin_turn(&w->loop);
     t.stream->codec->pause(t.stream, true);
-    worker_end_turn(w);
+    loop_end_turn(&w->loop);
     ck_assert_int_eq(send(t.peer, "def", 3, 0), 3);
     shutdown(t.peer, SHUT_WR);
     while (clock_monotonic() < begun + MILLISECONDS(300)) {
@@ -1234,9 +1234,9 @@ START_TEST(what_was_held_back_gives_a_client_that_hung_up_no_more_time)
     }
     ck_assert(!told(&t, HUNG_UP));
     nsec_t read = clock_monotonic();
-    worker_begin_turn(w);
+    loop_begin_turn(&w->loop);
     t.stream->codec->pause(t.stream, false);
-    worker_end_turn(w);
+    loop_end_turn(&w->loop);
     RUN_UNTIL(w, told(&t, HUNG_UP));
     ck_assert_int_ge(clock_monotonic() - begun, MILLISECONDS(400));
     ck_assert_int_lt(clock_monotonic() - read, MILLISECONDS(400));
@@ -1253,18 +1253,18 @@ START_TEST(who_still_sends_can_read_the_answer)
     memset(body, 'b', sizeof body);
     story_begin(&t, worker, true);
     story_say(&t, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n");
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     story_answer(&t, 413);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert(t.gone);
-    ck_assert_uint_eq(worker->n_lingering, 1);
+    ck_assert_uint_eq(worker->loop.conns.n_lingering, 1);
     for (int i = 0; i < 2; i++) { /* it is read, and thrown away */
         ck_assert_int_gt(send(t.peer, body, sizeof body, MSG_NOSIGNAL), 0);
         worker_step(worker);
     }
     ck_assert_str_eq(story_heard(&t), "HTTP/1.1 413 OK\r\n\r\n");
     shutdown(t.peer, SHUT_WR);
-    RUN_UNTIL(worker, worker->n_lingering == 0);
+    RUN_UNTIL(worker, worker->loop.conns.n_lingering == 0);
     story_end(&t);
 }
 END_TEST
@@ -1278,25 +1278,26 @@ START_TEST(a_client_that_resets_amid_its_response_is_noticed)
     int listening = listen_anywhere(&at, 1), fd = connect_to(&at);
 
     story_begin(&t, worker, true);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     http1_close_gone(t.h);
     close(t.peer);
     t.gone = false;
-    t.conn = conn_accepted(worker, accept4(listening, NULL, NULL, SOCK_NONBLOCK), &at, NULL, NULL);
+    t.conn = conn_accepted(&worker->loop, accept4(listening, NULL, NULL, SOCK_NONBLOCK), &at, NULL,
+                           NULL);
     t.h = http1_server(t.conn, &story_keeper, &t);
     t.peer = fd;
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_int_gt(send(fd, GET "\r\n", sizeof GET + 1, 0), 0);
     RUN_UNTIL(worker, t.stream != NULL && t.text.n > 0);
     buffer_reset(&t.text);
     close_with_reset(fd);
     t.peer = -1;
     /* A write meets the reset first; what reading then finds looks like a half-close. */
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     t.stream->codec->send_head(t.stream, &m, false);
     conn_flush(t.conn);
     t.stream->codec->send_body(t.stream, str_of(piece, sizeof piece));
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     RUN_UNTIL(worker, t.gone);
     ck_told(&t, "failed client_closed\n");
     close(listening);

@@ -80,7 +80,7 @@ START_TEST(requests_that_must_wait_keep_their_fields)
     });
     ck_heard(&t, "HEADERS 1 [:method=GET] [:scheme=http] [:authority=a] [:path=/] [x-upper=v] "
                  "end\n");
-    IN_TURN(&t, memset(worker_scratch(worker, 4096), '!', 4096));
+    IN_TURN(&t, memset(loop_scratch(&worker->loop, 4096), '!', 4096));
     story_say_head(&t, END_STREAM, 1, ":status", "204", NULL);
     IN_TURN(&t, told_finish(&t.streams[0]));
     ck_heard(&t, "HEADERS 3 [:method=GET] [:scheme=http] [:authority=a] [:path=/] [x-upper=v] "

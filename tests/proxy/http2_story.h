@@ -448,11 +448,11 @@ static inline void story_begin(struct story *t, struct worker *w, bool server)
     ck_assert_int_eq(nghttp2_hd_inflate_new(&t->inflater), 0);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
     t->peer = fds[1];
-    worker_begin_turn(w);
-    t->conn = conn_accepted(w, fds[0], &nobody, NULL, NULL);
+    loop_begin_turn(&w->loop);
+    t->conn = conn_accepted(&w->loop, fds[0], &nobody, NULL, NULL);
     t->h = server ? http2_server(t->conn, &story_keeper, t)
                   : http2_client(t->conn, &story_keeper, t, 100);
-    worker_end_turn(w);
+    loop_end_turn(&w->loop);
 }
 
 /* The same, with the peer's preface said. */
@@ -466,11 +466,11 @@ static inline void story_meet(struct story *t, struct worker *w, bool server)
     ck_heard(t, "");
 }
 
-#define IN_TURN(t, what)                \
-    do {                                \
-        worker_begin_turn((t)->worker); \
-        what;                           \
-        worker_end_turn((t)->worker);   \
+#define IN_TURN(t, what)                     \
+    do {                                     \
+        loop_begin_turn(&(t)->worker->loop); \
+        what;                                \
+        loop_end_turn(&(t)->worker->loop);   \
     } while (0)
 
 static inline void told_finish(struct told *d)
@@ -514,10 +514,10 @@ static inline struct told *story_ask(struct story *t, const char *method, bool e
                          .authority = STR_INIT("a"),
                          .body = end ? BODY_NONE : BODY_CHUNKED,
                          .version = 11};
-    worker_begin_turn(t->worker);
+    loop_begin_turn(&t->worker->loop);
     d = story_own(t, http2_take(t->h));
     told_head(d, &m, end);
-    worker_end_turn(t->worker);
+    loop_end_turn(&t->worker->loop);
     worker_step(t->worker);
     return d;
 }
@@ -535,14 +535,14 @@ static inline void story_forget(struct story *t)
 
 static inline void story_end(struct story *t)
 {
-    worker_begin_turn(t->worker);
+    loop_begin_turn(&t->worker->loop);
     if (t->h)
         http2_close(t->h);
-    worker_end_turn(t->worker);
+    loop_end_turn(&t->worker->loop);
     worker_step(t->worker);
     if (t->peer >= 0)
         close(t->peer);
-    RUN_UNTIL(t->worker, list_empty(&t->worker->lingering));
+    RUN_UNTIL(t->worker, list_empty(&t->worker->loop.conns.lingering));
     story_forget(t);
     nghttp2_hd_inflate_del(t->inflater);
     buffer_release(&t->got);

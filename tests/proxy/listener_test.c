@@ -89,7 +89,7 @@ static void on_accepted(struct worker *w, const struct listener *l, int fd,
     if (++accepted.in_a_go > accepted.most_in_a_go)
         accepted.most_in_a_go = accepted.in_a_go;
     if (accepted.made)
-        ck_assert_int_ge(worker_now(w), accepted.made);
+        ck_assert_int_ge(loop_now(&w->loop), accepted.made);
     if (accepted.makes) {
         usleep(2000);
         accepted.made = clock_monotonic();
@@ -116,7 +116,7 @@ static struct scene scene_of(const char *text)
     struct scene s = {stepped_worker_new(), must_open(text, NULL, 1), NULL};
 
     memset(&accepted, 0, sizeof(accepted));
-    s.listeners = listeners_start(s.worker, s.worker->base, s.sockets, 0, on_accepted);
+    s.listeners = listeners_start(s.worker, s.worker->loop.base, s.sockets, 0, on_accepted);
     ck_assert_ptr_nonnull(s.listeners);
     return s;
 }
@@ -267,7 +267,7 @@ START_TEST(each_worker_has_a_socket_of_its_own_on_the_same_port)
 
     memset(&accepted, 0, sizeof(accepted));
     for (unsigned i = 0; i < 4; i++)
-        l[i] = listeners_start(w, w->base, sockets, i, on_accepted);
+        l[i] = listeners_start(w, w->loop.base, sockets, i, on_accepted);
     for (unsigned i = 0; i < 100; i++)
         fd[i] = connect_to(&at);
     RUN_UNTIL(w, accepted.n == 100);
@@ -291,7 +291,7 @@ START_TEST(accepts_so_many_in_a_go_that_others_get_their_turn)
         fd[i] = connect_to(&at);
     while (accepted.n < 150) {
         accepted.in_a_go = 0;
-        event_base_loop(s.worker->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        event_base_loop(s.worker->loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     }
     ck_assert_uint_eq(accepted.most_in_a_go, 64);
     for (int i = 0; i < 150; i++)
@@ -384,7 +384,7 @@ START_TEST(a_reload_keeps_the_sockets_whose_address_stays)
     ck_assert(!address_eq(&now, &at));
 
     struct listeners *old = s.listeners;
-    s.listeners = listeners_start(s.worker, s.worker->base, next, 0, on_accepted);
+    s.listeners = listeners_start(s.worker, s.worker->loop.base, next, 0, on_accepted);
     listeners_stop(old);
     listen_sockets_unref(s.sockets);
     s.sockets = next;

@@ -49,7 +49,7 @@ static inline int64_t counted(const struct worker *w, enum counter c)
 
 static inline void worker_step(struct worker *w)
 {
-    event_base_loop(w->base, EVLOOP_NONBLOCK);
+    event_base_loop(w->loop.base, EVLOOP_NONBLOCK);
 }
 
 /* Runs the loop until the condition holds; a test hangs for 10 s at most. */

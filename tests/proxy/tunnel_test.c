@@ -56,13 +56,13 @@ static void scene_init(struct scene *s)
     int fd = accept4(s->front_listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     span_init(&s->span, SPAN_CLIENT, SPAN_TCP);
-    s->span.start = worker_wall(s->worker);
+    s->span.start = loop_wall(&s->worker->loop);
     s->span.text[SPAN_CLUSTER] = STR("redis");
     front_count(s->worker, DIRECTION_OUTBOUND, 1);
     s->setup = (struct tunnel_setup){
         .worker = s->worker,
         .direction = DIRECTION_OUTBOUND,
-        .client = conn_accepted(s->worker, fd, &s->front, &nobody, NULL),
+        .client = conn_accepted(&s->worker->loop, fd, &s->front, &nobody, NULL),
         .from = {.addresses = &s->origin_at, .n = 1, .timeout = SECONDS(5)},
         .span = &s->span,
         .sampled = true,
@@ -71,9 +71,9 @@ static void scene_init(struct scene *s)
 
 static void scene_start(struct scene *s)
 {
-    worker_begin_turn(s->worker);
+    loop_begin_turn(&s->worker->loop);
     s->tunnel = tunnel_start(&s->setup);
-    worker_end_turn(s->worker);
+    loop_end_turn(&s->worker->loop);
     ck_assert_ptr_nonnull(s->tunnel);
 }
 
@@ -97,20 +97,20 @@ static void scene_open(struct scene *s)
 
 static void cut(struct scene *s, enum span_error why)
 {
-    worker_begin_turn(s->worker);
+    loop_begin_turn(&s->worker->loop);
     tunnel_cut(s->tunnel, why);
-    worker_end_turn(s->worker);
+    loop_end_turn(&s->worker->loop);
 }
 
 static bool all_ended(const struct scene *s)
 {
-    return worker_busy(s->worker) == 0;
+    return loop_busy(&s->worker->loop) == 0;
 }
 
 static void scene_end(struct scene *s)
 {
     ck_assert(list_empty(&s->worker->tunnels));
-    ck_assert_uint_eq(worker_busy(s->worker), 0);
+    ck_assert_uint_eq(loop_busy(&s->worker->loop), 0);
     ck_assert_uint_eq(admission_open(s->worker->admission, DIRECTION_OUTBOUND), 0);
     ck_assert_int_eq(counted(s->worker, COUNT_OPEN_OUTBOUND), 0);
     ck_assert_int_eq(counted(s->worker, COUNT_UPSTREAM_OPEN), 0);
@@ -173,7 +173,7 @@ START_TEST(carries_bytes_both_ways_and_tells_of_them_in_its_span)
     RUN_UNTIL(s.worker, has_received(s.origin, &origin, "ping"));
     say(s.origin, "pong!");
     RUN_UNTIL(s.worker, has_received(s.caller, &caller, "pong!"));
-    ck_assert_uint_eq(worker_busy(s.worker), 1);
+    ck_assert_uint_eq(loop_busy(&s.worker->loop), 1);
     shutdown(s.caller, SHUT_WR);
     RUN_UNTIL(s.worker, has_ended(s.origin, &origin));
     shutdown(s.origin, SHUT_WR);
@@ -279,7 +279,7 @@ START_TEST(a_slow_side_stops_the_other_and_costs_a_bounded_buffer)
     ck_assert_uint_lt(sent, total);
     if (slow) {
         ck_assert_uint_gt(conn_queued(slow), 0);
-        ck_assert_uint_le(conn_queued(slow), BUFFER_BYTES + WORKER_RECEIVE_BYTES);
+        ck_assert_uint_le(conn_queued(slow), BUFFER_BYTES + LOOP_RECEIVE_BYTES);
     }
     nsec_t until = clock_monotonic() + SECONDS(20);
     while (received < total && clock_monotonic() < until) {
@@ -363,7 +363,7 @@ START_TEST(half_a_close_is_passed_on_and_the_other_half_goes_on)
     RUN_UNTIL(s.worker, has_ended(open, &far));
     ck_assert_str_eq(far.text, "last words");
     ck_assert_int_eq(far.ended, 1);
-    ck_assert_uint_eq(worker_busy(s.worker), 1);
+    ck_assert_uint_eq(loop_busy(&s.worker->loop), 1);
     say(open, "an answer");
     RUN_UNTIL(s.worker, has_received(closing, &near, "an answer"));
     shutdown(open, SHUT_WR);
@@ -470,9 +470,9 @@ START_TEST(tunnels_that_are_ended_for_the_drain_say_goodbye)
 
     scene_init(&s);
     scene_open(&s);
-    worker_begin_turn(s.worker);
+    loop_begin_turn(&s.worker->loop);
     tunnels_cut_all(s.worker, SPAN_ERROR_DRAINING);
-    worker_end_turn(s.worker);
+    loop_end_turn(&s.worker->loop);
     RUN_UNTIL(s.worker, has_ended(s.caller, &caller) && has_ended(s.origin, &origin));
     ck_assert_int_eq(caller.ended, 1); /* FIN */
     ck_assert_int_eq(origin.ended, 1);
@@ -514,7 +514,7 @@ START_TEST(an_idle_tunnel_is_ended_and_traffic_keeps_it)
         say(s.caller, ".");
         RUN_UNTIL(s.worker, recv(s.origin, origin.text, 1, 0) == 1);
     }
-    ck_assert_uint_eq(worker_busy(s.worker), 1);
+    ck_assert_uint_eq(loop_busy(&s.worker->loop), 1);
     RUN_UNTIL(s.worker, has_ended(s.caller, &caller));
     ck_assert_int_ge(clock_monotonic() - said, idle);
     ck_assert_int_eq(caller.ended, ECONNRESET);
@@ -539,7 +539,7 @@ START_TEST(half_a_tunnel_has_its_time_to_end_too)
     nsec_t until = clock_monotonic() + 2 * limit;
     while (clock_monotonic() < until) /* no side has ended */
         worker_step(s.worker);
-    ck_assert_uint_eq(worker_busy(s.worker), 1);
+    ck_assert_uint_eq(loop_busy(&s.worker->loop), 1);
     shutdown(closing, SHUT_WR);
     RUN_UNTIL(s.worker, has_ended(open, &far));
     nsec_t said = clock_monotonic();
@@ -635,7 +635,7 @@ START_TEST(takes_over_an_upstream_that_is_there_with_what_both_had_sent)
     s.span.start -= SECONDS(3);
     s.span.phase[PHASE_CONNECTED] = MILLISECONDS(7);
     s.span.request_bytes = 1000;
-    s.setup.upstream = conn_accepted(s.worker, fd, &s.origin_at, &nobody, NULL);
+    s.setup.upstream = conn_accepted(&s.worker->loop, fd, &s.origin_at, &nobody, NULL);
     s.setup.from_client = STR("frame");
     s.setup.from_upstream = STR("frames");
     s.setup.series = series = metrics_series(s.worker->metrics, DIRECTION_OUTBOUND, STR("redis"));
@@ -663,7 +663,7 @@ START_TEST(takes_over_a_dial_that_is_under_way)
     int error, extra = -1;
 
     scene_init(&s);
-    s.setup.upstream = conn_connect(s.worker, &s.origin_at, &nobody, NULL, &error);
+    s.setup.upstream = conn_connect(&s.worker->loop, &s.origin_at, &nobody, NULL, &error);
     ck_assert_ptr_nonnull(s.setup.upstream);
     s.setup.from_client = STR("early");
     scene_open(&s);

@@ -59,9 +59,9 @@ static enum span_error ask_as(struct asker *a, struct upstream *u, uint8_t versi
     a->ask.fresh = fresh;
     arena_init(&a->told.arena, 1024, 0);
     buffer_init(&a->told.text, 0);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     why = upstream_ask(u, &a->ask, &a->error);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     worker_step(worker);
     return why;
 }
@@ -79,9 +79,9 @@ static void ask_by(struct asker *a, struct upstream *u, const struct upstream_as
     a->ask.method = STR("GET");
     arena_init(&a->told.arena, 1024, 0);
     buffer_init(&a->told.text, 0);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     ck_assert_int_eq(upstream_ask(u, &a->ask, &a->error), SPAN_ERROR_NONE);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     worker_step(worker);
 }
 
@@ -92,11 +92,11 @@ static void ask_grpc(struct asker *a, struct upstream *u)
 
 static void forget(struct asker *a)
 {
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     upstream_cancel(&a->ask);
     if (a->told.stream)
         told_abort(&a->told, STREAM_NO_ERROR);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     worker_step(worker);
     arena_release(&a->told.arena);
     buffer_release(&a->told.text);
@@ -575,9 +575,9 @@ START_TEST(a_retired_endpoint_lets_its_streams_end)
     takes(p, 100);
     hears(p, REQUEST_HEARD(1));
     upstream_ref(u);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     upstreams_set_endpoints(worker->upstreams, endpoint_set_new(STR("c"), 0));
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     worker_step(worker);
     ck_assert(u->retired);
     ck_heard(p, "GOAWAY 0 0\n");

@@ -101,9 +101,9 @@ static enum span_error ask_as(struct asker *a, struct upstream *u, bool fresh)
     a->ask.method = STR("GET");
     a->ask.fresh = fresh;
     arena_init(&a->arena, 1024, 0);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     why = upstream_ask(u, &a->ask, &a->error);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     return why;
 }
 
@@ -476,10 +476,10 @@ START_TEST(who_cancels_is_not_told_and_its_connection_is_kept)
     int fd;
 
     ask(&one, u);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     upstream_cancel(&one.ask);
     upstream_cancel(&one.ask);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_uint_eq(u->n_waiting, 0);
     fd = accepted();
     RUN_UNTIL(worker, u->n_idle == 1);
@@ -499,10 +499,10 @@ START_TEST(there_is_a_bound_to_those_who_wait)
         ask(&a[i], u);
     ck_assert_int_eq(ask_as(&a[MOST], u, false), SPAN_ERROR_OVERLOAD);
     ck_assert_int_eq(a[MOST].error, 0);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     for (int i = 0; i < MOST; i++)
         upstream_cancel(&a[i].ask);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     free(a);
     end();
 }
@@ -578,9 +578,9 @@ static struct endpoint_set *set_of(const struct address *const *v, size_t n)
 
 static void publish(const struct address *const *v, size_t n)
 {
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     upstreams_set_endpoints(worker->upstreams, set_of(v, n));
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
 }
 
 START_TEST(connections_to_an_address_that_stays_are_kept)
@@ -674,10 +674,10 @@ static bool is_chosen_alone(struct cluster_state *c, const struct upstream *u)
     struct trace_id key = {{1}};
     bool alone = true;
 
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     for (int i = 0; i < 20; i++)
         alone &= cluster_choose(c, NULL, &key) == u;
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     return alone;
 }
 
@@ -701,7 +701,7 @@ START_TEST(who_does_not_answer_is_passed_over_until_it_does)
     ck_assert(!cluster_has_another(c, &first, true));
     ck_assert(cluster_has_another(c, &first, false));
     ck_assert_uint_eq(u->n_connecting, 0);
-    u->ask_again = worker_now(worker); /* time has passed */
+    u->ask_again = loop_now(&worker->loop); /* time has passed */
     ck_assert(is_chosen_alone(c, c->upstreams[0]));
     ck_assert_uint_eq(u->n_connecting, 1); /* which nobody waits for */
     RUN_UNTIL(worker, !u->shunned);
@@ -719,14 +719,14 @@ START_TEST(who_stays_silent_is_asked_less_and_less_often)
 
     for (int i = 0; i < 300; i++) {
         upstream_did_not_answer(u, EHOSTUNREACH);
-        pause = u->ask_again - worker_now(worker);
+        pause = u->ask_again - loop_now(&worker->loop);
         ck_assert_int_ge(pause, last);
         last = pause;
     }
     ck_assert_int_eq(pause, SECONDS(60));
     upstream_answered(u);
     upstream_did_not_answer(u, ETIMEDOUT);
-    ck_assert_int_eq(u->ask_again - worker_now(worker), SECONDS(5));
+    ck_assert_int_eq(u->ask_again - loop_now(&worker->loop), SECONDS(5));
     end();
 }
 END_TEST
@@ -758,9 +758,9 @@ static void adopt(struct config *c)
 {
     struct worker_setup setup = {.config = c, .recording = true, .exporting = true};
 
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     worker_adopt(worker, &setup);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     config_unref(c);
 }
 
@@ -779,9 +779,9 @@ START_TEST(a_cluster_lives_as_long_as_an_exchange_of_its_time)
     ck_assert_uint_eq(c->upstreams[0]->pool.max, 7);
     adopt(config_parse("test.conf", STR("inbound { listen 127.0.0.1:0; }"), NULL, &errors));
     ck_assert_ptr_eq(cluster_choose(c, NULL, &key), c->upstreams[0]);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     generation_unref(first);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     end();
 }
 END_TEST
@@ -795,7 +795,7 @@ START_TEST(an_original_destination_is_found_again)
 
     begin("");
     b.port++;
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     one = upstream_original(worker->upstreams, &a);
     two = upstream_original(worker->upstreams, &b);
     ck_assert_ptr_ne(one, two);
@@ -803,7 +803,7 @@ START_TEST(an_original_destination_is_found_again)
     upstream_unref(one);
     upstream_unref(one);
     upstream_unref(two);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     end();
 }
 END_TEST
@@ -814,7 +814,7 @@ START_TEST(only_so_many_are_remembered_the_longest_unused_goes)
     struct upstream *oldest, *used, *now;
 
     begin("");
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     oldest = upstream_original(worker->upstreams, &a);
     a.port = 81;
     used = upstream_original(worker->upstreams, &a);
@@ -832,7 +832,7 @@ START_TEST(only_so_many_are_remembered_the_longest_unused_goes)
     upstream_unref(now);
     upstream_unref(oldest);
     upstream_unref(used);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     end();
 }
 END_TEST
@@ -844,7 +844,7 @@ START_TEST(when_all_are_in_use_another_is_its_callers_alone)
     struct upstream **v = calloc(MOST + 1, sizeof *v);
 
     begin("");
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     for (unsigned i = 0; i <= MOST; i++) {
         a.port = (uint16_t)(1000 + i);
         v[i] = upstream_original(worker->upstreams, &a);
@@ -856,7 +856,7 @@ START_TEST(when_all_are_in_use_another_is_its_callers_alone)
         v[i]->n_waiting--;
         upstream_unref(v[i]);
     }
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     free(v);
     end();
 }
@@ -885,15 +885,15 @@ START_TEST(a_connection_that_is_donated_is_kept_made_or_not)
     struct asker one;
     int error, fd;
 
-    worker_begin_turn(worker);
-    c = conn_connect(worker, &origin_at, &nobody, NULL, &error);
-    worker_end_turn(worker);
+    loop_begin_turn(&worker->loop);
+    c = conn_connect(&worker->loop, &origin_at, &nobody, NULL, &error);
+    loop_end_turn(&worker->loop);
     fd = accepted();
     if (_i == 0)
         RUN_UNTIL(worker, c->state == CONN_OPEN);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     upstream_donate(u, c, false);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ask(&one, u);
     RUN_UNTIL(worker, one.readies == 1);
     ck_assert_ptr_eq(one.conn, c);
@@ -912,9 +912,9 @@ START_TEST(what_is_being_dialled_ends_with_the_worker)
     struct asker one;
 
     ask(&one, u);
-    worker_begin_turn(worker);
+    loop_begin_turn(&worker->loop);
     upstream_cancel(&one.ask);
-    worker_end_turn(worker);
+    loop_end_turn(&worker->loop);
     ck_assert_uint_eq(u->n_connecting, 1);
     end();
 }
