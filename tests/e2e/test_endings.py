@@ -1,6 +1,9 @@
 """However an exchange or a tunnel ends, four voices say the same of it: its span, its log line, its
 counter, and the answer where there is one. None says that a peer did what a rule of the sidecar did."""
 import re
+import socket
+
+import pytest
 
 from h2wire import Settings
 from peers_h2 import H2RawOrigin
