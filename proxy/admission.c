@@ -13,6 +13,7 @@ enum { CACHE_LINE = 64 };
 struct seat {
     alignas(CACHE_LINE) atomic_bool waits[2]; /* by direction */
     int room;                                 /* eventfd */
+    atomic_uint busy;
 };
 
 struct admission {
@@ -41,6 +42,7 @@ struct admission *admission_new(unsigned workers)
 
         atomic_init(&s->waits[0], false);
         atomic_init(&s->waits[1], false);
+        atomic_init(&s->busy, 0);
         s->room = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         if (s->room < 0) {
             admission_free(a);
@@ -128,6 +130,22 @@ void admission_give_back(struct admission *a, enum direction_kind direction)
 size_t admission_open(const struct admission *a, enum direction_kind direction)
 {
     return atomic_load(&a->open[direction]);
+}
+
+/* ---- what is under way ---- */
+
+atomic_uint *admission_busy(struct admission *a, unsigned worker)
+{
+    return &a->v[worker].busy;
+}
+
+unsigned admission_busy_in_all(const struct admission *a)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < a->n; i++)
+        n += atomic_load_explicit(&a->v[i].busy, memory_order_relaxed);
+    return n;
 }
 
 /* ---- being told ---- */

@@ -1,6 +1,7 @@
 /*
- * How many connections of clients are open in the whole process, by direction,
- * and who may accept one more. One count for all workers: the kernel does not
+ * What the workers know of one another: how many connections of clients are open
+ * in the whole process, by direction, who may accept one more, and how much is
+ * under way. One count for all workers: the kernel does not
  * deal connections out evenly, so that no share of a limit would be the limit.
  *
  * It is written when a connection comes and when it goes, without a lock. A
@@ -9,6 +10,7 @@
 #ifndef SIDESPAN_PROXY_ADMISSION_H
 #define SIDESPAN_PROXY_ADMISSION_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -33,6 +35,12 @@ void admission_take_anyway(struct admission *a, enum direction_kind direction);
 /* A connection is closed, or none came. */
 void admission_give_back(struct admission *a, enum direction_kind direction);
 size_t admission_open(const struct admission *a, enum direction_kind direction);
+
+/* Borrowed: exchanges and tunnels of that worker under way. It alone writes it, and anyone reads.
+ */
+atomic_uint *admission_busy(struct admission *a, unsigned worker);
+/* Those of all workers. */
+unsigned admission_busy_in_all(const struct admission *a);
 
 /* Borrowed: readable when a place that the worker waits for may be there. */
 int admission_descriptor(const struct admission *a, unsigned worker);

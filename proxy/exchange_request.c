@@ -247,7 +247,7 @@ void exchange_begin_refused(struct exchange *x, struct message *partial)
 
 static bool refuse_for_memory(struct exchange *x)
 {
-    if (!loop_is_full(&x->worker->loop, 1))
+    if (!worker_is_full(x->worker, 1))
         return false;
     metrics_add(x->worker->metrics, COUNT_MEMORY_LIMIT, 1);
     exchange_fail_by(

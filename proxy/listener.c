@@ -75,7 +75,7 @@ static bool is_full(struct listeners *l)
 {
     static const struct timeval pause = {.tv_usec = 100 * 1000};
 
-    if (!loop_is_full(&l->worker->loop, 0))
+    if (!worker_is_full(l->worker, 0))
         return false;
     l->starved = true;
     watch(l);

@@ -108,14 +108,14 @@ void loop_bury(struct loop *l, struct burial *b, void (*fn)(struct burial *b))
 
 void loop_busy_add(struct loop *l, int n)
 {
-    unsigned was = atomic_load_explicit(&l->busy, memory_order_relaxed);
+    unsigned was = atomic_load_explicit(l->busy, memory_order_relaxed);
 
-    atomic_store_explicit(&l->busy, was + (unsigned)n, memory_order_relaxed);
+    atomic_store_explicit(l->busy, was + (unsigned)n, memory_order_relaxed);
 }
 
 unsigned loop_busy(struct loop *l)
 {
-    return atomic_load_explicit(&l->busy, memory_order_relaxed);
+    return atomic_load_explicit(l->busy, memory_order_relaxed);
 }
 
 /* ---- timers ---- */
@@ -158,6 +158,7 @@ static struct event_base *base_new(void)
 bool loop_init(struct loop *l, nsec_t (*clock)(void))
 {
     *l = (struct loop){.clock = clock ? clock : clock_monotonic};
+    l->busy = &l->own_busy;
     list_init(&l->turn_ends);
     list_init(&l->dirty);
     arena_init(&l->scratch, SCRATCH_BLOCK_BYTES, 0);

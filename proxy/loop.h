@@ -47,7 +47,9 @@ struct loop {
     struct burial *buried;
     struct arena scratch; /* of this turn: what is written and need not live longer */
     size_t took;          /* bytes, since it last looked at what the process has */
-    atomic_uint busy;     /* what a drain waits for is under way; read by the main thread */
+    /* What a drain waits for is under way; read by other threads. Where it is kept: own_busy, or
+     * beside those of other loops. */
+    atomic_uint *busy, own_busy;
     struct conns conns;
 };
 
@@ -110,12 +112,6 @@ static inline void loop_took(struct loop *l, size_t bytes)
     l->took = 0;
     if (memory_is_watched())
         memory_look();
-}
-/* Whether memory is full, and not by what is idle: one that is alone is served, as nothing that
- * ends could make room for it. under_way: busy of its own. */
-static inline bool loop_is_full(struct loop *l, unsigned under_way)
-{
-    return memory_state() == MEMORY_FULL && loop_busy(l) > under_way;
 }
 
 #endif

@@ -45,6 +45,7 @@ struct worker *worker_new(const struct worker_setup *setup, struct error *err)
     w->admission = setup->admission;
     if (!w->admission && !(w->admission = w->own_admission = admission_new(1)))
         goto fail;
+    w->loop.busy = admission_busy(w->admission, w->index);
     if (!loop_ready || !(w->metrics = metrics_new()) || !(w->upstreams = upstreams_new(w)) ||
         !(w->pool = exchange_pool_new(w)) || !(w->generation = generation_new(w, setup)))
         goto fail;
@@ -124,10 +125,10 @@ void worker_free(struct worker *w)
     resolver_free(w->resolver);
     conns_end(&w->loop);
     metrics_free(w->metrics);
-    admission_free(w->own_admission);
     free(w->spare_head);
     http2_common_free(w->http2);
     loop_end(&w->loop);
+    admission_free(w->own_admission);
     free(w);
 }
 

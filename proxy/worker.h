@@ -16,6 +16,7 @@
 #include "mesh/config.h"
 #include "otlp/sampler.h"
 #include "otlp/span.h"
+#include "proxy/admission.h"
 #include "proxy/endpoints.h"
 #include "proxy/listener.h"
 #include "proxy/loop.h"
@@ -48,7 +49,6 @@ struct generation {
     struct worker *worker;
 };
 
-struct admission;
 struct upstreams;
 struct exchange_pool;
 struct http1_head;
@@ -140,6 +140,12 @@ void generation_unref(struct generation *g);
 static inline const struct config *worker_config(const struct worker *w)
 {
     return w->generation->config;
+}
+/* Whether memory is full, and not by what is idle: who is alone in the process is served, as
+ * nothing that ends could make room for it. under_way: exchanges and tunnels of its own. */
+static inline bool worker_is_full(const struct worker *w, unsigned under_way)
+{
+    return memory_state() == MEMORY_FULL && admission_busy_in_all(w->admission) > under_way;
 }
 /* Its conns follow the config in force from here on. */
 void worker_tell_conns(struct worker *w);

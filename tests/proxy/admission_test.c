@@ -10,6 +10,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "proxy/worker.h"
+
 static struct admission *a;
 
 static void set_up(void)
@@ -95,6 +97,33 @@ START_TEST(what_is_there_already_has_a_place_beyond_the_limit)
 }
 END_TEST
 
+START_TEST(what_is_under_way_is_what_all_workers_have)
+{
+    ck_assert_uint_eq(admission_busy_in_all(a), 0);
+    atomic_store(admission_busy(a, 0), 2);
+    atomic_store(admission_busy(a, 2), 3);
+    ck_assert_uint_eq(admission_busy_in_all(a), 5);
+}
+END_TEST
+
+/* A worker that has nothing under way is not alone while others fill the memory. */
+START_TEST(memory_is_full_for_all_workers_and_not_only_for_who_filled_it)
+{
+    struct worker idle = {.admission = a};
+
+    atomic_store(&memory_state_now, MEMORY_FULL);
+    ck_assert(!worker_is_full(&idle, 0));
+    atomic_store(admission_busy(a, 0), 1);
+    ck_assert(worker_is_full(&idle, 0));
+    atomic_store(admission_busy(a, 0), 0);
+    atomic_store(admission_busy(a, 1), 1);
+    ck_assert(worker_is_full(&idle, 0));
+    ck_assert(!worker_is_full(&idle, 1)); /* it is the one */
+    atomic_store(&memory_state_now, MEMORY_SHORT);
+    ck_assert(!worker_is_full(&idle, 0));
+}
+END_TEST
+
 /* ---- from several threads ---- */
 
 enum { LIMIT = 2, ROUNDS = 20000 };
@@ -104,13 +133,14 @@ static atomic_int inside, most;
 /* Takes, holds and gives back; waits for its descriptor alone where there is no place. */
 static void *comes_and_goes(void *arg)
 {
+    static char lost[] = "nobody told it of a place";
     unsigned worker = (unsigned)(uintptr_t)arg;
     struct pollfd p = {.fd = admission_descriptor(a, worker), .events = POLLIN};
 
     for (int i = 0; i < ROUNDS; i++) {
         while (!takes(worker, LIMIT)) {
             if (poll(&p, 1, 10000) != 1)
-                return "nobody told it of a place";
+                return lost;
             admission_heard(a, worker);
         }
         int now = atomic_fetch_add(&inside, 1) + 1, was = atomic_load(&most);
@@ -151,6 +181,8 @@ int main(void)
     tcase_add_test(t, no_limit_is_none_and_counts_all_the_same);
     tcase_add_test(t, all_that_wait_are_told_once);
     tcase_add_test(t, what_is_there_already_has_a_place_beyond_the_limit);
+    tcase_add_test(t, what_is_under_way_is_what_all_workers_have);
+    tcase_add_test(t, memory_is_full_for_all_workers_and_not_only_for_who_filled_it);
     tcase_add_test(t, the_limit_holds_and_no_telling_is_lost_among_threads);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
