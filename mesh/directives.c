@@ -238,8 +238,11 @@ static const struct directive rows[] = {
          "It was seen when a call of gRPC, which goes by HTTP/2 unless that is answered in "
          "HTTP/1.1, was taken: then it gets in HTTP/2 what clients ask in HTTP/2, but for requests "
          "to switch protocols. One that answers a request of HTTP/1.1 with SETTINGS speaks HTTP/2 "
-         "alone: it gets everything so, that request too unless more than 64 KiB of its body were "
-         "sent. Say h2 for a server that speaks both, or that only hangs up on HTTP/1.1",
+         "alone: it gets everything so, that request too, since no more than 64 KiB of a first "
+         "body "
+         "are sent before it had 250 ms to say so. One that answers otherwise later, or hangs up "
+         "twice in a row, is asked anew; what one worker has learnt all know. Say h2 for a server "
+         "that speaks both, or that only hangs up on HTTP/1.1",
          "auto", "protocol h2;"),
      BOTH(protocol), ARGS(1, 1)},
     {ROW(CONTEXT_CLUSTER, "connect-timeout", "TIME", "for a connection to be made", "5s",

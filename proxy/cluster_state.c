@@ -72,6 +72,7 @@ struct upstream *upstream_new(struct upstreams *us, struct str cluster,
     u->address = *address;
     if (address->family == AF_UNIX)
         u->address.path = keep_path(us, address->path);
+    heard_init(&u->heard, &u->address);
     list_init(&u->link);
     list_init(&u->bucket);
     list_init(&u->idle);

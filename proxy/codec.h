@@ -126,7 +126,7 @@ struct codec_ops {
     enum replay (*replay)(struct stream *s, enum span_error why);
     /* Client: nothing has shown yet that the peer speaks this protocol, or that it takes this
      * request, so that it may have to be sent whole to another. Little of a body is taken before
-     * that: the first window. NULL: never. */
+     * that: the first window, or in HTTP/1.1 as much. NULL: never. */
     bool (*unproven)(struct stream *s);
 };
 

@@ -172,6 +172,11 @@ static void on_read(struct conn *c, char *data, size_t n)
 
     if (http1_met_http2(h, data, n))
         return;
+    if (h->doubted) {
+        http1_trust(h);
+        if (h->gone)
+            return;
+    }
     if (!h->server && !h->stream.events) { /* nobody asked: it cannot be an answer to anything */
         conn_close(c);
         http1_gone(h);
@@ -225,6 +230,8 @@ static void on_drained(struct conn *c)
 {
     struct http1 *h = c->owner_data;
 
+    if (h->stream.events && http1_must_wait(h))
+        return; /* it is told later */
     if (h->stream.events) {
         h->stream.events->on_drained(h->stream.owner);
     } else if (h->server) { /* it had to wait between two requests */
@@ -264,6 +271,8 @@ static void on_timer(struct timer *t)
         http1_refuse(h, &refusal_head_timeout, NULL);
     } else if (h->server && h->stream.events) {
         http1_look_for_client(h);
+    } else if (h->doubted) {
+        http1_trust(h);
     } else if (!h->stream.events) {
         if (h->server)
             metrics_add(h->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
@@ -353,7 +362,7 @@ static struct conn *ops_detach(struct stream *s, struct str *leftover)
 
 static bool ops_blocked(struct stream *s)
 {
-    return conn_blocked(http1_of(s)->conn);
+    return conn_blocked(http1_of(s)->conn) || http1_must_wait(http1_of(s));
 }
 
 static void ops_pause(struct stream *s, bool paused)
@@ -402,6 +411,7 @@ const struct codec_ops http1_ops = {
     .set_login = ops_set_login,
     .stale = http1_stale,
     .replay = http1_replay,
+    .unproven = http1_unproven,
 };
 
 struct http1 *http1_of(struct stream *s)
@@ -421,6 +431,7 @@ struct stream *http1_take(struct http1 *h, struct str method)
     h->received_before = h->conn->received_bytes;
     list_remove(&h->link);
     timer_disarm(&h->timer);
+    h->doubted = false;
     return &h->stream;
 }
 

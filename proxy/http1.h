@@ -42,6 +42,10 @@ void http1_feed(struct http1 *h, char *data, size_t n);
 /* Client: the stream to send the next request on; whoever takes it sets events, owner and arena.
  * The method decides whether the response has a body. */
 struct stream *http1_take(struct http1 *h, struct str method);
+/* Client, with a stream that was taken: nothing has shown yet that the peer speaks HTTP/1.1. What
+ * is sent may have to be sent again, so it is only a little until the peer has said something, or
+ * has had time to say that it speaks HTTP/2 alone. */
+void http1_doubt(struct http1 *h);
 /* Client, idle: when the peer has said (Keep-Alive: timeout) how long it keeps the connection; 0:
  * not. */
 nsec_t http1_idle_limit(const struct http1 *h);

@@ -80,6 +80,37 @@ bool http1_met_http2(struct http1 *h, const char *data, size_t n)
     return true;
 }
 
+/* As much as is kept to be sent again, and how long a server of HTTP/2 alone may take to say so. */
+enum { DOUBTED_BYTES = 64 * 1024 };
+#define DOUBTED_TIME MILLISECONDS(250)
+
+void http1_doubt(struct http1 *h)
+{
+    h->doubted = true;
+    timer_arm(h->worker->loop.timers, &h->timer, loop_now(&h->worker->loop) + DOUBTED_TIME);
+}
+
+bool http1_unproven(struct stream *s)
+{
+    return http1_of(s)->doubted;
+}
+
+bool http1_must_wait(const struct http1 *h)
+{
+    return h->doubted &&
+           h->conn->sent_bytes - h->sent_before + conn_queued(h->conn) >= DOUBTED_BYTES;
+}
+
+void http1_trust(struct http1 *h)
+{
+    bool waits = http1_must_wait(h);
+
+    h->doubted = false;
+    timer_disarm(&h->timer);
+    if (waits && h->stream.events)
+        h->stream.events->on_drained(h->stream.owner);
+}
+
 /* ---- how long it was idle ---- */
 
 nsec_t http1_idle_time(const struct http1 *h)

@@ -61,7 +61,7 @@ struct http1 {
     struct message
         *last_head;     /* of a message that may end HTTP here: told when the parser is done */
     struct str rest;    /* while the end of a message is told: the bytes behind it */
-    struct timer timer; /* server: head and idle; client: idle in the pool */
+    struct timer timer; /* server: head and idle; client: idle in the pool, doubted */
     struct list link;   /* in the keeper's list of idle ones */
     struct burial burial;
     uint64_t messages;
@@ -85,6 +85,7 @@ struct http1 {
     bool client_asks_to_keep; /* server: of HTTP/1.0, so it is to be told that it is kept */
     bool is_login;            /* client: nobody but the owner of logins may have it */
     bool spoke_http2;         /* client: the first that came were SETTINGS */
+    bool doubted;             /* client: see http1_doubt() */
     bool acknowledged;        /* the first piece of the message that is coming */
     bool paused;
     bool in_pool; /* when it went: it was in the keeper's list */
@@ -167,6 +168,11 @@ void http1_refuse(struct http1 *h, const struct refusal *why, struct message *pa
 /* http1_again.c: of codec_ops */
 bool http1_stale(struct stream *s);
 enum replay http1_replay(struct stream *s, enum span_error why);
+bool http1_unproven(struct stream *s);
+/* Client: enough was sent to a peer that is doubted. */
+bool http1_must_wait(const struct http1 *h);
+/* Client: the peer is not doubted any more: its owner, if it had to wait, may go on. */
+void http1_trust(struct http1 *h);
 /* Client, before bytes are parsed: true where they are the first and begin SETTINGS. The peer
  * speaks HTTP/2 alone then, so it has read no request of ours and never will: the stream's owner
  * was told, and the connection may be gone. */

@@ -56,12 +56,30 @@ void upstream_opened(struct upstream *u)
     upstream_ref(u);
 }
 
+unsigned upstream_heard(const struct upstream *u)
+{
+    return u->pool.protocol == PROTOCOL_AUTO ? heard_bits(&u->heard, loop_now(&u->worker->loop))
+                                             : 0;
+}
+
+void upstream_hear(struct upstream *u, unsigned set, unsigned clear)
+{
+    if (u->pool.protocol == PROTOCOL_AUTO)
+        heard_note(&u->heard, set, clear, loop_now(&u->worker->loop));
+}
+
 static void give(struct upstream *u, struct upstream_ask *a, struct http1 *h, bool reused)
 {
     struct stream *s = http1_take(h, a->method);
+    unsigned heard = upstream_heard(u);
 
-    /* A fresh connection is not stale, but who was never heard may speak HTTP/2 alone. */
-    s->replayable = reused || (u->pool.protocol == PROTOCOL_AUTO && !u->http1_heard);
+    /* A fresh connection is not stale; but who was never heard may speak HTTP/2 alone, and who has
+     * no other connection may have been replaced by one that does. */
+    s->replayable =
+        reused || (u->pool.protocol == PROTOCOL_AUTO && (!(heard & HEARD_HTTP1) || u->n_open == 1));
+    if (u->pool.protocol == PROTOCOL_AUTO && !http1_messages(h) && !a->alone &&
+        !(heard & (HEARD_HTTP1 | HEARD_NO_HTTP2)))
+        http1_doubt(h);
     if (reused)
         metrics_add(u->worker->metrics, COUNT_UPSTREAM_REUSED, 1);
     a->ready(a, s, reused);
@@ -132,7 +150,8 @@ static void on_pool_idle(void *keeper, struct http1 *h)
     nsec_t time = idle_time(u, h);
     struct upstream_ask *a;
 
-    u->http1_heard |= http1_messages(h) > 0;
+    if (http1_messages(h))
+        upstream_hear(u, HEARD_HTTP1, HEARD_NO_HTTP1);
     note_use_after_idle(u, h);
     if (http1_is_login(h)) {
         login_idle(u, h);
@@ -158,7 +177,8 @@ static void on_pool_gone(void *keeper, struct http1 *h)
 {
     struct upstream *u = keeper;
 
-    u->http1_heard |= http1_messages(h) > 0;
+    if (http1_messages(h) && !(upstream_heard(u) & HEARD_NO_HTTP1))
+        upstream_hear(u, HEARD_HTTP1, 0);
     note_end_of_idle(u, h);
     if (http1_was_idle(h) && http1_is_login(h))
         login_gone(h);
@@ -190,8 +210,7 @@ static bool on_pool_http2(void *keeper, struct http1 *h)
     shared_note_http2_alone(u);
     if (!automatic)
         return false;
-    u->http2_alone = true;
-    u->http1_heard = u->http1_said = false;
+    upstream_hear(u, HEARD_HTTP2 | HEARD_NO_HTTP1, HEARD_HTTP1 | HEARD_NO_HTTP2);
     upstream_ref(u);
     ask_again(u);
     upstream_unref(u);
@@ -245,15 +264,16 @@ void upstream_could_not_connect(struct upstream *u, int error)
  */
 static bool speaks_http2(const struct upstream *u, const struct upstream_ask *a)
 {
+    unsigned heard;
+
     if (u->pool.protocol != PROTOCOL_AUTO)
         return u->pool.protocol == PROTOCOL_H2;
-    if (u->http2_alone)
+    heard = upstream_heard(u);
+    if (heard & HEARD_NO_HTTP1)
         return true;
     if (a->version < 20 || a->upgrade)
         return false;
-    if (a->grpc)
-        return !u->http1_said || loop_now(&u->worker->loop) >= u->http1_until;
-    return u->streams_told;
+    return a->grpc ? !(heard & HEARD_NO_HTTP2) : heard & HEARD_HTTP2;
 }
 
 bool upstream_may_open(const struct upstream *u)

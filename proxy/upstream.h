@@ -8,6 +8,7 @@
 
 #include "mesh/balance.h"
 #include "proxy/codec.h"
+#include "proxy/heard.h"
 #include "proxy/worker.h"
 
 /* What an endpoint was heard to speak, so that the next connection to it need not be guessed at. */
@@ -44,11 +45,9 @@ struct upstream {
     struct list shared_waiting;
     unsigned n_shared_connecting, n_shared_waiting;
     unsigned streams;   /* what a connection is thought to carry at once */
-    bool streams_told;  /* by its settings, once; it knows HTTP/2 */
-    bool http2_alone;   /* it answered a request of HTTP/1.1 with SETTINGS */
-    bool http1_heard;   /* it has answered one in HTTP/1.1 */
-    nsec_t http1_until; /* it was found not to know HTTP/2; 0: not */
-    bool http1_said;    /* by an answer, and not by hanging up alone */
+    bool streams_told;  /* by its settings, once */
+    struct heard heard; /* what it speaks: protocol auto */
+    uint8_t hang_ups;   /* in a row: connections that it ended on the preface, without a word */
     unsigned in_flight;
     nsec_t closes_after; /* how long it kept an idle connection, the last time that it ended one; 0:
                             not known */

@@ -55,6 +55,7 @@ static void on_dial_error(struct conn *c, int error)
     struct upstream *u = d->upstream;
 
     upstream_did_not_answer(u, error);
+    upstream_hear(u, 0, HEARD_HTTP1 | HEARD_NO_HTTP2); /* who comes in its place may speak else */
     dialling_end(d);
     conn_close(c);
     if (d->http2)

@@ -24,6 +24,9 @@ enum {
 };
 
 /* ---- upstream.c, for connections of either kind ---- */
+/* enum heard_bits: what it is known to speak; of use where the cluster says auto, else 0. */
+unsigned upstream_heard(const struct upstream *u);
+void upstream_hear(struct upstream *u, unsigned set, unsigned clear);
 /* A connection is there: counted, and it holds a reference. */
 void upstream_opened(struct upstream *u);
 void upstream_closed(struct upstream *u);

@@ -8,8 +8,9 @@
 #include "proxy/http2.h"
 #include "proxy/upstream_private.h"
 
-/* How long an endpoint is not asked again whether it knows HTTP/2. */
-#define HTTP1_TIME SECONDS(60)
+/* An endpoint that has spoken HTTP/2 and ends so many connections in a row without a word is not
+ * restarted, but another. */
+enum { HANG_UPS_OF_ANOTHER = 2 };
 
 /* ---- whoever waits ---- */
 
@@ -84,7 +85,8 @@ static void keeper_on_room(void *keeper, struct http2 *h)
     if (http2_is_settled(h)) {
         u->streams = http2_capacity(h);
         u->streams_told = true;
-        u->http1_said = false;
+        u->hang_ups = 0;
+        upstream_hear(u, HEARD_HTTP2, HEARD_NO_HTTP2);
     }
     upstream_ref(u);
     give_waiting(u, h);
@@ -104,8 +106,9 @@ static void ask_again(struct upstream *u)
     while (n-- && (a = next_waiting(u))) {
         int error = ECONNRESET;
         /* To a call of gRPC it may only have hung up: to ask at once again would not help. */
-        enum span_error why =
-            a->grpc && !u->http1_said ? SPAN_ERROR_RESET : upstream_ask(u, a, &error);
+        enum span_error why = a->grpc && !(upstream_heard(u) & HEARD_NO_HTTP2)
+                                  ? SPAN_ERROR_RESET
+                                  : upstream_ask(u, a, &error);
 
         if (why)
             a->failed(a, why, error);
@@ -113,20 +116,31 @@ static void ask_again(struct upstream *u)
     upstream_unref(u);
 }
 
+/* It has spoken HTTP/2, and ends a connection without a word. It may be restarted, and has not
+ * forgotten HTTP/2 then. If it goes on so, it is to be asked as one that was never heard. */
+static void note_hang_up(struct upstream *u)
+{
+    if (++u->hang_ups < HANG_UPS_OF_ANOTHER)
+        return;
+    u->hang_ups = 0;
+    u->streams_told = false;
+    upstream_hear(u, 0, HEARD_HTTP2 | HEARD_NO_HTTP1);
+}
+
 static enum stranger keeper_on_stranger(void *keeper, struct http2 *h)
 {
     struct upstream *u = keeper;
-    bool automatic = u->pool.protocol == PROTOCOL_AUTO;
+    bool automatic = u->pool.protocol == PROTOCOL_AUTO, answered = http2_was_answered(h);
     char where[ADDRESS_TEXT_MAX], others[LOG_HELD_TEXT];
     unsigned held;
 
-    /* It has spoken HTTP/2: who closes now is restarted, say, and has not forgotten it. */
-    if ((u->streams_told || u->http2_alone) && !http2_was_answered(h))
+    if (!answered && (u->streams_told || (upstream_heard(u) & HEARD_HTTP2))) {
+        note_hang_up(u);
         return STRANGER_NOT;
+    }
     if (automatic) {
-        u->streams_told = u->http2_alone = false;
-        u->http1_said = http2_was_answered(h);
-        u->http1_until = loop_now(&u->worker->loop) + HTTP1_TIME;
+        u->streams_told = false;
+        upstream_hear(u, answered ? HEARD_NO_HTTP2 : 0, HEARD_HTTP2 | HEARD_NO_HTTP1);
         ask_again(u);
     }
     if (log_limit_allow(&u->worker->upstream_log, 10, loop_now(&u->worker->loop), &held)) {
@@ -147,7 +161,7 @@ void shared_note_http2_alone(struct upstream *u)
     char where[ADDRESS_TEXT_MAX], others[LOG_HELD_TEXT];
     unsigned held;
 
-    if (u->http2_alone) /* it is known */
+    if (upstream_heard(u) & HEARD_NO_HTTP1) /* it is known */
         return;
     if (!log_limit_allow(&u->worker->upstream_log, 10, loop_now(&u->worker->loop), &held))
         return;

@@ -54,6 +54,22 @@ def test_an_upload_of_grpc_is_the_first_that_is_asked(pair, closing, size, end):
 
 
 @FROM_H2
+def test_what_one_worker_has_learnt_all_know(pair, closing):
+    """Calls of gRPC on connections of their own, which all workers get, to an origin of HTTP/1.1 alone."""
+    upstream = closing(Tolerant(lambda r: Reply(body=r.target.encode())))
+    pair.start(f"""
+        workers 4;
+        inbound {{ listen 127.0.0.1:{pair.port}; route / {{ to app; }} }}
+        cluster app {{ endpoint {upstream.address}; }}
+        """)
+    for i in range(24):
+        response = pair.client().ask("POST", f"/{i}", body=b"call", fields=["content-type: application/grpc"])
+        assert response.status == 200 and response.body == b"/%d" % i
+    assert upstream.prefaces == 1
+    assert upstream.connections > 2, "several workers have asked"
+
+
+@FROM_H2
 def test_requests_at_once_are_all_asked_in_http_1(pair, closing):
     upstream = closing(Tolerant(lambda r: Reply(body=r.target.encode())))
     auto(pair, upstream)
@@ -166,7 +182,8 @@ def copy(a, b):
 
 
 @pytest.mark.parametrize("eager", [True, False], ids=["says SETTINGS first", "says SETTINGS when asked"])
-@pytest.mark.parametrize("method, body", [("GET", None), ("POST", b"x" * 20_000)], ids=["GET", "POST"])
+@pytest.mark.parametrize("method, body", [("GET", None), ("POST", b"x" * 20_000), ("POST", b"y" * 1_000_000)],
+                         ids=["GET", "POST", "a large POST"])
 @TO_H2
 def test_an_endpoint_that_speaks_http_2_alone_is_asked_in_that(pair, closing, method, body, eager):
     upstream = pair.origin(lambda r: Reply(body=r.content))
@@ -198,6 +215,108 @@ def test_a_real_server_of_http_2_alone_serves_clients_of_both(pair, closing, tmp
     new = closing(peers_h2.H2Client(pair.port))
     for client in (old, new, old):
         assert client.get("/page").body == b"from nghttpd"
+
+
+@pytest.mark.parametrize("pair", ["h1-h2", "h2-h2"], indirect=True)
+def test_a_large_upload_is_the_first_that_a_real_server_of_http_2_alone_gets(pair, closing, tmp_path):
+    server = closing(Nghttpd(tmp_path / "served", {"page": b"from nghttpd"}, ["--echo-upload"]))
+    auto(pair, server)
+    body = bytes(range(256)) * 8000
+    response = pair.client().ask("POST", "/page", body=body)
+    assert response.status == 200 and response.body == body
+
+
+@pytest.mark.parametrize("pair", ["h1-h1", "h2-h1"], indirect=True)
+def test_a_large_upload_to_who_says_nothing_goes_on(pair):
+    """A server of HTTP/1.1 is silent until it has read all; so the upload waits a moment, and not for ever."""
+    upstream = pair.origin(lambda r: Reply(body=b"%d" % len(r.content)))
+    auto(pair, upstream)
+    for size in (2_000_000, 1_000_000):
+        assert pair.client().ask("POST", body=b"x" * size).body == b"%d" % size
+
+
+# -- an endpoint whose server is replaced
+
+class Place:
+    """An address at which another server may come to stand."""
+
+    def __init__(self, server):
+        self.at, self.open = server.address, set()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _serve(self):
+        while True:
+            try:
+                outer = self.listener.accept()[0]
+            except OSError:
+                return
+            host, port = self.at.split(":")
+            inner = socket.create_connection((host, int(port)))
+            self.open |= {outer, inner}
+            for way in ((outer, inner), (inner, outer)):
+                threading.Thread(target=copy_or_reset, args=way, daemon=True).start()
+
+    def replace(self, server):
+        self.at = server.address
+        for s in self.open:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self.open.clear()
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.replace(self)
+
+
+def copy_or_reset(a, b):
+    copy(a, b)
+    try:
+        a.shutdown(socket.SHUT_RD)
+    except OSError:
+        pass
+
+
+BODIES = pytest.mark.parametrize("method, body", [("GET", None), ("POST", b"x" * 20_000)], ids=["GET", "POST"])
+
+
+@BODIES
+@TO_H2
+def test_who_spoke_http_1_and_speaks_http_2_alone_is_asked_in_that_at_once(pair, closing, method, body):
+    old, new = closing(Tolerant(lambda r: Reply(body=b"old"))), pair.origin(lambda r: Reply(body=b"new"))
+    place = closing(Place(old))
+    sidecar = auto(pair, place)
+    client = pair.client()
+    for _ in range(3):
+        assert client.ask(method, body=body).body == b"old"
+    place.replace(closing(Alone(new)))
+    until(lambda: sidecar.metric("sidespan_upstream_connections_open") == 0, "the end of the connection")
+    for _ in range(3):
+        response = client.ask(method, body=body)
+        assert response.status == 200 and response.body == b"new"
+
+
+@pytest.mark.parametrize("end", ["answers 400", "closes"])
+@BODIES
+@TO_H2
+def test_who_spoke_http_2_and_speaks_http_1_alone_is_asked_in_that(pair, closing, method, body, end):
+    """At once where it says so. Who hangs up may have been restarted; who does so again has been replaced."""
+    old, new = pair.origin(lambda r: Reply(body=b"old")), closing(Tolerant(lambda r: Reply(body=b"new"), end))
+    place = closing(Place(closing(Alone(old))))
+    sidecar = auto(pair, place)
+    client = pair.client()
+    for _ in range(3):
+        assert client.ask(method, body=body).body == b"old"
+    place.replace(new)
+    until(lambda: sidecar.metric("sidespan_upstream_connections_open") == 0, "the end of the connection")
+    statuses = [client.ask(method, body=body).status for _ in range(6)]
+    assert statuses == ([200] * 6 if end == "answers 400" else [502] * 2 + [200] * 4)
+    assert new.prefaces == (1 if end == "answers 400" else 2)
 
 
 # -- an endpoint that has spoken HTTP/2
