@@ -6,6 +6,7 @@
 
 #include "mesh/config_text.h"
 #include "mesh/fault_count.h"
+#include "mesh/foreign_file.h"
 #include "mesh/loader.h"
 #include "mesh/route.h"
 #include "mesh/route_label.h"
@@ -186,12 +187,23 @@ static struct config *config_read(const char *name, const struct str *text, bool
     sources_init(&sources, &c->arena, &scratch);
     sources.again = again;
     report_init(&report, &sources);
+    struct place at = {0};
+    const char *kind = NULL;
     struct source *source = text ? source_from_text(&sources, name, *text, &err)
                                  : source_open(&sources, name, NULL, (struct place){0}, &err);
     if (source)
+        kind = foreign_file(source->text, &at);
+    if (kind) {
+        at.file = source->name;
+        report_at(&report, at,
+                  "this file seems to be %s, which routes.conf is not; it is written: inbound { "
+                  "listen :8080; route / { to 127.0.0.1:3000; } }",
+                  kind);
+    } else if (source) {
         good = read_source(c, &sources, source, environment, &report);
-    else
+    } else {
         report_error(&report, err.at, &err);
+    }
     report_finish(&report, errors);
     report_release(&report);
     arena_release(&scratch);

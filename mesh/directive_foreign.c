@@ -100,3 +100,20 @@ const char *foreign_cure(struct str name, struct str word, bool later)
             return row->cure;
     return NULL;
 }
+
+bool directive_has_word(const struct directive *row, struct str word)
+{
+    struct str rest = str_from(row->shown.arguments);
+
+    for (size_t i = 0; i < rest.n;) {
+        size_t from = i;
+
+        while (i < rest.n && ((rest.p[i] >= 'a' && rest.p[i] <= 'z') || rest.p[i] == '-'))
+            i++;
+        if (i > from && str_eq(str_slice(rest, from, i), word))
+            return true;
+        if (i == from)
+            i++;
+    }
+    return false;
+}

@@ -108,6 +108,8 @@ const struct later *later_find(unsigned contexts, struct str name, struct str wo
  * here. word's pointer NULL: the directive itself; else one of its arguments, later: not the
  * first. NULL: it is no such word. */
 const char *foreign_cure(struct str name, struct str word, bool later);
+/* The word stands for itself among the row's arguments: max of "[max N | none]". */
+bool directive_has_word(const struct directive *row, struct str word);
 
 /* "inbound, outbound", "route"; "" is the top level. */
 const char *context_name(enum context c);

@@ -54,6 +54,18 @@ static bool begin_line(struct lines *w, const struct directive *row, uint64_t va
 
 /* ---- durations ---- */
 
+static void out_of_bounds(struct loader *ld, const struct directive *row, const struct word *word,
+                          bool below)
+{
+    struct buffer bound;
+
+    buffer_init(&bound, 0);
+    value_write_duration((nsec_t)(below ? row->field.min : row->field.max), &bound);
+    wrongf(ld, word, "\"%s\" is at %s %.*s", row->shown.name, below ? "least" : "most",
+           STR_ARG(buffer_str(&bound)));
+    buffer_release(&bound);
+}
+
 void read_duration_field(struct loader *ld, const struct directive *row, const struct statement *s,
                          struct block *in)
 {
@@ -73,6 +85,10 @@ void read_duration_field(struct loader *ld, const struct directive *row, const s
             return;
         }
         value = (uint64_t)t;
+        if (value < row->field.min || value > row->field.max) {
+            out_of_bounds(ld, row, word, value < row->field.min);
+            return;
+        }
     }
     store(row, in, value);
 }

@@ -30,11 +30,29 @@ bool words_take(struct words *w, const char *text)
 
 /* ---- what may be wrong ---- */
 
+/* pool max=10, as others write it: max is a word of that row, and stands by itself. */
+static bool is_key_and_value(const struct directive *row, const struct word *word, struct str *key,
+                             struct str *value)
+{
+    size_t sign = str_index(word->text, '=', 0);
+
+    *key = str_slice(word->text, 0, sign);
+    *value = str_slice(word->text, sign + 1, word->text.n);
+    return !word->quoted && key->n && value->n && directive_has_word(row, *key);
+}
+
 bool incomplete(struct loader *ld, const struct words *w)
 {
     const struct statement *s = w->s;
     struct place end = s->n_args ? s->args[s->n_args - 1].end : s->name.end;
+    struct str key, value;
+    char shown[80];
 
+    for (size_t i = 0; i < s->n_args; i++)
+        if (is_key_and_value(w->row, &s->args[i], &key, &value))
+            return wrongf(ld, &s->args[i], "\"%s\" is one word; write: %s %.*s %.*s",
+                          value_shown(s->args[i].text, shown), w->row->shown.name, STR_ARG(key),
+                          STR_ARG(value));
     return report_at(ld->report, end, "\"%s\" is incomplete; it is written: %s %s",
                      w->row->shown.name, w->row->shown.name, w->row->shown.arguments);
 }
@@ -105,8 +123,9 @@ bool unknown_word(struct loader *ld, const struct words *w, const struct word *w
     struct str key = str_slice(word->text, 0, sign);
     for (size_t i = 0; sign + 1 < word->text.n && choices[i]; i++)
         if (str_eq(key, str_from(choices[i])))
-            return wrongf(ld, word, "unknown word \"%s\" in %s; write: %s %s", shown,
-                          row->shown.name, choices[i], shown + sign + 1);
+            return wrongf(ld, word, "unknown word \"%s\" in %s; write: %s%s%s %s", shown,
+                          row->shown.name, word == &w->s->args[0] ? row->shown.name : "",
+                          word == &w->s->args[0] ? " " : "", choices[i], shown + sign + 1);
     const char *cure = foreign_cure(str_from(row->shown.name), word->text, word != &w->s->args[0]);
     if (cure)
         return wrongf(ld, word, "unknown word \"%s\" in %s; %s", shown, row->shown.name, cure);

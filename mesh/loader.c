@@ -124,6 +124,13 @@ static void unknown_directive(struct loader *ld, const struct block *b, const st
                       here, STR_ARG(key), shown + sign + 1);
             return;
         }
+    for (size_t i = 0; sign + 1 < name->text.n && i < n; i++)
+        if ((b->contexts & IN(table[i].in)) && directive_has_word(&table[i], key)) {
+            report_at(ld->report, name->at, "unknown directive \"%s\" %s; write %.*s %s in: %s %s",
+                      shown, here, STR_ARG(key), shown + sign + 1, table[i].shown.name,
+                      table[i].shown.arguments);
+            return;
+        }
     nearest_init(&near, name->text);
     for (size_t i = 0; i < n; i++)
         if (b->contexts & IN(table[i].in))

@@ -364,6 +364,26 @@ static bool is_url(struct str text, struct error *err)
                      has_port ? "" : ":80", path);
 }
 
+/* A letter that was typed for the digit that looks like it; 0: none is. */
+static char digit_like(char c)
+{
+    return c == 'O' || c == 'o' ? '0' : c == 'l' || c == 'I' ? '1' : 0;
+}
+
+/* "8O80": what was meant may be told. */
+static bool not_a_port(struct str text, struct error *err)
+{
+    char meant[8] = "";
+    bool typed = text.n < sizeof(meant);
+    uint64_t port;
+
+    for (size_t i = 0; typed && i < text.n; i++)
+        meant[i] = digit_like(text.p[i]) ? digit_like(text.p[i]) : text.p[i];
+    typed = typed && str_to_u64(str_from(meant), &port) && port > 0 && port <= UINT16_MAX;
+    return error_set(err, "\"%s\" is not a port, a number from 1 to 65535%s%s%s", SHOWN(text),
+                     typed ? ": did you mean " : "", typed ? meant : "", typed ? "?" : "");
+}
+
 bool value_location(struct str text, enum address_use use, struct arena *arena,
                     struct location *out, struct error *err)
 {
@@ -387,7 +407,7 @@ bool value_location(struct str text, enum address_use use, struct arena *arena,
         return error_set(err, "\"%s\" has no port, as HOST:PORT has", SHOWN(text));
     if (!authority_port(a.port, &l.address.port) ||
         (l.address.port == 0 && use != ADDRESS_TO_LISTEN))
-        return error_set(err, "\"%s\" is not a port", SHOWN(a.port));
+        return not_a_port(a.port, err);
     if (!set_host(a.host, use, &l, err))
         return false;
     l.text = must_str(arena_dup(arena, text));

@@ -120,7 +120,7 @@ static void ask_again(struct upstream *u)
  * forgotten HTTP/2 then. If it goes on so, it is to be asked as one that was never heard. */
 static void note_hang_up(struct upstream *u)
 {
-    if (++u->hang_ups < HANG_UPS_OF_ANOTHER)
+    if (u->pool.protocol != PROTOCOL_AUTO || ++u->hang_ups < HANG_UPS_OF_ANOTHER)
         return;
     u->hang_ups = 0;
     u->streams_told = false;

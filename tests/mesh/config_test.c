@@ -240,6 +240,8 @@ START_TEST(the_example_that_ships_loads)
     buffer_init(&out, 0);
     config_print_errors(&errors, &out);
     ck_assert_msg(c != NULL, "%.*s", STR_ARG(buffer_str(&out)));
+    config_warnings(c, SECONDS(1), &errors);
+    ck_assert_msg(errors.n == 0, "%s", errors.n ? errors.v[0].text : "");
     struct config *again = reloaded(c);
     ck_assert_str_eq(c->hash, again->hash);
     config_unref(again);
