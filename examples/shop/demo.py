@@ -20,6 +20,7 @@ import json
 import os
 import pathlib
 import random
+import shlex
 import signal
 import socket
 import subprocess
@@ -239,7 +240,7 @@ What to try next, in another terminal:
   Ask, and see the trace of it, joined over the sidecars:
 
     curl -s http://127.0.0.1:{port}/baskets/7
-    python3 {here}/tree.py {admins}
+    python3 {tree} {admins}
 
   Look, in a browser, at what the sidecar of shop kept, counts, and follows:
 
@@ -252,7 +253,7 @@ What to try next, in another terminal:
   50%". What was saved is in force at once. Ask again; or ask what would become
   of a request that nobody sends:
 
-    {sidespan} explain --config {here}/shop.conf \\
+    {sidespan} explain --config {conf} \\
         'GET http://users.shop.local/api/users/7'
 """
 
@@ -267,8 +268,10 @@ def keep(shop, sidespan):
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     admins = " ".join(str(s.admin_port) for s in shop.sidecars)
-    print(NEXT.format(pid=os.getpid(), port=shop.port, admin=shop.sidecars[0].admin_port, admins=admins,
-                      here=os.path.relpath(HERE), sidespan=sidespan))
+    here = os.path.relpath(HERE)
+    print(NEXT.format(pid=os.getpid(), port=shop.port, admin=shop.sidecars[0].admin_port, admins=admins, here=here,
+                      tree=shlex.quote(f"{here}/tree.py"), conf=shlex.quote(f"{here}/shop.conf"),
+                      sidespan=shlex.quote(sidespan)))
     with contextlib.suppress(KeyboardInterrupt):
         while not any(s.poll() is not None for s in shop.sidecars):
             time.sleep(0.5)

@@ -1,4 +1,5 @@
 """--check: every mistake of a file, with its place, in one go."""
+import shlex
 import subprocess
 
 import pytest
@@ -226,8 +227,8 @@ def test_explain_says_what_the_span_is_and_whether_it_is_kept(tmp_path, request_
 
 def test_bash_completes_commands_options_and_directives(tmp_path):
     script = f"""
-        sidespan() {{ {BINARY} "$@"; }}
-        . {ROOT}/deploy/completion/sidespan
+        sidespan() {{ {shlex.quote(str(BINARY))} "$@"; }}
+        . {shlex.quote(str(ROOT))}/deploy/completion/sidespan
         try() {{ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _sidespan; echo "${{COMPREPLY[@]}}"; }}
         compopt() {{ :; }}
         try sidespan ex; try sidespan explain --in; try sidespan help healthch; try sidespan help drain-de

@@ -18,10 +18,10 @@ SHOP = pathlib.Path(__file__).resolve().parents[2] / "examples" / "shop"
 
 
 class Demo:
-    """demo.py of a copy of the folder, since what it follows is edited here."""
+    """demo.py of a copy of the folder, since what it follows is edited here; there is a blank in its path."""
 
     def __init__(self, folder, *arguments, columns=80):
-        self.shop = folder / "examples" / "shop"
+        self.shop = folder / "my code" / "examples" / "shop"
         shutil.copytree(SHOP, self.shop, ignore=shutil.ignore_patterns("__pycache__"))
         self.output = folder / "output"
         environment = {**os.environ, "COLUMNS": str(columns), "TMPDIR": str(folder)}
@@ -87,7 +87,7 @@ def test_a_kept_demo_says_what_to_do_and_it_can_be_done(demo, tmp_path):
 
     assert '"user": "user 7"' in do("curl")
     until(lambda: "GET /api/users/{id}/orders" in do("python3"), "the spans of that request")
-    assert "users-v" in do(re.escape(str(process.BINARY)))
+    assert "users-v" in do(re.escape(shlex.quote(str(process.BINARY))))
     for url in re.findall(r"http://127\.0\.0\.1:\d+/(?:traces|metrics|config)\S*", it.text()):
         assert subprocess.run(["curl", "-fsS", url], capture_output=True, timeout=DEADLINE).returncode == 0, url
 

@@ -36,6 +36,7 @@ CASES = {
 }
 # Those that the client may give up before they are with the server, or even before they are sent.
 HASTY = {"timeout_on_sleeping_server", "cancel_after_begin"}
+PATIENT = ["-soak_per_iteration_max_acceptable_latency_ms", str(int(1000 * DEADLINE))]
 ORCA = ["-service_config_json", '{"loadBalancingConfig":[{"test_backend_metrics_load_balancer":{}}]}']
 
 
@@ -63,7 +64,7 @@ def hops(programs, sidespan, tmp_path, closing):
         """, name="near.conf")
 
     def run(case, port=near_port):
-        more = ORCA if case.startswith("orca_") else []
+        more = ORCA if case.startswith("orca_") else PATIENT if case.endswith("_soak") else []
         return subprocess.run([programs / "grpc-interop-client", "-server_host", "127.0.0.1", "-server_port",
                                str(port), "-test_case", case, *more], capture_output=True, text=True,
                               timeout=3 * DEADLINE)

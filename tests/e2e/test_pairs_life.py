@@ -122,6 +122,8 @@ def test_no_request_is_lost_while_load_goes_on(pair):
                 # to repeat; HTTP/2 says with GOAWAY which were not begun.
                 if pair.client_protocol == "h2" and not unprocessed(client):
                     lost.append(e)
+            finally:
+                client.close()
 
     def unprocessed(client):
         last = min((g[1] for g in client.wire.goaways), default=NO_STREAM_YET)
