@@ -5,11 +5,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "otlp/backoff.h"
+#include "otlp/collector_health.h"
 #include "otlp/export.h"
-#include "otlp/health.h"
 #include "otlp/otlp_request.h"
 #include "otlp/otlp_response.h"
-#include "otlp/retry.h"
 
 enum otlp_state {
     OTLP_READY,   /* to send what is due */
@@ -23,7 +23,7 @@ struct otlp_pipeline {
     struct transport *transport; /* owned */
     struct otlp_request request;
     struct batch_queue queue;
-    struct health health;
+    struct collector_health health;
     struct random random;
     enum otlp_state state;
     unsigned failures; /* in a row */
@@ -62,7 +62,7 @@ static bool otlp_open(struct exporter *e, const struct resource *resource,
     bool ok = otlp_request_init(&p->request, &e->options, resource);
     size_t room = otlp_request_room(&p->request);
     batch_queue_init(&p->queue, limits_for(&e->options, room));
-    health_init(&p->health, e->options.name, e->report, e->report_arg);
+    collector_health_init(&p->health, e->options.name, e->report, e->report_arg);
     random_init(&p->random);
     return ok;
 }
@@ -75,7 +75,7 @@ static void otlp_free(struct exporter *e)
         return;
     if (p->state == OTLP_SENDING)
         p->transport->ops->cancel(p->transport);
-    health_end(&p->health);
+    collector_health_end(&p->health);
     p->transport->ops->free(p->transport);
     batch_queue_release(&p->queue);
     otlp_request_release(&p->request);
@@ -86,9 +86,9 @@ static void drop_new(struct otlp_pipeline *p, enum drop_reason why)
 {
     ledger_start_dropped(&p->e->ledger, 1, why);
     if (why == DROP_QUEUE_FULL)
-        health_note_full(&p->health, p->e->options.queue_spans, p->now);
+        collector_health_note_full(&p->health, p->e->options.queue_spans, p->now);
     else
-        health_note_lost(&p->health, 1);
+        collector_health_note_lost(&p->health, 1);
 }
 
 static void otlp_add(struct exporter *e, const struct span *s, nsec_t now)
@@ -119,7 +119,7 @@ static void pop_batch(struct otlp_pipeline *p)
 {
     batch_queue_pop(&p->queue);
     if (p->queue.n_spans <= p->queue.limits.spans / 2)
-        health_note_room(&p->health, p->now);
+        collector_health_note_room(&p->health, p->now);
     if (p->queue.n_spans == 0)
         p->flushing = false;
 }
@@ -190,7 +190,7 @@ static void on_done(void *arg, const struct transport_response *response)
     } else {
         settle(p, &outcome, n);
     }
-    health_note(&p->health, &outcome, n, p->now);
+    collector_health_note(&p->health, &outcome, n, p->now);
     /* The next one goes at once: a tick may be a while away. */
     if (p->state == OTLP_READY)
         send_due(p);
@@ -212,7 +212,7 @@ static void drop_expired(struct otlp_pipeline *p)
     if (!b || b->first_try < 0 || p->now < batch_deadline(p, b))
         return;
     ledger_settle_dropped(&p->e->ledger, b->n_spans, DROP_EXPIRED);
-    health_note_lost(&p->health, b->n_spans);
+    collector_health_note_lost(&p->health, b->n_spans);
     pop_batch(p);
 }
 
@@ -242,7 +242,7 @@ static nsec_t otlp_tick(struct exporter *e, nsec_t now)
 
     p->now = now;
     if (p->state == OTLP_FAILED) {
-        p->not_before = now + retry_wait(p->failures, p->at_least, &p->random);
+        p->not_before = now + backoff_wait(p->failures, p->at_least, &p->random);
         p->state = OTLP_WAITING;
     }
     if (p->state == OTLP_WAITING) {
@@ -252,7 +252,7 @@ static nsec_t otlp_tick(struct exporter *e, nsec_t now)
     }
     if (p->state == OTLP_READY)
         send_due(p);
-    nsec_t due = next_tick(p), tell = health_tick(&p->health, now);
+    nsec_t due = next_tick(p), tell = collector_health_tick(&p->health, now);
     return tell < due ? tell : due;
 }
 

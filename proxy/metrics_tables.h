@@ -12,7 +12,7 @@ enum { SERIES_SLOTS = 2 * SERIES_MAX, ROUTE_SLOTS = 2 * ROUTE_SERIES_MAX }; /* p
 /* As many as can hang from newest: each cluster and each direction's "other" has a rest. */
 enum { SERIES_ALL_MAX = 2 * (SERIES_MAX + 2) + ROUTE_SERIES_MAX };
 
-struct refusal {
+struct refusal_count {
     const char *rule;
     atomic_uint_fast64_t count;
 };
@@ -38,7 +38,7 @@ struct rpc_table {
 void rpc_table_release(struct rpc_table *t);
 
 struct metrics_tables {
-    struct refusal refusals[REFUSAL_RULES_MAX + 1]; /* the last is "other" */
+    struct refusal_count refusals[REFUSAL_RULES_MAX + 1]; /* the last is "other" */
     atomic_size_t n_refusals;
     struct series *_Atomic newest;
     struct series *slots[SERIES_SLOTS]; /* owned; hashed, open addressing */

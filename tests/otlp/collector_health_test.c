@@ -1,10 +1,10 @@
-#include "otlp/health.h"
+#include "otlp/collector_health.h"
 
 #include <stdio.h>
 
 #include "test_main.h"
 
-static struct health health;
+static struct collector_health health;
 static char last[1100];
 static unsigned lines, warnings;
 
@@ -20,7 +20,7 @@ static void set_up(void)
 {
     lines = warnings = 0;
     last[0] = '\0';
-    health_init(&health, STR("http://collector:4318"), on_report, NULL);
+    collector_health_init(&health, STR("http://collector:4318"), on_report, NULL);
 }
 
 static void note(enum otlp_verdict verdict, uint64_t rejected, const char *text, nsec_t now)
@@ -28,7 +28,7 @@ static void note(enum otlp_verdict verdict, uint64_t rejected, const char *text,
     struct otlp_outcome outcome = {.verdict = verdict, .rejected = rejected};
 
     snprintf(outcome.text, sizeof(outcome.text), "%s", text);
-    health_note(&health, &outcome, 10, now);
+    collector_health_note(&health, &outcome, 10, now);
 }
 
 START_TEST(what_goes_well_is_not_told)
@@ -48,7 +48,7 @@ START_TEST(a_failure_is_told_when_it_begins_and_when_it_is_over)
     for (int i = 1; i < 100; i++)
         note(OTLP_RETRY, 0, "connect: refused", SECONDS(i));
     ck_assert_uint_eq(lines, 1);
-    health_note_lost(&health, 7);
+    collector_health_note_lost(&health, 7);
     note(OTLP_ACCEPTED, 0, "", SECONDS(100));
     ck_assert_str_eq(last, "http://collector:4318: takes spans again after 100 s; 10 were exported "
                            "since, 7 were lost");
@@ -91,18 +91,18 @@ END_TEST
 START_TEST(what_was_held_back_is_told_though_nothing_follows)
 {
     note(OTLP_RETRY, 0, "refused", SECONDS(0));
-    ck_assert_int_eq(health_tick(&health, SECONDS(1)), INT64_MAX);
+    ck_assert_int_eq(collector_health_tick(&health, SECONDS(1)), INT64_MAX);
     note(OTLP_ACCEPTED, 0, "", SECONDS(2));
     note(OTLP_ACCEPTED, 0, "", SECONDS(3));
     ck_assert_uint_eq(lines, 1);
-    ck_assert_int_eq(health_tick(&health, SECONDS(4)), SECONDS(10));
+    ck_assert_int_eq(collector_health_tick(&health, SECONDS(4)), SECONDS(10));
     ck_assert_uint_eq(lines, 1);
-    ck_assert_int_eq(health_tick(&health, SECONDS(10)), INT64_MAX);
+    ck_assert_int_eq(collector_health_tick(&health, SECONDS(10)), INT64_MAX);
     ck_assert_uint_eq(lines, 2);
     ck_assert_str_eq(last, "http://collector:4318: takes spans again after 2 s; 20 were exported "
                            "since, 0 were lost");
-    ck_assert_int_eq(health_tick(&health, SECONDS(11)), INT64_MAX);
-    health_end(&health);
+    ck_assert_int_eq(collector_health_tick(&health, SECONDS(11)), INT64_MAX);
+    collector_health_end(&health);
     ck_assert_uint_eq(lines, 2);
 }
 END_TEST
@@ -111,10 +111,10 @@ START_TEST(at_the_end_it_is_not_held_back)
 {
     note(OTLP_RETRY, 0, "refused", SECONDS(0));
     note(OTLP_ACCEPTED, 0, "", SECONDS(2));
-    health_end(&health);
+    collector_health_end(&health);
     ck_assert_uint_eq(lines, 2);
     ck_assert_ptr_nonnull(strstr(last, "after 2 s; 10 were exported since, 0 were lost"));
-    health_end(&health);
+    collector_health_end(&health);
     ck_assert_uint_eq(lines, 2);
 }
 END_TEST
@@ -122,8 +122,8 @@ END_TEST
 START_TEST(one_that_goes_on_to_fail_is_not_looked_at_again_and_again)
 {
     note(OTLP_RETRY, 0, "refused", SECONDS(0));
-    ck_assert_int_eq(health_tick(&health, SECONDS(1)), INT64_MAX);
-    ck_assert_int_eq(health_tick(&health, SECONDS(20)), INT64_MAX);
+    ck_assert_int_eq(collector_health_tick(&health, SECONDS(1)), INT64_MAX);
+    ck_assert_int_eq(collector_health_tick(&health, SECONDS(20)), INT64_MAX);
     ck_assert_uint_eq(lines, 1);
 }
 END_TEST
@@ -143,29 +143,29 @@ END_TEST
 START_TEST(a_full_queue_is_told_once_with_its_size_and_its_losses_when_there_is_room)
 {
     for (int i = 0; i < 50; i++)
-        health_note_full(&health, 2048, SECONDS(i));
+        collector_health_note_full(&health, 2048, SECONDS(i));
     ck_assert_uint_eq(warnings, 1);
     ck_assert_ptr_nonnull(strstr(last, "2048 spans wait"));
-    health_note_room(&health, SECONDS(60));
+    collector_health_note_room(&health, SECONDS(60));
     ck_assert_ptr_nonnull(strstr(last, "50 were lost"));
-    health_note_room(&health, SECONDS(61));
+    collector_health_note_room(&health, SECONDS(61));
     ck_assert_uint_eq(lines, 2);
 }
 END_TEST
 
 START_TEST(nobody_needs_to_listen)
 {
-    health_init(&health, STR("x"), NULL, NULL);
+    collector_health_init(&health, STR("x"), NULL, NULL);
     note(OTLP_RETRY, 0, "refused", SECONDS(0));
-    health_note_full(&health, 1, SECONDS(20));
+    collector_health_note_full(&health, 1, SECONDS(20));
     note(OTLP_ACCEPTED, 0, "", SECONDS(40));
 }
 END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("health");
-    TCase *t = tcase_create("health");
+    Suite *suite = suite_create("collector_health");
+    TCase *t = tcase_create("collector_health");
 
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, set_up, NULL);

@@ -1,4 +1,4 @@
-#include "otlp/retry.h"
+#include "otlp/backoff.h"
 
 #include "test_main.h"
 
@@ -15,7 +15,7 @@ START_TEST(waits_half_as_long_again_each_time_up_to_five_seconds)
 
     random_init_seed(&random, 7);
     for (int i = 0; i < 10000; i++) {
-        nsec_t wait = retry_wait((unsigned)_i + 1, 0, &random);
+        nsec_t wait = backoff_wait((unsigned)_i + 1, 0, &random);
         ck_assert(wait >= middle - middle / 5 && wait <= middle + middle / 5);
         least = wait < least ? wait : least;
         most = wait > most ? wait : most;
@@ -31,8 +31,8 @@ START_TEST(waits_at_least_as_long_as_the_collector_asked)
     struct random random;
 
     random_init_seed(&random, 7);
-    ck_assert_int_eq(retry_wait(1, SECONDS(30), &random), SECONDS(30));
-    ck_assert_int_ge(retry_wait(1, 1, &random), MILLISECONDS(800));
+    ck_assert_int_eq(backoff_wait(1, SECONDS(30), &random), SECONDS(30));
+    ck_assert_int_ge(backoff_wait(1, 1, &random), MILLISECONDS(800));
 }
 END_TEST
 
@@ -41,14 +41,14 @@ START_TEST(many_failures_wait_no_longer_than_the_cap)
     struct random random;
 
     random_init_seed(&random, 7);
-    ck_assert_int_le(retry_wait(4000000000u, 0, &random), SECONDS(6));
+    ck_assert_int_le(backoff_wait(4000000000u, 0, &random), SECONDS(6));
 }
 END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("retry");
-    TCase *t = tcase_create("retry");
+    Suite *suite = suite_create("backoff");
+    TCase *t = tcase_create("backoff");
 
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, waits_half_as_long_again_each_time_up_to_five_seconds, 0,
