@@ -141,39 +141,36 @@ static void explain_miss(const struct fault *f, const struct request *r, struct 
     text_share(out, f->share);
 }
 
-/* What the faults come to, `first N` counted as not yet used up, and nothing counted. */
-static struct fault_decision explain_faults(const struct route *route, const struct request *r,
-                                            struct buffer *out)
-{
-    struct fault_decision d = {0};
+struct fault_story {
+    const struct request *r;
+    struct buffer *out;
+};
 
-    for (size_t i = 0; i < route->n_faults; i++) {
-        const struct fault *f = &route->faults[i];
-        enum verdict verdict = fault_strikes(f, r);
-        bool strikes = verdict == VERDICT_YES;
-        text_label(out, "fault");
-        buffer_printf(out, "%.*s", STR_ARG(f->text));
-        text_place(out, f->at);
-        if (strikes && f->kind != FAULT_DELAY && d.aborted) {
-            buffer_printf(out, " is not reached: the one above ends the request\n");
-            continue;
-        }
-        if (verdict == VERDICT_UNDECIDED) {
-            explain_undecided(out, f->when->text);
-            return (struct fault_decision){.undecided = f};
-        }
-        buffer_printf(out, strikes ? " strikes" : " does not strike");
-        if (strikes)
-            explain_strike(f, r, out);
-        else
-            explain_miss(f, r, out);
-        buffer_add_char(out, '\n');
-        if (strikes && f->kind == FAULT_DELAY)
-            d.delay += fault_delay_of(f, &r->trace_id);
-        else if (strikes)
-            d.aborted = f;
+static void explain_fault(void *arg, const struct fault *f, enum fault_fate fate)
+{
+    const struct fault_story *story = arg;
+    struct buffer *out = story->out;
+
+    text_label(out, "fault");
+    buffer_printf(out, "%.*s", STR_ARG(f->text));
+    text_place(out, f->at);
+    switch (fate) {
+    case FATE_NOT_REACHED:
+        buffer_printf(out, " is not reached: the one above ends the request");
+        break;
+    case FATE_UNDECIDED:
+        explain_undecided(out, f->when->text);
+        return;
+    case FATE_STRIKES:
+        buffer_printf(out, " strikes");
+        explain_strike(f, story->r, out);
+        break;
+    case FATE_MISSES:
+        buffer_printf(out, " does not strike");
+        explain_miss(f, story->r, out);
+        break;
     }
-    return d;
+    buffer_add_char(out, '\n');
 }
 
 /* ---- the choice of a target ---- */
@@ -397,7 +394,8 @@ static void explain_answer(const struct config *c, const struct direction *d,
     const struct route *route = choice->route;
 
     explain_route(d, choice, r, out);
-    struct fault_decision faults = explain_faults(route, r, out);
+    struct fault_decision faults =
+        fault_foresee(route, r, explain_fault, &(struct fault_story){r, out});
     if (route->action == ACTION_FORWARD) {
         explain_target(route, r, !faults.aborted, out);
         explain_timeouts(c, route, out);

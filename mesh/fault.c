@@ -55,6 +55,23 @@ nsec_t fault_delay_of(const struct fault *f, const struct trace_id *trace_id)
     return f->delay + (nsec_t)(product >> 64);
 }
 
+/* ended: one before it ends the request, so that only a delay still counts; the others keep their
+ * numbers. */
+static enum fault_fate fate_of(const struct fault *f, const struct request *r, bool ended)
+{
+    if (f->kind != FAULT_DELAY && ended)
+        return FATE_NOT_REACHED;
+    switch (fault_strikes(f, r)) {
+    case VERDICT_YES:
+        return FATE_STRIKES;
+    case VERDICT_NO:
+        return FATE_MISSES;
+    case VERDICT_UNDECIDED:
+        break;
+    }
+    return FATE_UNDECIDED;
+}
+
 /* Takes one of `first N`; false when all are taken. Once they are, it only reads. */
 static bool take_one(const struct fault *f)
 {
@@ -75,20 +92,25 @@ static void give_back(const struct route *route, uint64_t struck)
             atomic_fetch_sub_explicit(route->faults[i].struck, 1, memory_order_relaxed);
 }
 
-struct fault_decision fault_decide(const struct route *route, const struct request *r)
+/* One walk decides and explains. seen NULL: it is decided, and `first N` is counted. */
+static inline struct fault_decision walk(const struct route *route, const struct request *r,
+                                         fault_seen_fn *seen, void *arg)
 {
     struct fault_decision d = {0};
 
     for (size_t i = 0; i < route->n_faults; i++) {
         const struct fault *f = &route->faults[i];
-        if (f->kind != FAULT_DELAY && d.aborted)
-            continue; /* it will not be reached, and keeps its count */
-        enum verdict strikes = fault_strikes(f, r);
-        if (strikes == VERDICT_UNDECIDED) {
-            give_back(route, d.struck);
+        enum fault_fate fate = fate_of(f, r, d.aborted != NULL);
+        if (fate == FATE_STRIKES && f->first && !seen && !take_one(f))
+            fate = FATE_MISSES;
+        if (seen)
+            seen(arg, f, fate);
+        if (fate == FATE_UNDECIDED) {
+            if (!seen)
+                give_back(route, d.struck);
             return (struct fault_decision){.undecided = f};
         }
-        if (strikes == VERDICT_NO || (f->first && !take_one(f)))
+        if (fate != FATE_STRIKES)
             continue;
         d.struck |= UINT64_C(1) << i;
         if (f->kind == FAULT_DELAY)
@@ -97,6 +119,17 @@ struct fault_decision fault_decide(const struct route *route, const struct reque
             d.aborted = f;
     }
     return d;
+}
+
+struct fault_decision fault_decide(const struct route *route, const struct request *r)
+{
+    return walk(route, r, NULL, NULL);
+}
+
+struct fault_decision fault_foresee(const struct route *route, const struct request *r,
+                                    fault_seen_fn *seen, void *arg)
+{
+    return walk(route, r, seen, arg);
 }
 
 void fault_write_struck(const struct route *route, const struct fault_decision *d,

@@ -35,6 +35,18 @@ nsec_t fault_delay_of(const struct fault *f, const struct trace_id *trace_id);
 /* Several delays add up; the first abort or reset that strikes counts. Takes one of the N of each
  * `first N` that strikes; none where it is undecided. */
 struct fault_decision fault_decide(const struct route *route, const struct request *r);
+/* What becomes of one of a route's faults. */
+enum fault_fate {
+    FATE_STRIKES,
+    FATE_MISSES,
+    FATE_NOT_REACHED, /* one before it ends the request */
+    FATE_UNDECIDED,
+};
+typedef void fault_seen_fn(void *arg, const struct fault *f, enum fault_fate fate);
+/* The same decision for who asks what would happen: `first N` is taken as not used up and nothing
+ * is counted. seen, not NULL, is called for each fault in turn, until one is undecided. */
+struct fault_decision fault_foresee(const struct route *route, const struct request *r,
+                                    fault_seen_fn *seen, void *arg);
 /* Those that struck, "delay 2s; abort 503", without secrets: the first few by name, the others by
  * their number. */
 void fault_write_struck(const struct route *route, const struct fault_decision *d,

@@ -236,6 +236,52 @@ START_TEST(first_n_counts_no_request_that_is_undecided)
 }
 END_TEST
 
+static void note_fate(void *arg, const struct fault *f, enum fault_fate fate)
+{
+    char *fates = arg;
+
+    (void)f;
+    fates[strlen(fates)] = "+-.?"[fate];
+}
+
+/* Explaining is the same walk, so that it cannot come to another end. */
+START_TEST(what_is_foreseen_is_what_is_decided_and_counts_nothing)
+{
+    atomic_uint_fast64_t struck = 0;
+    struct match_rule when = given_match("header x-a ~ ^(a+)+$");
+    struct request r = given_request("GET", "a/", "x-a: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab");
+    struct fault faults[] = {
+        {.kind = FAULT_DELAY, .share = SHARE_ALWAYS, .delay = 7},
+        {.kind = FAULT_RESET, .share = 0},
+        {.kind = FAULT_ABORT, .share = SHARE_ALWAYS, .first = 1, .struck = &struck},
+        {.kind = FAULT_RESET, .share = SHARE_ALWAYS, .when = &when}, /* nobody looks at it */
+        {.kind = FAULT_DELAY, .share = SHARE_ALWAYS, .delay = 7},
+        {.kind = FAULT_DELAY, .share = SHARE_ALWAYS, .when = &when},
+    };
+    struct route route = {.faults = faults, .n_faults = COUNT(faults) - 1};
+    char fates[8] = "";
+
+    struct fault_decision d = fault_foresee(&route, &r, note_fate, fates);
+    ck_assert_str_eq(fates, "+-+.+");
+    ck_assert_uint_eq(atomic_load(&struck), 0);
+    struct fault_decision done = fault_decide(&route, &r);
+    ck_assert(done.aborted == d.aborted && done.aborted == &faults[2]);
+    ck_assert(done.delay == d.delay && done.delay == 14);
+    ck_assert_uint_eq(done.struck, d.struck);
+    ck_assert_uint_eq(atomic_load(&struck), 1);
+    ck_assert(!done.undecided && !d.undecided);
+
+    atomic_store(&struck, 0);
+    route.n_faults = COUNT(faults);
+    memset(fates, 0, sizeof(fates));
+    ck_assert_ptr_eq(fault_foresee(&route, &r, note_fate, fates).undecided, &faults[5]);
+    ck_assert_str_eq(fates, "+-+.+?");
+    ck_assert_uint_eq(atomic_load(&struck), 0);
+    ck_assert_ptr_eq(fault_decide(&route, &r).undecided, &faults[5]);
+    regex_free(when.regex);
+}
+END_TEST
+
 static void check_told(const struct route *route, uint64_t struck, const struct fault *aborted,
                        const char *told)
 {
@@ -318,6 +364,7 @@ int main(void)
     tcase_add_test(tc, without_faults_nothing_happens);
     tcase_add_test(tc, first_n_counts_only_requests_it_strikes);
     tcase_add_test(tc, first_n_counts_no_request_that_is_undecided);
+    tcase_add_test(tc, what_is_foreseen_is_what_is_decided_and_counts_nothing);
     tcase_add_test(tc, those_that_struck_are_told_and_of_many_the_number);
     tcase_add_test(tc, first_n_is_never_exceeded_by_many_threads);
     suite_add_tcase(suite, tc);
