@@ -172,6 +172,20 @@ def test_an_upstream_that_hangs_up_on_the_preface_of_http_2(inbound, raw_origin,
     assert sidecar.wait_log(f"{upstream.address} hung up on the preface of HTTP/2: say protocol h1")
 
 
+def test_a_call_of_grpc_to_who_hangs_up_on_the_preface_may_be_tried_again(inbound, raw_origin, connect):
+    """It may be a server that is starting: INTERNAL would be final. The cure is told all the same."""
+    upstream = raw_origin()
+    sidecar = inbound("app", rest=f"cluster app {{ endpoint {upstream.address}; protocol h2; }}")
+    client = connect(sidecar.port)
+    client.send(request_bytes(method="POST", fields=["content-type: application/grpc", "te: trailers"], body=b""))
+    server = upstream.accept()
+    server.read_until(b"SM\r\n\r\n")
+    server.close()
+    response = client.read_response()
+    assert response.get("grpc-status") == "14" and "protocol h1, or auto" in response.get("grpc-message")
+    assert sidecar.wait_span()["error.type"] == "upstream_closed_early"
+
+
 def test_an_upstream_of_http_2_that_only_restarts_is_not_told_to_speak_something_else(inbound, connect, closing):
     upstream = closing(H2RawOrigin())
     sidecar = inbound("app", rest=f"cluster app {{ endpoint {upstream.address}; protocol h2; }}")
