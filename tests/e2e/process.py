@@ -293,12 +293,13 @@ class Sidespan:
         return any(s[1].endswith(at) and s[3] != listens and s[9] != "0" for s in sockets)
 
     @contextlib.contextmanager
-    def without_descriptors(self):
-        """It can open nothing meanwhile."""
+    def without_descriptors(self, spare=0):
+        """It can open nothing meanwhile, or no more than what is spared."""
         until(lambda: not self._serves_admin(), "the end of our own connections to the admin port")
         pid = self.process.pid
         used = set(map(int, os.listdir(f"/proc/{pid}/fd")))
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(len(used) + 1)) - used), 1 << 12))
+        limit = sorted(set(range(len(used) + spare + 1)) - used)[spare]
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, 1 << 12))
         try:
             yield
         finally:

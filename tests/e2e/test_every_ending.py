@@ -13,7 +13,7 @@ from google.protobuf.json_format import MessageToJson
 
 from h2_raw import frame, headers
 from h2_raw import request as head_of
-from h2wire import INTERNAL_ERROR, REFUSED_STREAM, Broken
+from h2wire import INTERNAL_ERROR, REFUSED_STREAM, Broken, Settings
 from origins import RawOrigin
 from peers_h1 import H1Client, H1RawOrigin
 from peers_h2 import H2Client, H2RawOrigin
@@ -316,22 +316,29 @@ def a_response_of_many_fields(way):
     peer.send_head(200, [f"x-{i}: 1" for i in range(40)], end=True)
 
 
-@case("overload", ("h1", "h2", "outbound"), rule="open-files")
+@case("overload", (*HTTP, "connect"), rule="open-files")
 def no_descriptor_is_left(way):
     way.start(way.raw(), cluster="pool max none;")
-    way.client = way.closing(way.Client(way.port))
-    if way.name != "h2":                      # its descriptor is there before the request is
-        way.client.idle.append(way.client.connect())
-        way.client.idle[0].send("\r\n")
-    way.sidecar.wait_metric(f'sidespan_connections_open{{direction="{way.direction}"}}', 1)
-    with way.sidecar.without_descriptors():
+    spare = 1                                 # for the client, where asking is connecting
+    if way.name in HTTP:
+        way.client, spare = way.closing(way.Client(way.port)), 0
+        if way.name not in STREAMS:           # its descriptor is there before the request is
+            way.client.idle.append(way.client.connect())
+            way.client.idle[0].send("\r\n")
+        way.sidecar.wait_metric(f'sidespan_connections_open{{direction="{way.direction}"}}', 1)
+    with way.sidecar.without_descriptors(spare):
         way.ask()
         way.response = way.answer()
 
 
-@case("pool_queue_timeout", ("h1", "h2", "outbound"), rule="pool-queue")
+@case("overload", ("tcp",), rule="limits")
+def no_descriptor_is_left_for_a_tunnel(way):
+    no_descriptor_is_left(way)
+
+
+@case("pool_queue_timeout", HTTP, rule="pool-queue")
 def no_place_becomes_free(way):
-    origin = way.origin()
+    origin = way.origin(**({"settings": {Settings.MAX_CONCURRENT_STREAMS: 1}} if way.upstream == "h2" else {}))
     way.start(origin, cluster="pool max 1 queue 100ms;")
     way.holder = way.closing(way.Client(way.port)).open("GET", "/held")
     origin.take()
