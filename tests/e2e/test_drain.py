@@ -267,7 +267,7 @@ def test_no_request_is_lost_while_load_goes_on(inbound, origin):
 
 
 def test_a_client_that_is_silent_does_not_hold_up_the_end(inbound, origin, connect):
-    sidecar = drained(inbound, origin().address, drain="1h")
+    sidecar = inbound(origin().address, rest="timeouts { drain-delay 0s; drain 1h; header 1s; }")
     silent, half = connect(sidecar.port), connect(sidecar.port)
     half.send("GET / HT")
     until(lambda: sidecar.metric('sidespan_connections_open{direction="inbound"}') == 2, "both")

@@ -223,7 +223,7 @@ def to_itself_or_nowhere(way, host):
 
 @case("timeout", HTTP, rule="timeout")
 def the_routes_timeout(way):
-    begun(way, route="timeout 100ms;")
+    begun(way, route="timeout 400ms;")
 
 
 @case("timeout", ("connect",), rule="timeout")
@@ -456,19 +456,19 @@ def an_upstream_that_answers_no_ping(way):
 @case("ping_timeout", STREAMS, rule="ping-timeout", broken=True)
 def a_client_that_answers_no_ping(way):
     way.upstream = "h1"
-    begun(way, rest="timeouts { ping 100ms; ping-timeout 100ms; }")
+    begun(way, rest="timeouts { ping 100ms; ping-timeout 400ms; }")
     way.sidecar.wait_span()                   # it reads nothing meanwhile
     way.response = None
 
 
 @case("idle_timeout", HTTP, rule="idle")
 def nothing_is_sent(way):
-    begun(way, route="idle-timeout 100ms; timeout none;")
+    begun(way, route="idle-timeout 400ms; timeout none;")
 
 
 @case("idle_timeout", BYTES, rule="idle")
 def nothing_is_sent_in_a_tunnel(way):
-    begun(way, rest="timeouts { tunnel-idle 100ms; }")
+    begun(way, rest="timeouts { tunnel-idle 400ms; }")
 
 
 @case("stream_reset", HTTP)

@@ -122,9 +122,8 @@ def test_a_reader_that_pauses_is_not_cut(sidecar, closing):
 
 # -- slow ones
 
-def ended_within(client, least, most):
-    """The frames up to the end of the connection, which comes in that time (seconds)."""
-    began = time.monotonic()
+def ended_within(client, began, least, most):
+    """The frames up to the end of the connection, which comes in that time (seconds) since it was made."""
     frames = client.to_end()
     took = time.monotonic() - began
     assert least <= took <= most, f"ended after {took:.2f} s"
@@ -132,20 +131,19 @@ def ended_within(client, least, most):
 
 
 def test_fields_that_never_end_are_a_matter_of_the_header_timeout(sidecar, closing):
-    sidecar = sidecar("timeouts { header 300ms; idle 30s; }")
+    sidecar, began = sidecar("timeouts { header 300ms; idle 30s; }"), time.monotonic()
     client = closing(H2(sidecar.port))
     stream, = client.streams()
     client.send(headers(stream, GET, whole=False))
-    ended_within(client, 0.2, 20)
+    ended_within(client, began, 0.2, 20)
     assert sidecar.metric('sidespan_timeouts_total{timeout="header"}') == 1
 
 
 def test_fields_that_trickle_buy_no_time(sidecar, closing):
-    sidecar = sidecar("timeouts { header 400ms; idle 30s; }")
+    sidecar, began = sidecar("timeouts { header 400ms; idle 30s; }"), time.monotonic()
     client = closing(H2(sidecar.port))
     stream, = client.streams()
     client.send(headers(stream, GET, whole=False))
-    began = time.monotonic()
     for _ in range(6):                        # fewer than a flood
         if client.wait(0.15) is None:
             break
@@ -158,22 +156,22 @@ def test_fields_that_trickle_buy_no_time(sidecar, closing):
 
 @pytest.mark.parametrize("said", ["preface", "preface and settings", "a ping each now and then"])
 def test_a_client_that_says_nothing_is_a_matter_of_the_idle_timeout(sidecar, closing, said):
-    sidecar = sidecar("timeouts { header 30s; idle 300ms; }")
+    sidecar, began = sidecar("timeouts { header 30s; idle 300ms; }"), time.monotonic()
     client = closing(H2(sidecar.port, start=False))
     client.send(PREFACE if said == "preface" else PREFACE + settings())
     if said.startswith("a ping"):
         client.send(ping())
-    frames = ended_within(client, 0.2, 20)
+    frames = ended_within(client, began, 0.2, 20)
     if said != "preface":
         assert goaway_code(frames) == NO_ERROR
     assert sidecar.metric('sidespan_timeouts_total{timeout="idle"}') == 1
 
 
 def test_half_a_preface_is_a_matter_of_the_header_timeout(sidecar, closing):
-    sidecar = sidecar("timeouts { header 300ms; idle 30s; }")
+    sidecar, began = sidecar("timeouts { header 300ms; idle 30s; }"), time.monotonic()
     client = closing(H2(sidecar.port, start=False))
     client.send(PREFACE[:11])
-    ended_within(client, 0.2, 20)
+    ended_within(client, began, 0.2, 20)
     until(lambda: sidecar.metric('sidespan_connections_open{direction="inbound"}') == 0, "the end of it")
 
 

@@ -292,8 +292,8 @@ def test_a_first_line_that_is_never_whole_is_answered(inbound, origin, connect):
 @pytest.mark.parametrize("listen", ["http", "auto"])
 def test_bytes_one_by_one_do_not_lengthen_the_time_for_a_head(inbound, origin, connect, listen):
     sidecar = inbound(origin().address, rest="timeouts { header 300ms; }", carries=listen)
-    client = connect(sidecar.port)
     began = time.monotonic()
+    client = connect(sidecar.port)
 
     def refused():
         try:

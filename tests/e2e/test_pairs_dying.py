@@ -48,7 +48,7 @@ def test_a_call_whose_server_dies_is_unavailable(sidespan, closing, client, hops
         at = f"127.0.0.1:{port}"
     with subprocess.Popen([*program(client), "call", at, "4", "100000000", str(2 * DEADLINE)],
                           stdout=subprocess.PIPE, text=True) as calling:
-        until(lambda: sidecar.metric('sidespan_requests_active{direction="outbound"}') >= 4, "the streams")
+        until(lambda: sidecar.metric('sidespan_requests_active{direction="outbound"}') >= 4, "the streams", DEADLINE * 3)
         until(sidecar.spans, "a unary call that was answered")
         server.send_signal(signal.SIGKILL)
         result = json.loads(calling.communicate(timeout=4 * DEADLINE)[0])

@@ -126,7 +126,7 @@ def test_a_tunnel_to_nobody_is_closed_and_its_span_says_why(inbound, refusing):
 
 def test_a_tunnel_in_which_nothing_moves_ends_with_its_timeout(inbound, raw_origin, connect):
     upstream = raw_origin()
-    sidecar = inbound(upstream.address, rest="timeouts { tunnel-idle 150ms; }")
+    sidecar = inbound(upstream.address, rest="timeouts { tunnel-idle 500ms; }")
     client = connect(sidecar.port)
     client.send(b"\x00hello")
     server = upstream.accept()

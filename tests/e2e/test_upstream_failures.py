@@ -92,7 +92,7 @@ def test_a_name_that_cannot_be_resolved_is_a_503_with_its_reason(sidespan, port,
 
 def test_the_route_timeout_is_a_504(inbound, raw_origin, connect):
     upstream = raw_origin()
-    sidecar = inbound(upstream.address, extra="timeout 150ms;")
+    sidecar = inbound(upstream.address, extra="timeout 500ms;")
     client = connect(sidecar.port)
     client.send(request_bytes())
     server = upstream.accept()
@@ -103,7 +103,7 @@ def test_the_route_timeout_is_a_504(inbound, raw_origin, connect):
     server.expect_broken()
     span = sidecar.wait_span()
     assert span["error.type"] == "timeout" and span.status == 2
-    assert 0.15 <= span.seconds < 1.5
+    assert 0.5 <= span.seconds < 5
     times = span.times()
     assert times["first_byte"] == max(times.values())
     assert sum(times.values()) == pytest.approx(span.seconds, abs=0.05)
@@ -138,7 +138,7 @@ def test_the_timeout_of_a_direction_holds_for_routes_that_say_none(
     sidespan(f"""
         inbound {{
             listen 127.0.0.1:{port};
-            timeout 100ms;
+            timeout 500ms;
             route /own {{ to {upstream.address}; timeout none; }}
             route / {{ to {upstream.address}; }}
         }}
@@ -150,7 +150,7 @@ def test_the_timeout_of_a_direction_holds_for_routes_that_say_none(
     client.send(request_bytes(target="/own"))
     server = upstream.accept()
     server.read_request()
-    assert client.quiet(0.25)
+    assert client.quiet(0.7)
     server.send(response_bytes(body=b"late but fine"))
     assert client.read_response().body == b"late but fine"
 
@@ -158,7 +158,7 @@ def test_the_timeout_of_a_direction_holds_for_routes_that_say_none(
 def test_an_exchange_in_which_nothing_moves_ends_with_the_idle_timeout(
         inbound, raw_origin, connect):
     upstream = raw_origin()
-    sidecar = inbound(upstream.address, extra="idle-timeout 150ms;")
+    sidecar = inbound(upstream.address, extra="idle-timeout 500ms;")
     client = connect(sidecar.port)
     client.send(request_bytes())
     server = upstream.accept()
