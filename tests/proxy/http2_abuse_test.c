@@ -2,52 +2,7 @@
  * What a peer may ask of an HTTP/2 connection before it is ended, and what is
  * told of that.
  */
-#include "http2_story.h"
-
-#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
-
-static struct worker *worker;
-static struct story t;
-
-static void stage(bool server)
-{
-    worker = stepped_worker_of(HTTP2_CONF HTTP2_LIMITS);
-    story_meet(&t, worker, server);
-}
-
-static void serve(void)
-{
-    stage(true);
-}
-
-static void ask(void)
-{
-    stage(false);
-}
-
-static void tear_down(void)
-{
-    story_end(&t);
-    worker_free(worker);
-}
-
-static struct stream *stream(unsigned i)
-{
-    return t.streams[i].stream;
-}
-
-static void give_up(unsigned i)
-{
-    IN_TURN(&t, told_abort(&t.streams[i], STREAM_NO_ERROR));
-}
-
-static bool heard(const char *text)
-{
-    story_listen(&t);
-    buffer_add_char(&t.heard, '\0');
-    t.heard.n--;
-    return strstr(t.heard.p, text) != NULL;
-}
+#include "http2_stage.h"
 
 START_TEST(streams_that_are_opened_and_reset_use_up_the_credit)
 {
@@ -218,16 +173,6 @@ START_TEST(an_upstream_that_breaks_the_protocol_was_ended_by_us)
 }
 END_TEST
 
-static TCase *tcase(Suite *s, const char *name, void (*begin)(void))
-{
-    TCase *c = tcase_create(name);
-
-    tcase_set_timeout(c, 60);
-    tcase_add_checked_fixture(c, begin, tear_down);
-    suite_add_tcase(s, c);
-    return c;
-}
-
 int main(void)
 {
     Suite *s = suite_create("http2_abuse");
@@ -246,9 +191,5 @@ int main(void)
     tcase_add_test(c, an_upstream_that_is_ended_for_abuse_was_ended_by_us);
     tcase_add_test(c, an_upstream_that_breaks_the_protocol_was_ended_by_us);
 
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return stage_run(s);
 }

@@ -1,32 +1,7 @@
 /*
  * HTTP/2 as a server: what becomes of answers that are sent, and of WebSockets.
  */
-#include "http2_story.h"
-
-static struct worker *worker;
-static struct story t;
-
-static void serve(void)
-{
-    worker = stepped_worker_of(HTTP2_CONF HTTP2_LIMITS);
-    story_meet(&t, worker, true);
-}
-
-static void tear_down(void)
-{
-    story_end(&t);
-    worker_free(worker);
-}
-
-static struct stream *stream(unsigned i)
-{
-    return t.streams[i].stream;
-}
-
-static void give_up(unsigned i)
-{
-    IN_TURN(&t, told_abort(&t.streams[i], STREAM_NO_ERROR));
-}
+#include "http2_stage.h"
 
 /* ---- responses that go ---- */
 
@@ -228,9 +203,5 @@ int main(void)
     tcase_add_test(c, a_switch_without_the_proof_of_the_key_resets_the_stream);
     suite_add_tcase(s, c);
 
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return stage_run(s);
 }

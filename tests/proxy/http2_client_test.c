@@ -2,42 +2,16 @@
  * HTTP/2 as a client: what becomes of requests that are sent, and of answers
  * that come; and upgrades.
  */
-#include "http2_story.h"
+#include "http2_stage.h"
 
 #include "proxy/http2_private.h"
 
-#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
-
-static struct worker *worker;
-static struct story t;
 static char kilobytes_7[7 * 1024 + 1];
 
-static void set_up(void)
+static void ask_at_length(void)
 {
-    worker = stepped_worker_of(HTTP2_CONF HTTP2_LIMITS);
+    ask();
     memset(kilobytes_7, 'x', sizeof kilobytes_7 - 1);
-}
-
-static void tear_down(void)
-{
-    story_end(&t);
-    worker_free(worker);
-}
-
-static void ask(void)
-{
-    set_up();
-    story_meet(&t, worker, false);
-}
-
-static struct stream *stream(unsigned i)
-{
-    return t.streams[i].stream;
-}
-
-static void give_up(unsigned i)
-{
-    IN_TURN(&t, told_abort(&t.streams[i], STREAM_NO_ERROR));
 }
 
 /* ---- messages ---- */
@@ -269,22 +243,12 @@ END_TEST
 
 #define LOOP(c, test, table) tcase_add_loop_test(c, test, 0, (int)COUNT(table))
 
-static TCase *tcase(Suite *s, const char *name, void (*begin)(void))
-{
-    TCase *c = tcase_create(name);
-
-    tcase_set_timeout(c, 60);
-    tcase_add_checked_fixture(c, begin, tear_down);
-    suite_add_tcase(s, c);
-    return c;
-}
-
 int main(void)
 {
     Suite *s = suite_create("http2_client");
     TCase *c;
 
-    c = tcase(s, "client", ask);
+    c = tcase(s, "client", ask_at_length);
     tcase_add_test(c, a_request_goes_with_its_pseudo_header_fields_first);
     tcase_add_test(c, requests_that_must_wait_keep_their_fields);
     tcase_add_test(c, a_response_is_told_as_a_message);
@@ -294,15 +258,11 @@ int main(void)
                    a_response_before_the_end_of_the_request_that_says_to_stop_is_no_failure_of_it);
     LOOP(c, the_code_of_a_reset_says_whether_to_ask_again, resets);
 
-    c = tcase(s, "upgrades", set_up);
+    c = tcase(s, "upgrades", stage);
     tcase_add_test(c, an_upgrade_waits_for_settings_that_allow_it);
     tcase_add_test(c, an_upgrade_that_is_given_up_is_waited_for_no_more);
     tcase_add_test(c, an_upgrade_fails_where_the_peer_does_not_know_it);
     tcase_add_test(c, only_a_websocket_is_an_extended_connect);
 
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return stage_run(s);
 }

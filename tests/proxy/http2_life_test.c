@@ -2,54 +2,7 @@
  * The life of an HTTP/2 connection: how it begins, what it waits for, what it
  * is ended for, and how.
  */
-#include "http2_story.h"
-
-static struct worker *worker;
-static struct story t;
-
-static void stage(const char *timeouts)
-{
-    char conf[500];
-
-    snprintf(conf, sizeof conf, HTTP2_CONF HTTP2_LIMITS "timeouts { %s }\n", timeouts);
-    worker = stepped_worker_of(conf);
-}
-
-static void tear_down(void)
-{
-    story_end(&t);
-    worker_free(worker);
-}
-
-static void serve(void)
-{
-    stage("");
-    story_meet(&t, worker, true);
-}
-
-static void ask(void)
-{
-    stage("");
-    story_meet(&t, worker, false);
-}
-
-static struct stream *stream(unsigned i)
-{
-    return t.streams[i].stream;
-}
-
-static void give_up(unsigned i)
-{
-    IN_TURN(&t, told_abort(&t.streams[i], STREAM_NO_ERROR));
-}
-
-static bool heard(const char *text)
-{
-    story_listen(&t);
-    buffer_add_char(&t.heard, '\0');
-    t.heard.n--;
-    return strstr(t.heard.p, text) != NULL;
-}
+#include "http2_stage.h"
 
 /* ---- the way out ---- */
 
@@ -201,7 +154,7 @@ START_TEST(an_idle_connection_is_ended)
 {
     story_end(&t);
     worker_free(worker);
-    stage("");
+    stage();
     story_begin(&t, worker, false);
     t.idle = MILLISECONDS(50);
     story_say(&t, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
@@ -218,7 +171,7 @@ END_TEST
 
 static void serve_with_pings(void)
 {
-    stage("ping 50ms; ping-timeout 100ms;");
+    stage_with("ping 50ms; ping-timeout 100ms;");
     story_meet(&t, worker, true);
 }
 
@@ -245,7 +198,7 @@ END_TEST
 
 static void serve_with_header_timeout(void)
 {
-    stage("header 100ms;");
+    stage_with("header 100ms;");
     story_meet(&t, worker, true);
 }
 
@@ -336,7 +289,7 @@ END_TEST
 
 static void begin_to_ask(void)
 {
-    stage("");
+    stage();
     story_begin(&t, worker, false);
     t.falls_back = true;
 }
@@ -406,16 +359,6 @@ END_TEST
 
 /* ---- */
 
-static TCase *tcase(Suite *s, const char *name, void (*begin)(void))
-{
-    TCase *c = tcase_create(name);
-
-    tcase_set_timeout(c, 60);
-    tcase_add_checked_fixture(c, begin, tear_down);
-    suite_add_tcase(s, c);
-    return c;
-}
-
 int main(void)
 {
     Suite *s = suite_create("http2_life");
@@ -454,9 +397,5 @@ int main(void)
     tcase_add_test(c, one_whose_first_bytes_trickle_is_a_stranger_too);
     tcase_add_test(c, one_that_hangs_up_on_the_preface_is_a_stranger);
 
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return stage_run(s);
 }

@@ -178,12 +178,12 @@ static inline void story_on_room(void *keeper, struct http2 *h)
     ((struct story *)keeper)->rooms++;
 }
 
-static inline bool story_on_stranger(void *keeper, struct http2 *h)
+static inline enum stranger story_on_stranger(void *keeper, struct http2 *h)
 {
     struct story *t = keeper;
 
     t->strangers++;
-    return t->falls_back;
+    return t->falls_back ? STRANGER_FALLBACK : STRANGER_FAILS;
 }
 
 static inline void story_on_gone(void *keeper, struct http2 *h)

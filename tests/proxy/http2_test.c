@@ -1,40 +1,14 @@
 /*
  * HTTP/2 as a server: what becomes of requests that come.
  */
-#include "http2_story.h"
+#include "http2_stage.h"
 
-#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
-
-static struct worker *worker;
-static struct story t;
 static char kilobytes_7[7 * 1024 + 1];
 
-static void set_up(void)
+static void serve_at_length(void)
 {
-    worker = stepped_worker_of(HTTP2_CONF HTTP2_LIMITS);
+    serve();
     memset(kilobytes_7, 'x', sizeof kilobytes_7 - 1);
-}
-
-static void tear_down(void)
-{
-    story_end(&t);
-    worker_free(worker);
-}
-
-static void serve(void)
-{
-    set_up();
-    story_meet(&t, worker, true);
-}
-
-static struct stream *stream(unsigned i)
-{
-    return t.streams[i].stream;
-}
-
-static void give_up(unsigned i)
-{
-    IN_TURN(&t, told_abort(&t.streams[i], STREAM_NO_ERROR));
 }
 
 /* ---- requests that come ---- */
@@ -290,20 +264,10 @@ END_TEST
 
 #define LOOP(c, test, table) tcase_add_loop_test(c, test, 0, (int)COUNT(table))
 
-static TCase *tcase(Suite *s, const char *name, void (*begin)(void))
-{
-    TCase *c = tcase_create(name);
-
-    tcase_set_timeout(c, 60);
-    tcase_add_checked_fixture(c, begin, tear_down);
-    suite_add_tcase(s, c);
-    return c;
-}
-
 int main(void)
 {
     Suite *s = suite_create("http2");
-    TCase *c = tcase(s, "server", serve);
+    TCase *c = tcase(s, "server", serve_at_length);
 
     LOOP(c, a_request_is_told_as_a_message, requests);
     tcase_add_test(c, cookies_are_one_field);
@@ -318,9 +282,5 @@ int main(void)
     tcase_add_test(c, what_came_for_a_stream_that_is_given_up_counts_as_taken);
     tcase_add_test(c, a_window_opens_wide_for_who_takes_what_comes);
 
-    SRunner *runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return stage_run(s);
 }
