@@ -3,7 +3,8 @@
 #
 #     base <- propagation <- mesh, otlp <- proxy        base <- inject
 #
-# or brings a library in by another door than its own.
+# or, within mesh, from a decision to the language; or brings a library in by another door than its
+# own.
 #
 #     arrows.sh SOURCE_ROOT     checks a tree
 #     arrows.sh --self-test     proves that each wrong include is found, and no right one
@@ -22,6 +23,32 @@ may_include() {
     proxy) echo base propagation mesh otlp proxy ;;
     inject) echo base inject ;;
     esac
+}
+
+# What decides in mesh: the rest of that folder is the language. A tree's own list is that of mesh/meson.build;
+# this one is for the self-test.
+DECISIONS="explain_text fault_count match route"
+
+read_decisions() {
+    [ -f mesh/meson.build ] || return 0
+    DECISIONS=$(sed -n '/^mesh_decisions_lib/,/dependencies:/p' mesh/meson.build |
+        grep -oE "'[a-z0-9_]+\\.c'" | tr -d "'" | sed 's/\.c$//' | tr '\n' ' ')
+    [ -n "$DECISIONS" ] || { echo "arrows: mesh/meson.build names no decisions" >&2; return 2; }
+}
+
+# Headers that both halves have.
+SHARED="config must request"
+
+is_decision() {
+    module=${1#mesh/}
+    # shellcheck disable=SC2086 # a list of modules
+    [ "$module" != "$1" ] && is_one_of "${module%.[ch]}" $DECISIONS
+}
+
+is_language() {
+    module=${1#mesh/}
+    # shellcheck disable=SC2086 # lists of modules
+    [ "$module" != "$1" ] && ! is_one_of "${module%.h}" $DECISIONS $SHARED
 }
 
 is_one_of() {
@@ -74,6 +101,8 @@ objection() {
         # shellcheck disable=SC2046 # a list of folders
         if ! is_one_of "$from" $(may_include "$folder"); then
             echo "$folder/ may not include from $from/"
+        elif is_decision "$file" && is_language "$header"; then
+            echo "a decision may not know the language of the file"
         elif [ "$quote" = "<" ]; then
             echo "our own headers go in quotes"
         fi
@@ -92,6 +121,7 @@ list_includes() {
 
 check_tree() {
     cd "$1" || return 2
+    read_decisions || return 2
     includes=$(list_includes)
     if [ -z "$includes" ]; then
         echo "arrows: no include found in $1" >&2
@@ -121,6 +151,9 @@ propagation/a.c|"mesh/a.h"
 propagation/a.c|"otlp/a.h"
 propagation/a.c|"proxy/a.h"
 mesh/a.c|"otlp/a.h"
+mesh/route.c|"mesh/loader.h"
+mesh/route.h|"mesh/value.h"
+mesh/explain_text.c|"mesh/config_text.h"
 mesh/a.h|"proxy/a.h"
 mesh/a.c|"inject/a.h"
 mesh/a.c|<event2/event.h>
@@ -156,6 +189,10 @@ propagation/a.c|"base/str.h"
 propagation/a.c|"propagation/b.h"
 mesh/a.c|"propagation/b.h"
 mesh/a.c|"mesh/b.h"
+mesh/loader.c|"mesh/route.h"
+mesh/route.c|"mesh/config.h"
+mesh/route.c|"mesh/match.h"
+mesh/fault_count.c|"mesh/must.h"
 mesh/a.c|<pcre2.h>
 otlp/a.c|"propagation/b.h"
 otlp/encode_spans.c|<protobuf-c/protobuf-c.h>
