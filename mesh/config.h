@@ -217,7 +217,7 @@ struct listen_config {
 enum direction_kind { DIRECTION_INBOUND, DIRECTION_OUTBOUND };
 enum unmatched { UNMATCHED_PASS, UNMATCHED_REJECT };
 
-struct host_table; /* route.c: exact names hashed, suffixes by length */
+struct host_table; /* host_table.c: exact names hashed, suffixes by length */
 
 struct direction {
     enum direction_kind kind;

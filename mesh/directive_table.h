@@ -111,9 +111,6 @@ const char *foreign_cure(struct str name, struct str word, bool later);
 /* The word stands for itself among the row's arguments: max of "[max N | none]". */
 bool directive_has_word(const struct directive *row, struct str word);
 
-/* "inbound, outbound", "route"; "" is the top level. */
-const char *context_name(enum context c);
-
 /* Readers that rows of many nouns use. */
 directive_fn read_duration_field, read_size_field, read_number_field, read_text_field,
     read_on_off_field;

@@ -189,10 +189,3 @@ const char *const *directive_contexts(size_t *n)
     *n = CONTEXT_COUNT;
     return names;
 }
-
-const char *context_name(enum context c)
-{
-    size_t n;
-
-    return directive_contexts(&n)[c];
-}

@@ -376,7 +376,7 @@ const struct headers *http1_take_trailers(struct http1 *h)
     return out;
 }
 
-/* The end is told by http1.c, when it is known what came behind the message. */
+/* http1_input.c passes the end on, when it is known what came behind the message. */
 static int on_message_complete(llhttp_t *p)
 {
     struct http1 *h = p->data;

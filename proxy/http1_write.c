@@ -62,6 +62,7 @@ static bool goes_out(struct writer *w, const struct message *m, const struct hea
     }
 }
 
+/* Whether the bytes around it may be looked at: it stands in a received head. */
 static bool as_received(const struct header *f)
 {
     return f->value.p == f->name.p + f->name.n + 2 && f->value.p[-2] == ':';
@@ -85,7 +86,6 @@ static size_t run(struct writer *w, const struct message *m, size_t i, size_t *e
     return n;
 }
 
-/* Whether the bytes after a value may be looked at: it came in a received head. */
 static void put_fields(struct writer *w, const struct message *m)
 {
     for (size_t i = 0; i < m->fields.n;) {

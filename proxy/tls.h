@@ -1,5 +1,5 @@
 /*
- * TLS as a client, for exporters (OpenSSL). The one file that includes openssl/.
+ * TLS as a client, for exporters (OpenSSL). Only tls*.c include openssl/.
  */
 #ifndef SIDESPAN_PROXY_TLS_H
 #define SIDESPAN_PROXY_TLS_H
