@@ -126,7 +126,7 @@ static const struct http1_keeper front_keeper = {.open = keeper_open,
 
 void front_http(struct front *f, char *data, size_t n)
 {
-    struct http1 *h = http1_server(f->conn, &front_keeper, f);
+    struct http1 *h = http1_server(&f->worker->http, f->conn, &front_keeper, f);
 
     if (!h) {
         front_end(f);
@@ -139,7 +139,7 @@ void front_http(struct front *f, char *data, size_t n)
 
 void front_refuse(struct front *f, const struct refusal *why)
 {
-    struct http1 *h = http1_server(f->conn, &front_keeper, f);
+    struct http1 *h = http1_server(&f->worker->http, f->conn, &front_keeper, f);
 
     if (!h) {
         front_end(f);
@@ -173,7 +173,7 @@ static const struct http2_keeper front_keeper2 = {
 
 void front_http2(struct front *f, char *data, size_t n)
 {
-    struct http2 *h = http2_server(f->conn, &front_keeper2, f);
+    struct http2 *h = http2_server(&f->worker->http, f->conn, &front_keeper2, f);
 
     if (!h) {
         front_end(f);

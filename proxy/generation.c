@@ -94,14 +94,17 @@ void worker_adopt(struct worker *w, const struct worker_setup *setup)
     }
     adopt_some(g, SIZE_MAX);
     w->generation = g;
-    worker_tell_conns(w);
+    worker_tell_config(w);
     generation_unref(old);
 }
 
-void worker_tell_conns(struct worker *w)
+void worker_tell_config(struct worker *w)
 {
     const struct config *c = worker_config(w);
 
+    w->http.limits = &c->limits;
+    w->http.timeouts = &c->timeouts;
+    w->http.metrics = w->metrics;
     conns_follow(&w->loop, &(struct conn_rules){
                                .high_mark = c->limits.buffer_bytes,
                                .keepalive = c->timeouts.keepalive,

@@ -15,8 +15,8 @@ static const struct conn_owner http1_owner;
 
 static void on_timer(struct timer *t);
 
-static struct http1 *http1_new(struct conn *c, bool server, const struct http1_keeper *keeper,
-                               void *data)
+static struct http1 *http1_new(struct http_shared *shared, struct conn *c, bool server,
+                               const struct http1_keeper *keeper, void *data)
 {
     struct http1 *h = calloc(1, sizeof *h);
 
@@ -26,7 +26,8 @@ static struct http1 *http1_new(struct conn *c, bool server, const struct http1_k
     }
     h->stream.codec = &http1_ops;
     h->conn = c;
-    h->worker = container_of(c->loop, struct worker, loop);
+    h->loop = c->loop;
+    h->shared = shared;
     h->keeper = keeper;
     h->keeper_data = data;
     h->server = server;
@@ -42,25 +43,27 @@ static struct http1 *http1_new(struct conn *c, bool server, const struct http1_k
 static void arm(struct http1 *h, nsec_t after)
 {
     if (after)
-        timer_arm(h->worker->loop.timers, &h->timer, loop_now(&h->worker->loop) + after);
+        timer_arm(h->loop->timers, &h->timer, loop_now(h->loop) + after);
     else
         timer_disarm(&h->timer);
 }
 
-struct http1 *http1_server(struct conn *c, const struct http1_keeper *keeper, void *data)
+struct http1 *http1_server(struct http_shared *shared, struct conn *c,
+                           const struct http1_keeper *keeper, void *data)
 {
-    struct http1 *h = http1_new(c, true, keeper, data);
+    struct http1 *h = http1_new(shared, c, true, keeper, data);
 
     if (!h)
         return NULL;
-    arm(h, worker_config(h->worker)->timeouts.header);
+    arm(h, h->shared->timeouts->header);
     conn_read(c, true);
     return h;
 }
 
-struct http1 *http1_client(struct conn *c, const struct http1_keeper *keeper, void *data)
+struct http1 *http1_client(struct http_shared *shared, struct conn *c,
+                           const struct http1_keeper *keeper, void *data)
 {
-    struct http1 *h = http1_new(c, false, keeper, data);
+    struct http1 *h = http1_new(shared, c, false, keeper, data);
 
     if (h)
         conn_read(c, true);
@@ -69,7 +72,7 @@ struct http1 *http1_client(struct conn *c, const struct http1_keeper *keeper, vo
 
 void http1_server_refuse(struct http1 *h, const struct refusal *why)
 {
-    h->stream.began = loop_now(&h->worker->loop);
+    h->stream.began = loop_now(h->loop);
     http1_refuse(h, why, NULL);
 }
 
@@ -98,7 +101,7 @@ static void discard(struct http1 *h)
     list_remove(&h->link);
     if (h->head)
         http1_head_drop(h);
-    loop_bury(&h->worker->loop, &h->burial, free_http1);
+    loop_bury(h->loop, &h->burial, free_http1);
 }
 
 void http1_gone(struct http1 *h)
@@ -267,7 +270,7 @@ static void on_timer(struct timer *t)
     struct http1 *h = container_of(t, struct http1, timer);
 
     if (h->server && h->input == INPUT_HEAD) {
-        metrics_add(h->worker->metrics, COUNT_HEADER_TIMEOUTS, 1);
+        metrics_add(h->shared->metrics, COUNT_HEADER_TIMEOUTS, 1);
         http1_refuse(h, &refusal_head_timeout, NULL);
     } else if (h->server && h->stream.events) {
         http1_look_for_client(h);
@@ -275,7 +278,7 @@ static void on_timer(struct timer *t)
         http1_trust(h);
     } else if (!h->stream.events) {
         if (h->server)
-            metrics_add(h->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
+            metrics_add(h->shared->metrics, COUNT_IDLE_TIMEOUTS, 1);
         close_conn(h);
         http1_gone(h);
     }
@@ -285,7 +288,7 @@ static void on_timer(struct timer *t)
 
 bool http1_is_last(const struct http1 *h)
 {
-    uint64_t most = worker_config(h->worker)->limits.requests_per_connection;
+    uint64_t most = h->shared->limits->requests_per_connection;
 
     return (h->keeper->leaves && h->keeper->leaves(h->keeper_data)) ||
            (most && h->messages + 1 >= most);
@@ -327,7 +330,7 @@ static void ops_finish(struct stream *s)
         return;
     }
     http1_want(h);
-    arm(h, worker_config(h->worker)->timeouts.idle);
+    arm(h, h->shared->timeouts->idle);
     h->keeper->on_idle(h->keeper_data, h);
     if (!h->parsing)
         http1_go_on(h);
@@ -442,8 +445,8 @@ nsec_t http1_idle_limit(const struct http1 *h)
 
 void http1_expire(struct http1 *h, nsec_t when)
 {
-    h->idle_since = loop_now(&h->worker->loop);
-    timer_arm(h->worker->loop.timers, &h->timer, when);
+    h->idle_since = loop_now(h->loop);
+    timer_arm(h->loop->timers, &h->timer, when);
 }
 
 bool http1_was_idle(const struct http1 *h)

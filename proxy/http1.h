@@ -8,7 +8,7 @@
 
 #include "proxy/codec.h"
 #include "proxy/conn.h"
-#include "proxy/worker.h"
+#include "proxy/http_shared.h"
 
 struct http1;
 
@@ -28,9 +28,11 @@ struct http1_keeper {
     bool (*on_http2)(void *keeper, struct http1 *h);
 };
 
-/* Both take the conn. NULL: no memory; the conn is closed. */
-struct http1 *http1_server(struct conn *c, const struct http1_keeper *keeper, void *data);
-struct http1 *http1_client(struct conn *c, const struct http1_keeper *keeper, void *data);
+/* Both take the conn; shared outlives it. NULL: no memory; the conn is closed. */
+struct http1 *http1_server(struct http_shared *shared, struct conn *c,
+                           const struct http1_keeper *keeper, void *data);
+struct http1 *http1_client(struct http_shared *shared, struct conn *c,
+                           const struct http1_keeper *keeper, void *data);
 
 extern const struct refusal refusal_head_timeout;
 /* Server, before any byte: refuses what comes without reading it. */

@@ -87,7 +87,7 @@ enum { DOUBTED_BYTES = 64 * 1024 };
 void http1_doubt(struct http1 *h)
 {
     h->doubted = true;
-    timer_arm(h->worker->loop.timers, &h->timer, loop_now(&h->worker->loop) + DOUBTED_TIME);
+    timer_arm(h->loop->timers, &h->timer, loop_now(h->loop) + DOUBTED_TIME);
 }
 
 bool http1_unproven(struct stream *s)
@@ -115,7 +115,7 @@ void http1_trust(struct http1 *h)
 
 nsec_t http1_idle_time(const struct http1 *h)
 {
-    return h->idle_since ? loop_now(&h->worker->loop) - h->idle_since : 0;
+    return h->idle_since ? loop_now(h->loop) - h->idle_since : 0;
 }
 
 nsec_t http1_idled(const struct http1 *h)

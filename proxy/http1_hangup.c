@@ -13,15 +13,14 @@
 
 static nsec_t half_closed(const struct http1 *h)
 {
-    return worker_config(h->worker)->timeouts.half_closed;
+    return h->shared->timeouts->half_closed;
 }
 
 void http1_watch_client(struct http1 *h)
 {
     nsec_t time = half_closed(h);
 
-    timer_arm(h->worker->loop.timers, &h->timer,
-              loop_now(&h->worker->loop) + (time ? time : LOOK_AGAIN));
+    timer_arm(h->loop->timers, &h->timer, loop_now(h->loop) + (time ? time : LOOK_AGAIN));
 }
 
 void http1_stop_reading(struct http1 *h)
@@ -44,10 +43,10 @@ static void wait_since(struct http1 *h, nsec_t since)
 
     h->moved = h->conn->sent_bytes + h->conn->received_bytes;
     h->still_since = since;
-    if (loop_now(&h->worker->loop) >= until)
+    if (loop_now(h->loop) >= until)
         hung_up(h);
     else
-        timer_arm(h->worker->loop.timers, &h->timer, until);
+        timer_arm(h->loop->timers, &h->timer, until);
 }
 
 void http1_look_for_client(struct http1 *h)
@@ -63,7 +62,7 @@ void http1_look_for_client(struct http1 *h)
     } else if (!h->still_since && moved == c->fin_sent + c->fin_received) {
         wait_since(h, c->fin_at);
     } else {
-        wait_since(h, moved == h->moved ? h->still_since : loop_now(&h->worker->loop));
+        wait_since(h, moved == h->moved ? h->still_since : loop_now(h->loop));
     }
 }
 
@@ -72,7 +71,7 @@ void http1_look_for_client(struct http1 *h)
 static void read_to_the_end(struct http1 *h)
 {
     const struct conn *c = h->conn;
-    nsec_t now = loop_now(&h->worker->loop);
+    nsec_t now = loop_now(h->loop);
     bool counts = c->sent_bytes == c->fin_sent && now < c->fin_at + half_closed(h);
 
     wait_since(h, counts ? c->fin_at : now);

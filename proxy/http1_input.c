@@ -24,7 +24,7 @@ static void free_held(struct burial *b)
 static void bury_held(struct http1 *h, struct held *b)
 {
     if (b)
-        loop_bury(&h->worker->loop, &b->burial, free_held);
+        loop_bury(h->loop, &b->burial, free_held);
 }
 
 size_t http1_held(const struct http1 *h)
@@ -104,7 +104,7 @@ static bool message_start(struct http1 *h, const char *at)
     h->stream.rule = NULL;
     h->head->origin = at;
     http1_line_start(h->head);
-    h->stream.began = loop_now(&h->worker->loop);
+    h->stream.began = loop_now(h->loop);
     h->input = INPUT_HEAD;
     return true;
 }
@@ -213,10 +213,10 @@ static size_t consume(struct http1 *h, const char *p, size_t n, size_t seen)
 /* The whole head has its time from its first byte on, or from the connection's begin. */
 static void arm_for_head(struct http1 *h)
 {
-    nsec_t until = h->stream.began + worker_config(h->worker)->timeouts.header;
+    nsec_t until = h->stream.began + h->shared->timeouts->header;
 
     if (until < h->timer.deadline)
-        timer_arm(h->worker->loop.timers, &h->timer, until);
+        timer_arm(h->loop->timers, &h->timer, until);
 }
 
 /* What is left is kept: of a head that is not whole with what the parser knows of it. */

@@ -145,7 +145,7 @@ static const struct refusal *byte_of(struct http1_head *head, uint32_t at, char 
 
 size_t http1_line_read(struct http1 *h, const char *p, size_t n)
 {
-    const struct limits *limits = &worker_config(h->worker)->limits;
+    const struct limits *limits = h->shared->limits;
     struct http1_head *head = h->head;
     const struct refusal *why = NULL;
     size_t i = 0;

@@ -17,11 +17,11 @@ enum { HEAD_HAS_BODY = 0, HEAD_WITHOUT_BODY = 1, HEAD_ENDS_HTTP = 2 };
 
 bool http1_head_take(struct http1 *h)
 {
-    struct worker *w = h->worker;
-    struct http1_head *head = w->spare_head;
+    struct http_shared *shared = h->shared;
+    struct http1_head *head = shared->spare_head;
 
     if (head) {
-        w->spare_head = NULL;
+        shared->spare_head = NULL;
     } else {
         head = malloc(sizeof *head + HEAD_FIELDS_START * sizeof head->v[0]);
         if (!head)
@@ -34,10 +34,10 @@ bool http1_head_take(struct http1 *h)
 
 void http1_head_drop(struct http1 *h)
 {
-    struct worker *w = h->worker;
+    struct http_shared *shared = h->shared;
 
-    if (!w->spare_head)
-        w->spare_head = h->head;
+    if (!shared->spare_head)
+        shared->spare_head = h->head;
     else
         free(h->head);
     h->head = NULL;
@@ -56,7 +56,7 @@ static uint32_t offset(const struct http1 *h, const char *at)
 
 static const struct limits *limits_of(const struct http1 *h)
 {
-    return &worker_config(h->worker)->limits;
+    return h->shared->limits;
 }
 
 /* Those of responses are the upstream's, which is ours to trust more. */

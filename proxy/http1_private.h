@@ -7,8 +7,11 @@
 #include <llhttp.h>
 
 #include "base/buffer.h"
+#include "mesh/config.h"
 #include "proxy/http1.h"
 #include "proxy/http_rules.h"
+#include "proxy/loop.h"
+#include "proxy/metrics.h"
 #include "proxy/timer.h"
 
 enum http1_input {
@@ -32,7 +35,7 @@ struct http1_field {
     uint32_t name, name_end, value, value_end;
 };
 
-/* What is known of a head while it comes. Taken from the worker's scratch where the head comes in
+/* What is known of a head while it comes. Taken from the loop's scratch where the head comes in
  * one piece, so an idle connection has none. */
 struct http1_head {
     uint32_t method_end, url, url_end, reason, reason_end;
@@ -50,13 +53,13 @@ struct http1_head {
 struct http1 {
     struct stream stream;
     struct conn *conn;
-    struct worker *worker;
+    struct loop *loop;          /* the conn's */
+    struct http_shared *shared; /* borrowed */
     const struct http1_keeper *keeper;
     void *keeper_data;
     llhttp_t parser;
     struct http1_head *head; /* owned; NULL unless a head is coming */
-    struct held *held;    /* owned: bytes of an incomplete head, or of the next message; or NULL */
-    uint32_t held_parsed; /* of an incomplete head: how many the parser has seen */
+    struct held *held; /* owned: bytes of an incomplete head, or of the next message; or NULL */
     struct buffer *trailers; /* owned; NULL: none so far */
     struct message
         *last_head;     /* of a message that may end HTTP here: told when the parser is done */
@@ -88,7 +91,8 @@ struct http1 {
     bool doubted;             /* client: see http1_doubt() */
     bool acknowledged;        /* the first piece of the message that is coming */
     bool paused;
-    bool in_pool; /* when it went: it was in the keeper's list */
+    bool in_pool;         /* when it went: it was in the keeper's list */
+    uint32_t held_parsed; /* of an incomplete head: how many the parser has seen */
     uint16_t extension_bytes;
     uint16_t trailer_pieces;       /* names and values */
     const struct refusal *refusal; /* why parsing stopped; NULL: llhttp says */

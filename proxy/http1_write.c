@@ -184,7 +184,7 @@ void http1_send_head(struct stream *s, const struct message *m, bool end)
 {
     struct http1 *h = http1_of(s);
     size_t room = head_room(m);
-    struct writer w = {.p = loop_scratch(&h->worker->loop, room)};
+    struct writer w = {.p = loop_scratch(h->loop, room)};
     char *start = w.p;
 
     if (!start) {
@@ -215,7 +215,7 @@ void http1_send_head(struct stream *s, const struct message *m, bool end)
 static void put_chunk_size(struct http1 *h, uint64_t size)
 {
     enum { ROOM = 20 };
-    char *line = loop_scratch(&h->worker->loop, ROOM);
+    char *line = loop_scratch(h->loop, ROOM);
 
     if (line)
         conn_write(h->conn, str_of(line, (size_t)snprintf(line, ROOM, "%llx\r\n",
@@ -281,7 +281,7 @@ static void put_trailers(struct http1 *h, const struct headers *t)
 
     for (size_t i = 0; i < t->n; i++)
         room += t->v[i].name.n + t->v[i].value.n + 4;
-    if (!(start = loop_scratch(&h->worker->loop, room)))
+    if (!(start = loop_scratch(h->loop, room)))
         return;
     w = (struct writer){.p = start};
     PUT(&w, "0\r\n");

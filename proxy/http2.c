@@ -15,25 +15,20 @@
 
 static const struct conn_owner http2_owner;
 
-static const struct config *config_of(const struct http2 *h)
-{
-    return worker_config(h->worker);
-}
-
 /* ---- making ---- */
 
 /* A stream whose bytes are not taken may hold no more than what is buffered anyway; the window is
  * opened wide when they are. */
 size_t http2_first_window(const struct http2 *h)
 {
-    const struct limits *l = &config_of(h)->limits;
+    const struct limits *l = h->shared->limits;
 
     return l->stream_window < l->buffer_bytes ? l->stream_window : l->buffer_bytes;
 }
 
 static bool submit_settings(struct http2 *h)
 {
-    const struct limits *l = &config_of(h)->limits;
+    const struct limits *l = h->shared->limits;
     uint32_t window = (uint32_t)http2_first_window(h);
     nghttp2_settings_entry server[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, (uint32_t)l->streams},
@@ -58,7 +53,7 @@ static bool submit_settings(struct http2 *h)
 
 static bool make_session(struct http2 *h)
 {
-    struct http2_common *c = http2_common(h->worker);
+    struct http2_common *c = http2_common(h->shared);
 
     if (!c)
         return false;
@@ -70,8 +65,8 @@ static bool make_session(struct http2 *h)
     return submit_settings(h);
 }
 
-static struct http2 *http2_new(struct conn *c, bool server, const struct http2_keeper *keeper,
-                               void *data)
+static struct http2 *http2_new(struct http_shared *shared, struct conn *c, bool server,
+                               const struct http2_keeper *keeper, void *data)
 {
     struct http2 *h = calloc(1, sizeof *h);
 
@@ -80,7 +75,8 @@ static struct http2 *http2_new(struct conn *c, bool server, const struct http2_k
         return NULL;
     }
     h->conn = c;
-    h->worker = container_of(c->loop, struct worker, loop);
+    h->loop = c->loop;
+    h->shared = shared;
     h->keeper = keeper;
     h->keeper_data = data;
     h->server = server;
@@ -91,7 +87,7 @@ static struct http2 *http2_new(struct conn *c, bool server, const struct http2_k
     list_init(&h->turn_end.link);
     h->turn_end.run = http2_flush;
     timer_init(&h->timer, http2_on_timer);
-    h->begun = h->heard = h->quiet_since = loop_now(&h->worker->loop);
+    h->begun = h->heard = h->quiet_since = loop_now(h->loop);
     http2_watch_init(&h->watch, server, h->heard);
     if (!make_session(h)) {
         conn_close(c);
@@ -106,15 +102,16 @@ static struct http2 *http2_new(struct conn *c, bool server, const struct http2_k
     return h;
 }
 
-struct http2 *http2_server(struct conn *c, const struct http2_keeper *keeper, void *data)
+struct http2 *http2_server(struct http_shared *shared, struct conn *c,
+                           const struct http2_keeper *keeper, void *data)
 {
-    return http2_new(c, true, keeper, data);
+    return http2_new(shared, c, true, keeper, data);
 }
 
-struct http2 *http2_client(struct conn *c, const struct http2_keeper *keeper, void *data,
-                           unsigned streams)
+struct http2 *http2_client(struct http_shared *shared, struct conn *c,
+                           const struct http2_keeper *keeper, void *data, unsigned streams)
 {
-    struct http2 *h = http2_new(c, false, keeper, data);
+    struct http2 *h = http2_new(shared, c, false, keeper, data);
 
     if (h)
         h->peer_streams = streams;
@@ -151,7 +148,7 @@ bool http2_is_idle(const struct http2 *h)
 
 bool http2_is_busy(const struct http2 *h)
 {
-    return loop_now(&h->worker->loop) < h->busy_until;
+    return loop_now(h->loop) < h->busy_until;
 }
 
 uint64_t http2_messages(const struct http2 *h)
@@ -227,7 +224,7 @@ void http2_close(struct http2 *h)
             conn_close(h->conn);
     }
     h->keeper->on_gone(h->keeper_data, h);
-    loop_bury(&h->worker->loop, &h->burial, free_http2);
+    loop_bury(h->loop, &h->burial, free_http2);
 }
 
 void http2_terminate(struct http2 *h, uint32_t code, enum span_error why)
@@ -248,7 +245,7 @@ static bool put_off(struct http2 *h)
 {
     nsec_t until = h->begun + FIRST_WORD_AFTER;
 
-    if (!h->server || h->messages || loop_now(&h->worker->loop) >= until)
+    if (!h->server || h->messages || loop_now(h->loop) >= until)
         return false;
     h->first_word = until;
     http2_rearm(h);
@@ -275,7 +272,7 @@ void http2_drain(struct http2 *h)
     h->going = true;
     if (h->server) {
         nghttp2_submit_shutdown_notice(h->session);
-        h->last_word = loop_now(&h->worker->loop) + LAST_WORD_AFTER;
+        h->last_word = loop_now(h->loop) + LAST_WORD_AFTER;
     } else {
         nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0);
     }
@@ -331,7 +328,7 @@ void http2_feed(struct http2 *h, char *data, size_t n)
 {
     if (h->gone || h->ending)
         return;
-    h->heard = loop_now(&h->worker->loop);
+    h->heard = loop_now(h->loop);
     h->pinged = 0;
     trust(h);
     if (is_stranger(h, data, n)) {

@@ -8,7 +8,7 @@
 
 #include "proxy/codec.h"
 #include "proxy/conn.h"
-#include "proxy/worker.h"
+#include "proxy/http_shared.h"
 
 struct http2;
 
@@ -35,11 +35,12 @@ struct http2_keeper {
     void (*on_gone)(void *keeper, struct http2 *h);
 };
 
-/* Both take the conn. NULL: no memory; the conn is closed. */
-struct http2 *http2_server(struct conn *c, const struct http2_keeper *keeper, void *data);
+/* Both take the conn; shared outlives it. NULL: no memory; the conn is closed. */
+struct http2 *http2_server(struct http_shared *shared, struct conn *c,
+                           const struct http2_keeper *keeper, void *data);
 /* streams: that the peer is thought to take at once, until it has said so. */
-struct http2 *http2_client(struct conn *c, const struct http2_keeper *keeper, void *data,
-                           unsigned streams);
+struct http2 *http2_client(struct http_shared *shared, struct conn *c,
+                           const struct http2_keeper *keeper, void *data, unsigned streams);
 
 /* Bytes that were read before the codec had the conn. */
 void http2_feed(struct http2 *h, char *data, size_t n);
@@ -78,7 +79,7 @@ void http2_close(struct http2 *h);
 struct list *http2_link(struct http2 *h);
 struct http2 *http2_from_link(struct list *link);
 
-/* What a worker keeps for all its HTTP/2 connections. */
+/* What the HTTP/2 connections of one loop share. */
 struct http2_common;
 void http2_common_free(struct http2_common *c); /* NULL is fine */
 

@@ -17,7 +17,7 @@ enum {
 
 static const struct limits *limits_of(const struct http2_stream *s)
 {
-    return &worker_config(s->h->worker)->limits;
+    return s->h->shared->limits;
 }
 
 /* The rules that a head of this side breaks by its size. */
@@ -38,7 +38,7 @@ static size_t fields_max(const struct http2_stream *s)
 
 size_t http2_head_limit(const struct http2 *h)
 {
-    const struct limits *l = &worker_config(h->worker)->limits;
+    const struct limits *l = h->shared->limits;
 
     return h->server ? l->header_bytes : l->response_header_bytes;
 }
@@ -314,7 +314,7 @@ const struct refusal *http2_response_complete(struct http2_stream *s, bool end)
 /* ---- fields that go ---- */
 
 struct fields {
-    struct worker *worker;
+    struct loop *loop;
     nghttp2_nv *v;
     size_t n;
 };
@@ -395,7 +395,7 @@ static void put_request_line(struct fields *f, const struct message *m)
 static bool put_status(struct fields *f, const struct message *m)
 {
     unsigned status = m->upgrade ? 200 : m->status;
-    char *p = loop_scratch(&f->worker->loop, 3);
+    char *p = loop_scratch(f->loop, 3);
 
     if (!p)
         return false;
@@ -408,11 +408,11 @@ static bool put_status(struct fields *f, const struct message *m)
 
 nghttp2_nv *http2_fields(struct http2_stream *s, const struct message *m, size_t *n)
 {
-    struct worker *w = s->h->worker;
-    struct arena *arena = s->h->server ? &w->loop.scratch : s->stream.arena;
-    struct fields f = {.worker = w};
+    struct loop *l = s->h->loop;
+    struct arena *arena = s->h->server ? &l->scratch : s->stream.arena;
+    struct fields f = {.loop = l};
 
-    f.v = (void *)loop_scratch(&w->loop, (m->fields.n + 6) * sizeof *f.v);
+    f.v = (void *)loop_scratch(l, (m->fields.n + 6) * sizeof *f.v);
     if (!f.v || (m->status && !put_status(&f, m)))
         return NULL;
     if (!m->status)
@@ -430,13 +430,13 @@ nghttp2_nv *http2_fields(struct http2_stream *s, const struct message *m, size_t
 
 nghttp2_nv *http2_trailers(struct http2_stream *s, const struct headers *t, size_t *n)
 {
-    struct worker *w = s->h->worker;
-    struct fields f = {.worker = w};
+    struct loop *l = s->h->loop;
+    struct fields f = {.loop = l};
 
-    if (!(f.v = (void *)loop_scratch(&w->loop, (t->n + 1) * sizeof *f.v)))
+    if (!(f.v = (void *)loop_scratch(l, (t->n + 1) * sizeof *f.v)))
         return NULL;
     for (size_t i = 0; i < t->n; i++)
-        put(&f, lower(&w->loop.scratch, t->v[i].name), t->v[i].value, 0);
+        put(&f, lower(&l->scratch, t->v[i].name), t->v[i].value, 0);
     *n = f.n;
     return f.v;
 }

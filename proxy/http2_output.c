@@ -15,7 +15,7 @@ enum {
 void http2_touch(struct http2 *h)
 {
     if (!h->gone)
-        loop_at_turn_end(&h->worker->loop, &h->turn_end);
+        loop_at_turn_end(h->loop, &h->turn_end);
 }
 
 /* ---- what is borrowed in this turn ---- */
@@ -43,7 +43,7 @@ static bool keep(struct http2_stream *s, struct str data)
     cap = s->out->cap;
     if (!buffer_add(s->out, data.p, data.n))
         return false;
-    loop_took(&s->h->worker->loop, s->out->cap - cap);
+    loop_took(s->h->loop, s->out->cap - cap);
     return true;
 }
 
@@ -216,7 +216,7 @@ void http2_send_end(struct stream *stream, const struct headers *trailers)
 bool http2_blocked(struct stream *stream)
 {
     struct http2_stream *s = http2_stream_of(stream);
-    size_t limit = conns_high_mark(&s->h->worker->loop.conns), unsent = http2_unsent(s);
+    size_t limit = conns_high_mark(&s->h->loop->conns), unsent = http2_unsent(s);
 
     if (unsent <= limit && (!unsent || s->h->pending <= PENDING_FACTOR * limit))
         return false;
@@ -227,7 +227,7 @@ bool http2_blocked(struct stream *stream)
 
 static bool may_go_on(const struct http2_stream *s)
 {
-    size_t limit = conns_high_mark(&s->h->worker->loop.conns), unsent = http2_unsent(s);
+    size_t limit = conns_high_mark(&s->h->loop->conns), unsent = http2_unsent(s);
 
     return unsent <= limit / 2 && (!unsent || s->h->pending <= PENDING_FACTOR * limit / 2);
 }
@@ -273,7 +273,7 @@ static void pack_out(struct http2 *h)
 {
     if (h->packed > h->pack_from)
         conn_write(h->conn,
-                   str_of(h->worker->http2->pack + h->pack_from, h->packed - h->pack_from));
+                   str_of(h->shared->http2->pack + h->pack_from, h->packed - h->pack_from));
     h->pack_from = h->packed;
 }
 
@@ -284,7 +284,7 @@ static void pack(struct http2 *h, const void *data, size_t n)
     while (n) {
         size_t room = HTTP2_PACK_BYTES - h->packed, part = n < room ? n : room;
 
-        memcpy(h->worker->http2->pack + h->packed, p, part);
+        memcpy(h->shared->http2->pack + h->packed, p, part);
         h->packed += part;
         p += part;
         n -= part;
@@ -335,10 +335,10 @@ int http2_on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uin
 /* Much waits and nothing of it goes: the peer keeps its windows shut. */
 static void watch_stall(struct http2 *h)
 {
-    if (h->pending < PENDING_FACTOR / 2 * worker_config(h->worker)->limits.buffer_bytes) {
+    if (h->pending < PENDING_FACTOR / 2 * h->shared->limits->buffer_bytes) {
         h->stalled = 0;
     } else if (!h->stalled) {
-        h->stalled = loop_now(&h->worker->loop);
+        h->stalled = loop_now(h->loop);
         http2_rearm(h);
     }
 }

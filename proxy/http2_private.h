@@ -7,8 +7,11 @@
 #include <nghttp2/nghttp2.h>
 
 #include "base/buffer.h"
+#include "mesh/config.h"
 #include "proxy/http2.h"
 #include "proxy/http2_memory.h"
+#include "proxy/loop.h"
+#include "proxy/metrics.h"
 #include "proxy/timer.h"
 
 enum {
@@ -21,7 +24,7 @@ enum {
     HTTP2_BOMB_FACTOR = 4,     /* a head so many times over the limit ends the connection */
 };
 
-/* One worker's. */
+/* What the HTTP/2 connections of one loop share. */
 struct http2_common {
     nghttp2_session_callbacks *callbacks;
     nghttp2_option *options;
@@ -119,7 +122,8 @@ struct http2_watch {
 struct http2 {
     nghttp2_session *session;
     struct conn *conn;
-    struct worker *worker;
+    struct loop *loop;          /* the conn's */
+    struct http_shared *shared; /* borrowed */
     const struct http2_keeper *keeper;
     void *keeper_data;
     struct list link; /* the keeper's */
@@ -133,6 +137,10 @@ struct http2 {
     unsigned n_streams;
     unsigned n_asked;      /* streams that wait so */
     unsigned peer_streams; /* client: that the peer takes at once */
+    uint8_t ended_for;     /* enum span_error: why we end it; NONE: we do not, or all is well */
+    uint8_t probes; /* client: PINGs for streams that got no answer, since it last gave one */
+    bool doubted;   /* client: one is under way: no new stream until something comes */
+    bool server;
     uint64_t messages;
     size_t pending; /* bytes of all streams that were not sent yet */
     size_t packed, pack_from;
@@ -145,16 +153,12 @@ struct http2 {
     nsec_t begun;       /* when the connection was ours */
     nsec_t first_word;  /* server: when the first GOAWAY goes at the latest; 0: it is not put off */
     nsec_t last_word;   /* server: when the final GOAWAY goes; 0: it went, or is not to */
-    uint8_t ended_for;  /* enum span_error: why we end it; NONE: we do not, or all is well */
-    uint8_t probes;     /* client: PINGs for streams that got no answer, since it last gave one */
-    bool doubted;       /* client: one is under way: no new stream until something comes */
-    bool server;
-    bool receiving;  /* nghttp2 is on the stack */
-    bool settled;    /* client: SETTINGS came */
-    bool stranger;   /* client: it speaks something else */
-    bool falls_back; /* and what was asked may be asked in HTTP/1.1 */
-    bool going;      /* no new streams: we have said so, or the peer has */
-    bool ending;     /* GOAWAY with an error is to go out, then it is closed */
+    bool receiving;     /* nghttp2 is on the stack */
+    bool settled;       /* client: SETTINGS came */
+    bool stranger;      /* client: it speaks something else */
+    bool falls_back;    /* and what was asked may be asked in HTTP/1.1 */
+    bool going;         /* no new streams: we have said so, or the peer has */
+    bool ending;        /* GOAWAY with an error is to go out, then it is closed */
     bool gone;
     struct http2_watch watch;
 };
@@ -190,7 +194,7 @@ void http2_on_timer(struct timer *t);
 void http2_doubt(struct http2_stream *s);
 
 /* http2_session.c: nghttp2's callbacks. NULL: no memory. */
-struct http2_common *http2_common(struct worker *w);
+struct http2_common *http2_common(struct http_shared *shared);
 
 /* http2_head.c */
 /* How large a head that comes may be, in bytes. */

@@ -18,7 +18,7 @@ static struct http2_stream *stream_at(struct http2 *h, int32_t id)
 /* limits { requests-per-connection } is met: this stream is the last. */
 static void end_with_last(struct http2 *h, int32_t id)
 {
-    uint64_t most = worker_config(h->worker)->limits.requests_per_connection;
+    uint64_t most = h->shared->limits->requests_per_connection;
 
     if (!most || h->messages < most || h->going)
         return;
@@ -161,7 +161,7 @@ static void on_block(struct http2 *h, struct http2_stream *s, bool end)
 static void widen(struct http2_stream *s, size_t n)
 {
     struct http2 *h = s->h;
-    size_t wide = worker_config(h->worker)->limits.stream_window;
+    size_t wide = h->shared->limits->stream_window;
 
     if (s->wide || (s->taken += (uint32_t)n) < wide)
         return;
@@ -311,7 +311,7 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *a
     return 0;
 }
 
-/* ---- what a worker keeps ---- */
+/* ---- what connections share ---- */
 
 static bool make_callbacks(struct http2_common *c)
 {
@@ -350,9 +350,9 @@ static bool make_options(struct http2_common *c)
     return true;
 }
 
-struct http2_common *http2_common(struct worker *w)
+struct http2_common *http2_common(struct http_shared *shared)
 {
-    struct http2_common *c = w->http2;
+    struct http2_common *c = shared->http2;
 
     if (c)
         return c;
@@ -365,7 +365,7 @@ struct http2_common *http2_common(struct worker *w)
     }
     c->allocator = (nghttp2_mem){c->memory, http2_memory_get, http2_memory_give,
                                  http2_memory_zeroed, http2_memory_resize};
-    return w->http2 = c;
+    return shared->http2 = c;
 }
 
 void http2_common_free(struct http2_common *c)

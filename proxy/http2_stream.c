@@ -12,14 +12,14 @@
 
 struct http2_stream *http2_stream_new(struct http2 *h)
 {
-    struct http2_stream *s = http2_memory_zeroed(1, sizeof *s, h->worker->http2->memory);
+    struct http2_stream *s = http2_memory_zeroed(1, sizeof *s, h->shared->http2->memory);
 
     if (!s)
         return NULL;
     s->stream.codec = &http2_ops;
-    s->stream.began = loop_now(&h->worker->loop);
+    s->stream.began = loop_now(h->loop);
     s->h = h;
-    s->memory = h->worker->http2->memory;
+    s->memory = h->shared->http2->memory;
     list_init(&s->lent);
     list_init(&s->waiting);
     list_push_back(&h->streams, &s->link);
@@ -55,9 +55,9 @@ static void bury_stream(struct http2_stream *s)
     if (h->coming == s)
         h->coming = NULL;
     h->n_streams--;
-    loop_bury(&h->worker->loop, &s->burial, free_stream);
+    loop_bury(h->loop, &s->burial, free_stream);
     if (h->n_streams == 0)
-        h->quiet_since = loop_now(&h->worker->loop);
+        h->quiet_since = loop_now(h->loop);
     if (h->first_word)
         http2_drain(h);
     if (h->server || h->gone || h->going)
@@ -283,7 +283,7 @@ void http2_stream_closed(struct http2_stream *s, uint32_t code)
         return;
     }
     if (code == NGHTTP2_REFUSED_STREAM)
-        s->h->busy_until = loop_now(&s->h->worker->loop) + BUSY_TIME;
+        s->h->busy_until = loop_now(s->h->loop) + BUSY_TIME;
     /* Whole both ways: its owner finishes it in a moment. */
     if (code == NGHTTP2_NO_ERROR && s->input == H2_OVER && s->ended_here)
         return;

@@ -29,7 +29,7 @@ static nsec_t stall_time(const struct timeouts *t)
 /* All but the idle time, which is looked at when it may be over. */
 void http2_rearm(struct http2 *h)
 {
-    const struct timeouts *t = &worker_config(h->worker)->timeouts;
+    const struct timeouts *t = h->shared->timeouts;
     nsec_t at = TIMER_NEVER;
 
     if (h->gone || h->ending)
@@ -45,7 +45,7 @@ void http2_rearm(struct http2 *h)
     else if (h->n_streams && t->ping)
         earliest(&at, h->heard, t->ping);
     if (at < h->timer.deadline || !timer_armed(&h->timer))
-        timer_arm(h->worker->loop.timers, &h->timer, at);
+        timer_arm(h->loop->timers, &h->timer, at);
 }
 
 static void ask_whether_there(struct http2 *h, nsec_t now)
@@ -62,7 +62,7 @@ enum { PROBES_MOST = 2 };
 void http2_doubt(struct http2_stream *s)
 {
     struct http2 *h = s->h;
-    nsec_t now = loop_now(&h->worker->loop);
+    nsec_t now = loop_now(h->loop);
 
     if (h->server || h->pinged || h->going || h->ending || h->gone || h->probes >= PROBES_MOST ||
         s->input != H2_HEAD || h->heard > s->stream.began || now < s->stream.began + DOUBT_AFTER)
@@ -75,20 +75,20 @@ void http2_doubt(struct http2_stream *s)
 
 static void header_timeout(struct http2 *h)
 {
-    metrics_add(h->worker->metrics, COUNT_HEADER_TIMEOUTS, 1);
+    metrics_add(h->shared->metrics, COUNT_HEADER_TIMEOUTS, 1);
     http2_terminate(h, NGHTTP2_ENHANCE_YOUR_CALM, SPAN_ERROR_ABUSE);
 }
 
 static void idle_timeout(struct http2 *h)
 {
     if (h->server)
-        metrics_add(h->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
+        metrics_add(h->shared->metrics, COUNT_IDLE_TIMEOUTS, 1);
     http2_terminate(h, NGHTTP2_NO_ERROR, SPAN_ERROR_NONE);
 }
 
 static void peer_is_dead(struct http2 *h)
 {
-    metrics_add(h->worker->metrics, COUNT_PING_TIMEOUTS, 1);
+    metrics_add(h->shared->metrics, COUNT_PING_TIMEOUTS, 1);
     h->conn->broken = true;
     h->conn->error = ETIMEDOUT;
     h->ended_for = SPAN_ERROR_PING;
@@ -108,8 +108,8 @@ static void say_last_word(struct http2 *h)
 void http2_on_timer(struct timer *timer)
 {
     struct http2 *h = container_of(timer, struct http2, timer);
-    const struct timeouts *t = &worker_config(h->worker)->timeouts;
-    nsec_t now = loop_now(&h->worker->loop);
+    const struct timeouts *t = h->shared->timeouts;
+    nsec_t now = loop_now(h->loop);
 
     if (h->first_word && now >= h->first_word)
         http2_drain(h);

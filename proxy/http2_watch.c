@@ -42,14 +42,15 @@ static const char *const kinds[ABUSE_COUNT] = {
 
 void http2_abused(struct http2 *h, enum http2_abuse kind, uint32_t code)
 {
-    struct worker *w = h->worker;
+    struct http_shared *shared = h->shared;
     char peer[ADDRESS_TEXT_MAX], others[LOG_HELD_TEXT];
     unsigned held;
 
     if (h->ending || h->gone)
         return;
-    metrics_add(w->metrics, (enum counter)((unsigned)COUNT_ABUSE_RAPID_RESET + (unsigned)kind), 1);
-    if (log_limit_allow(&w->abuse_log, 10, loop_now(&w->loop), &held)) {
+    metrics_add(shared->metrics, (enum counter)((unsigned)COUNT_ABUSE_RAPID_RESET + (unsigned)kind),
+                1);
+    if (log_limit_allow(&shared->abuse_log, 10, loop_now(h->loop), &held)) {
         address_format(&h->conn->peer, peer);
         log_write(LOG_WARN, "http2",
                   "ended the HTTP/2 connection of %s: it is abused (%s), GOAWAY %u%s", peer,
@@ -61,7 +62,7 @@ void http2_abused(struct http2 *h, enum http2_abuse kind, uint32_t code)
 static void refill(struct http2 *h)
 {
     struct http2_watch *w = &h->watch;
-    nsec_t now = loop_now(&h->worker->loop);
+    nsec_t now = loop_now(h->loop);
     nsec_t earned = (now - w->credited) / (SECONDS(1) / CREDIT_A_SECOND);
 
     if (earned > HTTP2_CREDIT_MOST)
@@ -320,7 +321,7 @@ static void watch_block(struct http2 *h)
 {
     if (!h->watch.block || h->block_since)
         return;
-    h->block_since = loop_now(&h->worker->loop);
+    h->block_since = loop_now(h->loop);
     http2_rearm(h);
 }
 

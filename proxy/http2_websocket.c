@@ -15,7 +15,7 @@ static struct str new_key(struct http2_stream *s)
     if (!text)
         return (struct str){0};
     for (size_t i = 0; i < sizeof random / sizeof *random; i++)
-        random[i] = random_next(&s->h->worker->loop.random);
+        random[i] = random_next(&s->h->loop->random);
     tls_base64(random, sizeof random, text);
     return str_of(text, KEY_TEXT);
 }

@@ -236,7 +236,7 @@ static void connect_failed(struct upstream *u, int error)
 
 void upstream_connected(struct upstream *u, struct conn *c)
 {
-    struct http1 *h = http1_client(c, &pool_keeper, u);
+    struct http1 *h = http1_client(&u->worker->http, c, &pool_keeper, u);
     struct upstream_ask *a;
 
     if (!h) {
@@ -369,7 +369,7 @@ void upstream_donate(struct upstream *u, struct conn *c, bool http2)
         shared_connected(u, c);
         return;
     }
-    h = http1_client(c, &pool_keeper, u);
+    h = http1_client(&u->worker->http, c, &pool_keeper, u);
     if (h)
         on_pool_idle(u, h);
     else

@@ -212,7 +212,7 @@ static unsigned streams_at_first(const struct upstream *u)
 
 void shared_connected(struct upstream *u, struct conn *c)
 {
-    struct http2 *h = http2_client(c, &shared_keeper, u, streams_at_first(u));
+    struct http2 *h = http2_client(&u->worker->http, c, &shared_keeper, u, streams_at_first(u));
 
     if (!h) {
         upstream_ref(u);

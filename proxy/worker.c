@@ -49,7 +49,7 @@ struct worker *worker_new(const struct worker_setup *setup, struct error *err)
     if (!loop_ready || !(w->metrics = metrics_new()) || !(w->upstreams = upstreams_new(w)) ||
         !(w->pool = exchange_pool_new(w)) || !(w->generation = generation_new(w, setup)))
         goto fail;
-    worker_tell_conns(w);
+    worker_tell_config(w);
     return w;
 fail:
     error_set(err, "a worker could not be made: %s", strerror(errno ? errno : ENOMEM));
@@ -125,8 +125,7 @@ void worker_free(struct worker *w)
     resolver_free(w->resolver);
     conns_end(&w->loop);
     metrics_free(w->metrics);
-    free(w->spare_head);
-    http2_common_free(w->http2);
+    http_shared_release(&w->http);
     loop_end(&w->loop);
     admission_free(w->own_admission);
     free(w);

@@ -18,6 +18,7 @@
 #include "otlp/span.h"
 #include "proxy/admission.h"
 #include "proxy/endpoints.h"
+#include "proxy/http_shared.h"
 #include "proxy/listener.h"
 #include "proxy/loop.h"
 #include "proxy/metrics.h"
@@ -51,8 +52,6 @@ struct generation {
 
 struct upstreams;
 struct exchange_pool;
-struct http1_head;
-struct http2_common;
 
 struct worker {
     unsigned index;
@@ -78,10 +77,9 @@ struct worker {
     struct admission *admission;     /* who may be accepted: borrowed, of all workers; or alone: */
     struct admission *own_admission; /* owned; NULL: it is not alone */
     uint8_t leaving[2];              /* enum leaving, by direction */
-    struct http1_head *spare_head;
-    struct http2_common *http2; /* owned; NULL until it is needed */
-    struct list http2_clients;  /* HTTP/2 connections of clients: told in a drain */
-    struct log_limit refused_log, abuse_log, upstream_log, ending_log;
+    struct http_shared http;
+    struct list http2_clients; /* HTTP/2 connections of clients: told in a drain */
+    struct log_limit refused_log, upstream_log, ending_log;
     pthread_t thread;
     bool started;
 };
@@ -147,8 +145,8 @@ static inline bool worker_is_full(const struct worker *w, unsigned under_way)
 {
     return memory_state() == MEMORY_FULL && admission_busy_in_all(w->admission) > under_way;
 }
-/* Its conns follow the config in force from here on. */
-void worker_tell_conns(struct worker *w);
+/* Its conns and codecs follow the config in force from here on. */
+void worker_tell_config(struct worker *w);
 /* NULL: err says why. Made at the first call. */
 struct resolver *worker_resolver(struct worker *w, struct error *err);
 

@@ -166,7 +166,8 @@ static void run(struct tale *t, bool server, const uint8_t *data, size_t size, s
         abort();
     loop_begin_turn(&worker->loop);
     c = conn_accepted(&worker->loop, fds[0], &nobody, NULL, NULL);
-    h = server ? http1_server(c, &keeper, t) : http1_client(c, &keeper, t);
+    h = server ? http1_server(&worker->http, c, &keeper, t)
+               : http1_client(&worker->http, c, &keeper, t);
     if (!server)
         keeper_open(t, http1_take(h, STR("GET")));
     loop_end_turn(&worker->loop);

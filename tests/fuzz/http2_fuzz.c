@@ -288,7 +288,8 @@ static void run(struct tale *t, unsigned how, const uint8_t *data, size_t size, 
         abort();
     loop_begin_turn(&worker->loop);
     c = conn_accepted(&worker->loop, fds[0], &nobody, NULL, NULL);
-    h = t->server ? http2_server(c, &keeper, t) : http2_client(c, &keeper, t, 100);
+    h = t->server ? http2_server(&worker->http, c, &keeper, t)
+                  : http2_client(&worker->http, c, &keeper, t, 100);
     assert(h);
     if (!t->server)
         ask(h, t);

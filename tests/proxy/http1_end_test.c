@@ -278,7 +278,7 @@ START_TEST(a_client_that_resets_amid_its_response_is_noticed)
     t.gone = false;
     t.conn = conn_accepted(&worker->loop, accept4(listening, NULL, NULL, SOCK_NONBLOCK), &at, NULL,
                            NULL);
-    t.h = http1_server(t.conn, &story_keeper, &t);
+    t.h = http1_server(&t.worker->http, t.conn, &story_keeper, &t);
     t.peer = fd;
     loop_end_turn(&worker->loop);
     ck_assert_int_gt(send(fd, GET "\r\n", sizeof GET + 1, 0), 0);

@@ -450,8 +450,8 @@ static inline void story_begin(struct story *t, struct worker *w, bool server)
     t->peer = fds[1];
     loop_begin_turn(&w->loop);
     t->conn = conn_accepted(&w->loop, fds[0], &nobody, NULL, NULL);
-    t->h = server ? http2_server(t->conn, &story_keeper, t)
-                  : http2_client(t->conn, &story_keeper, t, 100);
+    t->h = server ? http2_server(&w->http, t->conn, &story_keeper, t)
+                  : http2_client(&w->http, t->conn, &story_keeper, t, 100);
     loop_end_turn(&w->loop);
 }
 
