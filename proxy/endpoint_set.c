@@ -1,7 +1,10 @@
+/*
+ * Sets of endpoints: made once, then only read.
+ */
+#include "proxy/endpoint_set.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "proxy/endpoints.h"
 
 struct endpoint_set *endpoint_set_new(struct str cluster, size_t most)
 {

@@ -7,6 +7,7 @@
 #include "proxy/admin.h"
 #include "proxy/config_watch.h"
 #include "proxy/drain.h"
+#include "proxy/endpoints.h"
 #include "proxy/fleet.h"
 #include "proxy/signals.h"
 #include "proxy/supervisor.h"

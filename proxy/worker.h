@@ -17,7 +17,7 @@
 #include "otlp/sampler.h"
 #include "otlp/span.h"
 #include "proxy/admission.h"
-#include "proxy/endpoints.h"
+#include "proxy/endpoint_set.h"
 #include "proxy/http_shared.h"
 #include "proxy/listener.h"
 #include "proxy/loop.h"
