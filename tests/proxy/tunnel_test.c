@@ -268,6 +268,8 @@ START_TEST(a_slow_side_stops_the_other_and_costs_a_bounded_buffer)
     struct conn *slow = s.setup.client;
     scene_open(&s);
     int sender = from_origin ? s.origin : s.caller, receiver = from_origin ? s.caller : s.origin;
+    int few = 256 * 1024; /* so that the kernel does not take it all for who reads nothing */
+    ck_assert_int_eq(setsockopt(receiver, SOL_SOCKET, SO_RCVBUF, &few, sizeof(few)), 0);
     if (!from_origin)
         slow = NULL;
     while (still < 200) { /* nobody reads: the sender gets stuck */
