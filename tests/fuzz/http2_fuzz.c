@@ -199,9 +199,9 @@ static void keeper_on_room(void *keeper, struct http2 *h)
 {
 }
 
-static bool keeper_on_stranger(void *keeper, struct http2 *h)
+static enum stranger keeper_on_stranger(void *keeper, struct http2 *h)
 {
-    return false;
+    return STRANGER_FAILS;
 }
 
 static void keeper_on_gone(void *keeper, struct http2 *h)
