@@ -15,6 +15,10 @@ enum {
 const uint8_t header_columns[HEADER_ID_COUNT] = {HEADER_NAMES(COLUMNS_ROW)};
 #undef COLUMNS_ROW
 
+#define HOP_ROW(id, name, columns) | ((columns)&HOP ? HEADER_BIT(id) : 0)
+const uint64_t header_hop_ids = 0 HEADER_NAMES(HOP_ROW);
+#undef HOP_ROW
+
 static inline uint64_t load(const char *p, size_t n)
 {
     uint64_t word = 0;
@@ -122,6 +126,7 @@ bool headers_add_id(struct headers *h, struct arena *a, enum header_id id, struc
     if (h->n == h->cap && !grow(h, a))
         return false;
     h->v[h->n++] = (struct header){.name = name, .value = value, .id = id};
+    h->absent &= ~HEADER_BIT(id);
     return true;
 }
 
@@ -133,13 +138,15 @@ static inline bool is_named(const struct header *f, enum header_id id, struct st
 static const struct header *find_from(const struct headers *h, size_t from, enum header_id id,
                                       struct str name)
 {
+    if (!headers_may_have(h, HEADER_BIT(id)))
+        return NULL;
     for (size_t i = from; i < h->n; i++)
         if (is_named(&h->v[i], id, name))
             return &h->v[i];
     return NULL;
 }
 
-const struct header *headers_find(const struct headers *h, enum header_id id)
+const struct header *headers_find_first(const struct headers *h, enum header_id id)
 {
     for (size_t i = 0; i < h->n; i++)
         if (h->v[i].id == id)
@@ -161,6 +168,8 @@ size_t headers_count(const struct headers *h, enum header_id id)
 {
     size_t count = 0;
 
+    if (!headers_may_have(h, HEADER_BIT(id)))
+        return 0;
     for (size_t i = 0; i < h->n; i++)
         count += h->v[i].id == id;
     return count;
@@ -194,6 +203,8 @@ size_t headers_remove_name(struct headers *h, struct str name)
 
 bool headers_have_member(const struct headers *h, enum header_id id, struct str member)
 {
+    if (!headers_may_have(h, HEADER_BIT(id)))
+        return false;
     for (size_t i = 0; i < h->n; i++) {
         if (h->v[i].id != id)
             continue;

@@ -69,14 +69,22 @@ enum header_column {
 enum header_id { HEADER_OTHER, HEADER_NAMES(HEADER_ENUM_ROW) HEADER_ID_COUNT };
 #undef HEADER_ENUM_ROW
 
+/* A set of ids is a word with the bit of each. */
+#define HEADER_BIT(id) (UINT64_C(1) << (id))
+_Static_assert(HEADER_ID_COUNT <= 64, "a set of ids fits a word");
+#define HEADER_ANY_ID (~UINT64_C(0))
+
 struct header {
     struct str name, value;
     enum header_id id; /* HEADER_OTHER: compare the name */
 };
 
+/* Most fields that are looked for are not there, and `absent` tells so without a look: no field has
+ * one of these ids. It may be less than the truth, as in a list that is zeroed or made by hand. */
 struct headers {
     struct header *v;
     size_t n, cap;
+    uint64_t absent;
 };
 
 /* enum header_column of each id; of HEADER_OTHER none is true. */
@@ -88,6 +96,22 @@ static inline bool header_is(enum header_id id, unsigned columns)
     return (header_columns[id] & columns) != 0;
 }
 
+/* The ids of which HEADER_IS_HOP is true. */
+extern const uint64_t header_hop_ids;
+
+/* An empty list with room for cap fields at v, whose absent ids are told from here on: what is
+ * added to it goes by headers_add() or headers_add_id(). */
+static inline struct headers headers_empty(struct header *v, size_t cap)
+{
+    return (struct headers){v, 0, cap, HEADER_ANY_ID};
+}
+
+/* Whether a field may have one of the ids. */
+static inline bool headers_may_have(const struct headers *h, uint64_t ids)
+{
+    return (ids & ~h->absent) != 0;
+}
+
 /* The id of a name in any case; HEADER_OTHER when it is not known. */
 enum header_id header_id_of(struct str name);
 
@@ -97,7 +121,11 @@ bool headers_add(struct headers *h, struct arena *a, struct str name, struct str
 bool headers_add_id(struct headers *h, struct arena *a, enum header_id id, struct str name,
                     struct str value);
 /* The first with that id, or NULL. */
-const struct header *headers_find(const struct headers *h, enum header_id id);
+const struct header *headers_find_first(const struct headers *h, enum header_id id);
+static inline const struct header *headers_find(const struct headers *h, enum header_id id)
+{
+    return headers_may_have(h, HEADER_BIT(id)) ? headers_find_first(h, id) : NULL;
+}
 /* The first with that name in any case, or NULL. */
 const struct header *headers_find_name(const struct headers *h, struct str name);
 /* The next one of the same name after `after`, or NULL. */

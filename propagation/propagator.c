@@ -41,18 +41,17 @@ static bool tracecontext_inject(const struct trace_context *ctx, struct headers 
            headers_add_id(fields, arena, HEADER_TRACESTATE, STR("tracestate"), ctx->tracestate);
 }
 
-#define FIELD(id) (UINT64_C(1) << (id))
 _Static_assert(HEADER_ID_COUNT <= 64, "the fields that a format replaces are bits of a uint64_t");
 
 static const struct propagator rows[PROPAGATOR_COUNT] = {
     [PROPAGATOR_TRACECONTEXT] = {"tracecontext", tracecontext_extract,
-                                 FIELD(HEADER_TRACEPARENT) | FIELD(HEADER_TRACESTATE),
+                                 HEADER_BIT(HEADER_TRACEPARENT) | HEADER_BIT(HEADER_TRACESTATE),
                                  tracecontext_inject},
     [PROPAGATOR_BAGGAGE] = {"baggage", baggage_extract, 0, baggage_inject},
-    [PROPAGATOR_X_TRACE_ID] = {"x-trace-id", x_trace_id_extract, FIELD(HEADER_X_TRACE_ID),
+    [PROPAGATOR_X_TRACE_ID] = {"x-trace-id", x_trace_id_extract, HEADER_BIT(HEADER_X_TRACE_ID),
                                x_trace_id_inject},
     [PROPAGATOR_GRPC_TRACE_BIN] = {"grpc-trace-bin", grpc_trace_bin_extract,
-                                   FIELD(HEADER_GRPC_TRACE_BIN), grpc_trace_bin_inject},
+                                   HEADER_BIT(HEADER_GRPC_TRACE_BIN), grpc_trace_bin_inject},
 };
 
 const struct propagator *propagator_named(struct str name, enum propagator_id *id)
@@ -104,7 +103,11 @@ enum extract_result propagators_extract(const struct propagators *set, const str
     enum extract_result result = EXTRACT_ABSENT;
 
     for (unsigned i = 0; i < set->n; i++) {
-        switch (rows[set->v[i]].extract(fields, arena, out)) {
+        const struct propagator *row = &rows[set->v[i]];
+
+        if (row->replaces && !headers_may_have(fields, row->replaces))
+            continue;
+        switch (row->extract(fields, arena, out)) {
         case EXTRACT_VALID:
             return EXTRACT_VALID;
         case EXTRACT_INVALID:
@@ -124,15 +127,16 @@ static uint64_t take_out(struct headers *fields, uint64_t ids)
     uint64_t seen = 0;
     size_t kept = 0, i;
 
-    while (kept < fields->n && !(ids & FIELD(fields->v[kept].id)))
+    while (kept < fields->n && !(ids & HEADER_BIT(fields->v[kept].id)))
         kept++;
     for (i = kept; i < fields->n; i++) {
-        if (ids & FIELD(fields->v[i].id))
-            seen |= FIELD(fields->v[i].id);
+        if (ids & HEADER_BIT(fields->v[i].id))
+            seen |= HEADER_BIT(fields->v[i].id);
         else
             fields->v[kept++] = fields->v[i];
     }
     fields->n = kept;
+    fields->absent |= seen;
     return seen;
 }
 
@@ -145,7 +149,7 @@ static uint64_t kept_fields(const struct propagators *set, const struct headers 
         if (set->where_none >> set->v[i] & 1)
             kept |= rows[set->v[i]].replaces;
     for (size_t i = 0; kept && i < fields->n; i++)
-        if (kept & FIELD(fields->v[i].id))
+        if (kept & HEADER_BIT(fields->v[i].id))
             return kept;
     return 0;
 }
@@ -161,12 +165,14 @@ static bool is_sent(const struct propagators *set, enum propagator_id id, uint64
 bool propagators_inject(const struct propagators *set, const struct trace_context *ctx,
                         struct headers *fields, struct arena *arena)
 {
-    uint64_t replaced = rows[PROPAGATOR_TRACECONTEXT].replaces;
+    uint64_t replaced = rows[PROPAGATOR_TRACECONTEXT].replaces, kept = 0, came = 0;
 
     for (unsigned i = 0; i < set->n; i++)
         replaced |= rows[set->v[i]].replaces;
-    uint64_t kept = kept_fields(set, fields);
-    uint64_t came = take_out(fields, replaced & ~kept);
+    if (headers_may_have(fields, replaced)) {
+        kept = kept_fields(set, fields);
+        came = take_out(fields, replaced & ~kept);
+    }
     if (!propagators_have(set, PROPAGATOR_TRACECONTEXT) && !tracecontext_inject(ctx, fields, arena))
         return false;
     for (unsigned i = 0; i < set->n; i++)

@@ -48,11 +48,7 @@ static bool keep_upgrade(struct exchange *x, struct message *m)
 
 static void end_hop(struct headers *f, bool upgrades)
 {
-    bool any = false;
-
-    for (size_t i = 0; i < f->n && !any; i++)
-        any = header_is(f->v[i].id, HEADER_IS_HOP);
-    if (!any)
+    if (!headers_may_have(f, header_hop_ids))
         return;
     for (;;) {
         const struct header *c = headers_find(f, HEADER_CONNECTION);
@@ -130,11 +126,12 @@ static bool act(struct exchange *x, struct headers *f, bool response)
 
 static bool add_forwarded(struct exchange *x, struct headers *f)
 {
+    bool came = headers_may_have(f, HEADER_BIT(HEADER_X_FORWARDED_FOR));
     struct header *last = NULL;
     char ip[ADDRESS_TEXT_MAX];
     struct str text = str_of(ip, address_format_ip(&x->front->conn->peer, ip));
 
-    for (size_t i = 0; i < f->n; i++)
+    for (size_t i = 0; came && i < f->n; i++)
         if (f->v[i].id == HEADER_X_FORWARDED_FOR)
             last = &f->v[i];
     if (last && last->value.n) {

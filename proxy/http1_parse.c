@@ -196,7 +196,7 @@ static bool build(struct http1 *h, struct message *m)
     memcpy(copy, head->origin, bytes);
     m->target = str_of(copy + head->url, head->url_end - head->url);
     m->reason = str_of(copy + head->reason, head->reason_end - head->reason);
-    m->fields = (struct headers){v, head->n, head->n + 8};
+    m->fields = (struct headers){v, head->n, head->n + 8, HEADER_ANY_ID};
     for (unsigned i = 0; i < head->n; i++) {
         const struct http1_field *f = &head->v[i];
 
@@ -205,6 +205,7 @@ static bool build(struct http1 *h, struct message *m)
                                   : str_of(copy + f->name_end, 0);
         if (v[i].value.n &&
             (v[i].value.p[v[i].value.n - 1] == ' ' || v[i].value.p[v[i].value.n - 1] == '\t'))
+        m->fields.absent &= ~HEADER_BIT(v[i].id);
             v[i].value = str_trim_ows(v[i].value);
         v[i].id = header_id_of(v[i].name);
     }

@@ -168,6 +168,10 @@ static const struct refusal *check_framing(struct message *m)
     const struct header *length = NULL, *coding = NULL;
     size_t lengths = 0, codings = 0;
 
+    m->body = BODY_NONE;
+    if (!headers_may_have(&m->fields,
+                          HEADER_BIT(HEADER_CONTENT_LENGTH) | HEADER_BIT(HEADER_TRANSFER_ENCODING)))
+        return NULL;
     for (size_t i = 0; i < m->fields.n; i++) {
         if (m->fields.v[i].id == HEADER_CONTENT_LENGTH) {
             length = &m->fields.v[i];
@@ -177,7 +181,6 @@ static const struct refusal *check_framing(struct message *m)
             codings++;
         }
     }
-    m->body = BODY_NONE;
     if (lengths && codings)
         return &length_and_coding;
     if (lengths > 1)

@@ -52,14 +52,15 @@ static const struct str known_names[HEADER_ID_COUNT] = {HEADER_NAMES(NAME_ROW)};
 static struct message *head_of(struct http2_stream *s)
 {
     size_t room = s->h->server ? REQUEST_FIELDS : RESPONSE_FIELDS;
-    struct message *m = s->head;
+    struct message *m;
+    struct header *v;
 
-    if (m)
-        return m;
+    if (s->head)
+        return s->head;
     m = arena_zalloc(s->stream.arena, sizeof *m);
-    if (!m || !(m->fields.v = arena_alloc(s->stream.arena, room * sizeof(struct header))))
+    if (!m || !(v = arena_alloc(s->stream.arena, room * sizeof *v)))
         return NULL;
-    m->fields.cap = room;
+    m->fields = headers_empty(v, room);
     m->version = 20;
     return s->head = m;
 }
@@ -181,6 +182,8 @@ static bool join_cookies(struct message *m, struct arena *a)
     size_t n = 0, bytes = 0, kept = 0;
     char *p;
 
+    if (!headers_may_have(f, HEADER_BIT(HEADER_COOKIE)))
+        return true;
     for (size_t i = 0; i < f->n; i++)
         if (f->v[i].id == HEADER_COOKIE) {
             n++;

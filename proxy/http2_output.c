@@ -58,7 +58,7 @@ static struct headers *copy_trailers(const struct headers *t)
         bytes += t->v[i].name.n + t->v[i].value.n;
     if (!(copy = malloc(bytes)))
         return NULL;
-    *copy = (struct headers){(struct header *)(copy + 1), t->n, t->n};
+    *copy = (struct headers){(struct header *)(copy + 1), t->n, t->n, t->absent};
     at = (char *)(copy->v + t->n);
     for (size_t i = 0; i < t->n; i++) {
         struct str *text[] = {&copy->v[i].name, &copy->v[i].value};

@@ -51,6 +51,8 @@ static bool is_of_connection(struct str value)
 /* One pass for both: each request comes by here, and most have neither. */
 static bool names_scheme(const struct headers *f, enum header_id one, enum header_id other)
 {
+    if (!headers_may_have(f, HEADER_BIT(one) | HEADER_BIT(other)))
+        return false;
     for (const struct header *h = f->v; h < f->v + f->n; h++)
         if ((h->id == one || h->id == other) && is_of_connection(h->value))
             return true;

@@ -235,6 +235,34 @@ START_TEST(a_column_is_true_of_these_names_and_no_others)
 }
 END_TEST
 
+/* What is told of absent ids never hides a field. */
+START_TEST(what_is_absent_is_told_until_it_comes)
+{
+    struct header v[KNOWN];
+    struct headers h = headers_empty(v, KNOWN), by_hand = {v, KNOWN, KNOWN, 0};
+    uint64_t both = HEADER_BIT(HEADER_HOST) | HEADER_BIT(HEADER_VIA);
+
+    ck_assert(!headers_may_have(&h, HEADER_ANY_ID));
+    for (size_t i = 0; i < KNOWN; i++) {
+        ck_assert(!headers_find(&h, known[i].id));
+        ck_assert(headers_add(&h, &arena, str_from(known[i].name), STR("x")));
+        ck_assert(headers_find(&h, known[i].id) == &v[i]);
+        ck_assert(headers_find(&by_hand, known[i].id) == &v[i]);
+        ck_assert(headers_may_have(&by_hand, HEADER_BIT(known[i].id)));
+        ck_assert(!(header_hop_ids & HEADER_BIT(known[i].id)) ==
+                  !header_is(known[i].id, HEADER_IS_HOP));
+    }
+    ck_assert(!headers_find_name(&h, STR("x-mine")));
+    ck_assert(headers_add(&h, &arena, STR("X-Mine"), STR("x")));
+    ck_assert(headers_find_name(&h, STR("x-mine")));
+    headers_remove(&h, HEADER_HOST);
+    ck_assert(!headers_find(&h, HEADER_HOST));
+    ck_assert(headers_may_have(&h, both));
+    ck_assert_uint_eq(headers_count(&h, HEADER_VIA), 1);
+    ck_assert(headers_have_member(&h, HEADER_VIA, STR("x")));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("headers");
@@ -250,6 +278,7 @@ int main(void)
     tcase_add_test(tc, finds_by_id_and_by_name);
     tcase_add_test(tc, next_is_of_the_same_name);
     tcase_add_test(tc, removing_keeps_the_order_of_the_rest);
+    tcase_add_test(tc, what_is_absent_is_told_until_it_comes);
     tcase_add_test(tc, a_member_is_found_in_any_field_of_the_name);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
