@@ -128,13 +128,26 @@ static char *write_decimal(char *at, unsigned value)
     return at;
 }
 
+static char *write_octet(char *at, unsigned value)
+{
+    if (value >= 100) {
+        *at++ = (char)('0' + value / 100);
+        value %= 100;
+        *at++ = (char)('0' + value / 10);
+    } else if (value >= 10) {
+        *at++ = (char)('0' + value / 10);
+    }
+    *at++ = (char)('0' + value % 10);
+    return at;
+}
+
 /* Written for each request, hence without printf. */
 static char *write_ipv4(char *at, const uint8_t ip[4])
 {
     for (int i = 0; i < 4; i++) {
         if (i)
             *at++ = '.';
-        at = write_decimal(at, ip[i]);
+        at = write_octet(at, ip[i]);
     }
     return at;
 }

@@ -38,21 +38,21 @@ struct str authority_bare_host(struct str host)
     return str_slice(host, 1, str_index(host, ']', 0));
 }
 
-/* Letters, digits and -._~!$&'()*+,;=%:[] as bits: the codes below 64, and those from there to 127.
- */
-static bool host_char(unsigned char c)
-{
-    static const uint64_t bits[2] = {0x2fff7ff200000000ull, 0x47fffffeaffffffeull};
-
-    return c < 128 && (bits[c / 64] >> (c % 64) & 1);
-}
+/* What is unreserved, sub-delims and the rest of RFC 3986 section 3.2.2. */
+static const bool host_chars[256] = {
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['-'] = true, ['.'] = true,
+    ['_'] = true,         ['~'] = true,         ['!'] = true,         ['$'] = true, ['&'] = true,
+    ['\''] = true,        ['('] = true,         [')'] = true,         ['*'] = true, ['+'] = true,
+    [','] = true,         [';'] = true,         ['='] = true,         ['%'] = true, [':'] = true,
+    ['['] = true,         [']'] = true,
+};
 
 static bool host_valid(struct str host)
 {
     if (host.n == 0)
         return false;
     for (size_t i = 0; i < host.n; i++)
-        if (!host_char((unsigned char)host.p[i]))
+        if (!host_chars[(unsigned char)host.p[i]])
             return false;
     if (host.p[0] == '[')
         return str_index(host, ']', 0) == host.n - 1;

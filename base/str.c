@@ -1,13 +1,30 @@
 #include "base/str.h"
 
+#include "base/octets.h"
+
 static inline unsigned char to_lower(char c)
 {
     return (unsigned char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 }
 
+static bool same_octets_nocase(const char *a, const char *b)
+{
+    uint64_t x = octets_load(a), y = octets_load(b);
+
+    return x == y || octets_lower(x) == octets_lower(y);
+}
+
 static bool same_nocase(const char *a, const char *b, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
+    size_t i = 0;
+
+    if (n >= 8) {
+        for (; i + 8 < n; i += 8)
+            if (!same_octets_nocase(a + i, b + i))
+                return false;
+        return same_octets_nocase(a + n - 8, b + n - 8);
+    }
+    for (; i < n; i++)
         if (a[i] != b[i] && to_lower(a[i]) != to_lower(b[i]))
             return false;
     return true;

@@ -8,21 +8,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/octets.h"
 #include "base/str.h"
 
 /* No byte over 0x7f: valid UTF-8 without a closer look. */
 static inline bool utf8_is_ascii(struct str s)
 {
-    uint64_t seen = 0, word;
-    size_t i = 0;
-
-    for (; i + sizeof(word) <= s.n; i += sizeof(word)) {
-        memcpy(&word, s.p + i, sizeof(word));
-        seen |= word;
-    }
-    for (; i < s.n; i++)
-        seen |= (uint64_t)(unsigned char)s.p[i];
-    return (seen & UINT64_C(0x8080808080808080)) == 0;
+    return octets_are_ascii(s.p, s.n);
 }
 
 /* No overlong form, no surrogate, nothing over U+10FFFF. */

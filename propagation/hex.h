@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "propagation/octets.h"
+#include "base/octets.h"
 
 /* Bytes 0 to 3 of x moved to places 0, 2, 4 and 6. */
 static inline uint64_t hex_spread(uint64_t x)

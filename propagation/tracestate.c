@@ -5,7 +5,7 @@
  */
 #include "propagation/tracestate.h"
 
-#include "propagation/octets.h"
+#include "base/octets.h"
 
 enum { KEY_MAX = 256, VALUE_MAX = 256, LARGE_MEMBER = 128 };
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/authority.h"
+#include "base/octets.h"
 #include "proxy/http2_private.h"
 #include "proxy/http_rules.h"
 
@@ -340,11 +341,21 @@ static bool is_upper(char c)
     return c >= 'A' && c <= 'Z';
 }
 
+/* Of 8 bytes. */
+static bool have_upper(const char *p)
+{
+    uint64_t x = octets_load(p);
+
+    return octets_within(x & OCTETS(0x7f), 'A', 'Z') & OCTETS(0x80);
+}
+
 static struct str lower(struct arena *arena, struct str name)
 {
     size_t i = 0;
     char *p;
 
+    while (i + 8 <= name.n && !have_upper(name.p + i))
+        i += 8;
     while (i < name.n && !is_upper(name.p[i]))
         i++;
     if (i == name.n || !(p = arena_alloc(arena, name.n)))

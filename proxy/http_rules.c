@@ -4,6 +4,7 @@
 #include "proxy/http_rules.h"
 
 #include "base/authority.h"
+#include "base/octets.h"
 
 const struct refusal refusal_head_bytes = {
     "head-too-large", 431, "send smaller headers, or raise limits { header-bytes }"};
@@ -23,6 +24,13 @@ const struct refusal refusal_response_headers = {
 const struct refusal refusal_url = {"target-too-long", 414,
                                     "send a shorter URL, or raise limits { url-bytes }"};
 
+static const bool token_chars[256] = {
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true,  ['#'] = true,
+    ['$'] = true,         ['%'] = true,         ['&'] = true,         ['\''] = true, ['*'] = true,
+    ['+'] = true,         ['-'] = true,         ['.'] = true,         ['^'] = true,  ['_'] = true,
+    ['`'] = true,         ['|'] = true,         ['~'] = true,
+};
+
 bool connect_target_valid(struct str target)
 {
     return authority_split(target).port.n > 0 && authority_valid(target);
@@ -39,12 +47,9 @@ bool field_value_valid(struct str value)
     return true;
 }
 
-/* Digits, letters and !#$%&'*+-.^_`|~ as bits. */
 bool field_name_char(unsigned char c)
 {
-    static const uint64_t bits[2] = {0x03ff6cfa00000000ull, 0x57ffffffc7fffffeull};
-
-    return c < 128 && (bits[c / 64] >> (c % 64) & 1);
+    return token_chars[c];
 }
 
 bool target_encode(struct str *target, struct arena *arena)
@@ -53,10 +58,10 @@ bool target_encode(struct str *target, struct arena *arena)
     size_t above = 0;
     char *to, *at;
 
+    if (octets_are_ascii(target->p, target->n))
+        return true;
     for (size_t i = 0; i < target->n; i++)
         above += (unsigned char)target->p[i] >= 0x80;
-    if (above == 0)
-        return true;
     if (!(to = at = arena_alloc(arena, target->n + 2 * above)))
         return false;
     for (size_t i = 0; i < target->n; i++) {
@@ -76,13 +81,7 @@ bool target_encode(struct str *target, struct arena *arena)
 
 bool target_valid(struct str target)
 {
-    for (size_t i = 0; i < target.n; i++) {
-        unsigned char c = (unsigned char)target.p[i];
-
-        if (c <= 0x20 || c >= 0x7f)
-            return false;
-    }
-    return true;
+    return octets_are_visible(target.p, target.n);
 }
 
 void message_split_path(struct message *m, struct str path)

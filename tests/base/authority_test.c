@@ -58,6 +58,23 @@ START_TEST(splits_at_the_colon_of_the_port_and_judges_both)
 }
 END_TEST
 
+START_TEST(a_host_has_these_characters)
+{
+    static const char others[] = "-._~!$&'()*+,;=%";
+
+    for (int c = 0; c < 256; c++) {
+        bool alphanumeric =
+            (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+        char host[] = {'h', (char)c, 'h'};
+
+        if (c != ':') /* a port's */
+            ck_assert_msg(authority_valid(str_of(host, sizeof host)) ==
+                              (alphanumeric || (c && strchr(others, c)) || c == '[' || c == ']'),
+                          "%d", c);
+    }
+}
+END_TEST
+
 START_TEST(a_nul_is_no_character_of_a_host)
 {
     ck_assert(!authority_valid(STR("a\0b")));
@@ -137,6 +154,7 @@ int main(void)
     TCase *tc = tcase_create("authority");
     tcase_add_loop_test(tc, splits_at_the_colon_of_the_port_and_judges_both, 0,
                         (int)(sizeof(rows) / sizeof(rows[0])));
+    tcase_add_test(tc, a_host_has_these_characters);
     tcase_add_test(tc, a_nul_is_no_character_of_a_host);
     tcase_add_test(tc, a_port_is_digits_up_to_65535);
     tcase_add_test(tc, brackets_are_taken_off_an_ipv6_address_alone);

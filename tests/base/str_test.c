@@ -36,6 +36,29 @@ START_TEST(ignores_only_the_case_of_ascii_letters)
 }
 END_TEST
 
+/* Each byte against each other, at each place of texts of each length. */
+START_TEST(ignores_the_case_wherever_the_letter_stands)
+{
+    char one[20], other[20];
+
+    for (size_t n = 1; n <= sizeof one; n++)
+        for (size_t at = 0; at < n; at++)
+            for (int c = 0; c < 256; c++)
+                for (int k = 0; k < 2; k++) {
+                    int d = k ? c ^ 0x20 : c + 1;
+                    bool letters = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+
+                    memset(one, 'q', sizeof one);
+                    memset(other, 'Q', sizeof other);
+                    one[at] = (char)c;
+                    other[at] = (char)d;
+                    ck_assert_int_eq(str_eq_nocase(str_of(one, n), str_of(other, n)), k && letters);
+                    other[at] = (char)c;
+                    ck_assert(str_eq_nocase(str_of(one, n), str_of(other, n)));
+                }
+}
+END_TEST
+
 START_TEST(sees_how_a_text_starts_and_ends)
 {
     ck_assert(str_starts(STR("abc"), STR("ab")));
@@ -239,6 +262,7 @@ int main(void)
     TCase *tc = tcase_create("str");
     tcase_add_test(tc, compares_bytes);
     tcase_add_test(tc, ignores_only_the_case_of_ascii_letters);
+    tcase_add_test(tc, ignores_the_case_wherever_the_letter_stands);
     tcase_add_test(tc, sees_how_a_text_starts_and_ends);
     tcase_add_test(tc, finds_a_character_from_a_place_on);
     tcase_add_test(tc, slices_are_cut_to_the_length);
