@@ -90,7 +90,10 @@ struct str http1_held_bytes(const struct http1 *h)
 
 static bool message_start(struct http1 *h, const char *at)
 {
-    llhttp_reset(&h->parser);
+    if (!h->server) { /* else http1_line_tell() does */
+        llhttp_reset(&h->parser);
+        h->parser.settings = (void *)(uintptr_t)http1_settings();
+    }
     h->refusal = NULL;
     h->last_head = NULL;
     h->trailer_pieces = 0;

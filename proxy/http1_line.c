@@ -2,9 +2,12 @@
  * The first line of a request: METHOD SP TARGET SP HTTP/1.x CR LF (RFC 9112
  * section 3), read byte by byte as it comes, so that what cannot become one is
  * refused at once. It is read here and not by llhttp, which has a list of
- * methods: any token is one (RFC 9110 section 9.1). llhttp is then given a line
- * of the same meaning for what follows, and reads the fields.
+ * methods: any token is one (RFC 9110 section 9.1). What follows, the fields, is
+ * read by a copy of a parser that has read a line of the same meaning.
  */
+#include <stdlib.h>
+
+#include "base/octets.h"
 #include "proxy/http1_private.h"
 
 enum line_state { LINE_METHOD, LINE_TARGET, LINE_VERSION, LINE_WHOLE };
@@ -81,26 +84,63 @@ static const struct refusal *check_version(const struct http1_head *head)
     return head->version == 10 || head->version == 11 ? NULL : &refusal_version;
 }
 
-/* A line for llhttp of which it makes the same as of the one that came: CONNECT and HEAD are all
- * it treats in ways of their own. */
-static struct str stand_in(const struct http1_head *head)
-{
-    static const struct str lines[][2] = {
-        {STR_INIT("POST / HTTP/1.0\r\n"), STR_INIT("POST / HTTP/1.1\r\n")},
-        {STR_INIT("HEAD / HTTP/1.0\r\n"), STR_INIT("HEAD / HTTP/1.1\r\n")},
-        {STR_INIT("CONNECT a:1 HTTP/1.0\r\n"), STR_INIT("CONNECT a:1 HTTP/1.1\r\n")},
-    };
-    struct str method = str_of(head->origin, head->method_end);
-    size_t i = str_eq(method, STR("HEAD")) ? 1 : str_eq(method, STR("CONNECT")) ? 2 : 0;
+/* Lines for llhttp of which it makes the same as of those that come: CONNECT and HEAD are all it
+ * treats in ways of their own. */
+enum stand_in { STAND_IN_ANY, STAND_IN_HEAD, STAND_IN_CONNECT, STAND_IN_COUNT };
+static const struct str stand_ins[STAND_IN_COUNT][2] = {
+    [STAND_IN_ANY] = {STR_INIT("POST / HTTP/1.0\r\n"), STR_INIT("POST / HTTP/1.1\r\n")},
+    [STAND_IN_HEAD] = {STR_INIT("HEAD / HTTP/1.0\r\n"), STR_INIT("HEAD / HTTP/1.1\r\n")},
+    [STAND_IN_CONNECT] = {STR_INIT("CONNECT a:1 HTTP/1.0\r\n"),
+                          STR_INIT("CONNECT a:1 HTTP/1.1\r\n")},
+};
 
-    return lines[i][head->version == 11];
+/* Parsers that have read them, in the order of the lines. */
+static llhttp_t readers[STAND_IN_COUNT][2];
+
+/* Before main(): they are read by every worker and never change. */
+__attribute__((constructor)) static void make_readers(void)
+{
+    for (size_t i = 0; i < STAND_IN_COUNT; i++)
+        for (size_t k = 0; k < 2; k++) {
+            llhttp_init(&readers[i][k], HTTP_REQUEST, http1_settings());
+            if (llhttp_execute(&readers[i][k], stand_ins[i][k].p, stand_ins[i][k].n) != HPE_OK)
+                abort();
+        }
 }
 
-llhttp_errno_t http1_line_tell(struct http1 *h)
+static const llhttp_t *reader_of(const struct http1_head *head)
 {
-    struct str line = stand_in(h->head);
+    struct str method = str_of(head->origin, head->method_end);
+    enum stand_in i = str_eq(method, STR("HEAD"))      ? STAND_IN_HEAD
+                      : str_eq(method, STR("CONNECT")) ? STAND_IN_CONNECT
+                                                       : STAND_IN_ANY;
 
-    return llhttp_execute(&h->parser, line.p, line.n);
+    return &readers[i][head->version == 11];
+}
+
+/* A parser that has read such a line is a copy of one that did. */
+void http1_line_tell(struct http1 *h)
+{
+    h->parser = *reader_of(h->head);
+    h->parser.data = h;
+}
+
+/* How many bytes at the front may stand in a target: no space, no control character. Those above
+ * 0x7f are encoded later, target_encode(). */
+static size_t target_run(const char *p, size_t n)
+{
+    size_t i = 0;
+
+    for (; i + 8 <= n; i += 8) {
+        uint64_t x = octets_load(p + i),
+                 end = octets_not_visible(x & OCTETS(0x7f)) & ~x & OCTETS(0x80);
+
+        if (end)
+            return i + (size_t)__builtin_ctzll(end) / 8;
+    }
+    while (i < n && (unsigned char)p[i] > ' ' && p[i] != 0x7f)
+        i++;
+    return i;
 }
 
 /* Reads the characters of the method or the target from p[i] on, which is most of the line. Returns
@@ -113,8 +153,7 @@ static size_t run_of(struct http1_head *head, const char *p, size_t i, size_t n)
         while (i < n && field_name_char((unsigned char)p[i]))
             i++;
     else if (head->line == LINE_TARGET)
-        while (i < n && (unsigned char)p[i] > ' ' && p[i] != 0x7f)
-            i++;
+        i += target_run(p + i, n - i);
     if (head->line == LINE_TARGET && i > from)
         head->url_end = (uint32_t)(p + i - head->origin);
     return i;
@@ -163,9 +202,8 @@ size_t http1_line_read(struct http1 *h, const char *p, size_t n)
             why = &refusal_url;
     }
     head->bytes = head->url_end;
-    if (!why && head->line == LINE_WHOLE && !(why = check_version(head)) &&
-        http1_line_tell(h) != HPE_OK)
-        why = &refusal_request_line;
+    if (!why && head->line == LINE_WHOLE && !(why = check_version(head)))
+        http1_line_tell(h);
     h->refusal = why;
     return i;
 }

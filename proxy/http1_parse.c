@@ -116,8 +116,10 @@ static const struct refusal *trailers_too_large(const struct http1 *h)
 
 /* ---- trailers: kept as pairs of name NUL value NUL ---- */
 
-static int trailer_piece(struct http1 *h, const char *at, size_t n)
+static int trailer_piece(llhttp_t *p, const char *at, size_t n)
 {
+    struct http1 *h = p->data;
+
     if (!h->trailers) {
         if (!(h->trailers = malloc(sizeof *h->trailers)))
             return refuse(h, trailers_too_large(h));
@@ -126,6 +128,18 @@ static int trailer_piece(struct http1 *h, const char *at, size_t n)
     return buffer_add(h->trailers, at, n) ? 0 : refuse(h, trailers_too_large(h));
 }
 
+/* A name or a value of a trailer is over. */
+static int on_piece_complete(llhttp_t *p)
+{
+    struct http1 *h = p->data;
+
+    if (h->trailer_pieces++ >= 2 * fields_max(h))
+        return refuse(h, trailers_too_large(h));
+    return trailer_piece(p, "", 1);
+}
+
+/* ---- the fields of a head ---- */
+
 static int on_header_field(llhttp_t *p, const char *at, size_t n)
 {
     struct http1 *h = p->data;
@@ -133,8 +147,6 @@ static int on_header_field(llhttp_t *p, const char *at, size_t n)
     struct http1_field *f;
     uint32_t off;
 
-    if (h->input == INPUT_BODY)
-        return trailer_piece(h, at, n);
     off = offset(h, at);
     f = head->n ? &head->v[head->n - 1] : NULL;
     if (!f || off != f->name_end) {
@@ -155,8 +167,6 @@ static int on_header_value(llhttp_t *p, const char *at, size_t n)
     struct http1_field *f;
     uint32_t off;
 
-    if (h->input == INPUT_BODY)
-        return trailer_piece(h, at, n);
     off = offset(h, at);
     f = &h->head->v[h->head->n - 1];
     if (f->value_end == 0)
@@ -165,18 +175,6 @@ static int on_header_value(llhttp_t *p, const char *at, size_t n)
     if (f->value_end > http1_head_bytes_max(h))
         return refuse(h, http1_too_large(h));
     return 0;
-}
-
-/* A name or a value of a trailer is over. */
-static int on_piece_complete(llhttp_t *p)
-{
-    struct http1 *h = p->data;
-
-    if (h->input != INPUT_BODY)
-        return 0;
-    if (h->trailer_pieces++ >= 2 * fields_max(h))
-        return refuse(h, trailers_too_large(h));
-    return trailer_piece(h, "", 1);
 }
 
 /* ---- a message of the notes ---- */
@@ -205,9 +203,9 @@ static bool build(struct http1 *h, struct message *m)
                                   : str_of(copy + f->name_end, 0);
         if (v[i].value.n &&
             (v[i].value.p[v[i].value.n - 1] == ' ' || v[i].value.p[v[i].value.n - 1] == '\t'))
-        m->fields.absent &= ~HEADER_BIT(v[i].id);
             v[i].value = str_trim_ows(v[i].value);
         v[i].id = header_id_of(v[i].name);
+        m->fields.absent &= ~HEADER_BIT(v[i].id);
     }
     m->method = str_of(copy, head->method_end);
     m->version =
@@ -311,12 +309,11 @@ static size_t head_bytes(const struct http1_head *head)
     return head->bytes + (head->n ? sizeof "\r\n\r\n" - 1 : sizeof " HTTP/1.1\r\n\r\n" - 1);
 }
 
+/* Fields that come behind it are others, and so is what is called for them. */
 static int on_headers_complete(llhttp_t *p)
 {
     struct http1 *h = p->data;
 
-    if (h->input != INPUT_HEAD)
-        return 0;
     /* "chunked" with a tab behind it, perhaps. */
     if ((p->flags & F_TRANSFER_ENCODING) && !(p->flags & F_CHUNKED) && !h->head->whole_respaced) {
         h->head->whole_respaced = true;
@@ -324,6 +321,7 @@ static int on_headers_complete(llhttp_t *p)
     }
     if (head_bytes(h->head) > http1_head_bytes_max(h))
         return refuse(h, http1_too_large(h));
+    p->settings = (void *)(uintptr_t)http1_settings_behind_head();
     return h->server ? request_complete(h) : response_complete(h);
 }
 
@@ -387,27 +385,33 @@ static int on_message_complete(llhttp_t *p)
     return HPE_PAUSED;
 }
 
-static llhttp_settings_t settings;
-
-/* Before main(): it is read by every worker and never changes. */
-__attribute__((constructor)) static void make_settings(void)
-{
-    llhttp_settings_init(&settings);
-    settings.on_status = on_status;
-    settings.on_header_field = on_header_field;
-    settings.on_header_field_complete = on_piece_complete;
-    settings.on_header_value = on_header_value;
-    settings.on_header_value_complete = on_piece_complete;
-    settings.on_headers_complete = on_headers_complete;
-    settings.on_body = on_body;
-    settings.on_chunk_header = on_chunk_header;
-    settings.on_chunk_extension_name = on_chunk_extension;
-    settings.on_chunk_extension_value = on_chunk_extension;
-    settings.on_message_complete = on_message_complete;
-}
-
 const llhttp_settings_t *http1_settings(void)
 {
+    static const llhttp_settings_t settings = {
+        .on_status = on_status,
+        .on_header_field = on_header_field,
+        .on_header_value = on_header_value,
+        .on_headers_complete = on_headers_complete,
+        .on_message_complete = on_message_complete,
+    };
+
+    return &settings;
+}
+
+const llhttp_settings_t *http1_settings_behind_head(void)
+{
+    static const llhttp_settings_t settings = {
+        .on_header_field = trailer_piece,
+        .on_header_field_complete = on_piece_complete,
+        .on_header_value = trailer_piece,
+        .on_header_value_complete = on_piece_complete,
+        .on_body = on_body,
+        .on_chunk_header = on_chunk_header,
+        .on_chunk_extension_name = on_chunk_extension,
+        .on_chunk_extension_value = on_chunk_extension,
+        .on_message_complete = on_message_complete,
+    };
+
     return &settings;
 }
 

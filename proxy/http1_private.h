@@ -99,7 +99,9 @@ struct http1 {
 };
 
 extern const struct codec_ops http1_ops;
-extern const llhttp_settings_t *http1_settings(void);
+/* What llhttp calls while it reads a head; and behind one. */
+const llhttp_settings_t *http1_settings(void);
+const llhttp_settings_t *http1_settings_behind_head(void);
 
 /* http1_line.c: a request's first line */
 void http1_line_start(struct http1_head *head);
@@ -107,8 +109,8 @@ bool http1_line_whole(const struct http1_head *head);
 /* Returns how many of the n bytes were taken: all of them unless the line is whole or h->refusal
  * says why it never will be. */
 size_t http1_line_read(struct http1 *h, const char *p, size_t n);
-/* The line is whole: llhttp gets one that means the same. */
-llhttp_errno_t http1_line_tell(struct http1 *h);
+/* The line is whole: the parser goes on as if it had read one that means the same. */
+void http1_line_tell(struct http1 *h);
 
 /* http1_space.c: what llhttp made of a head whose bytes end there; where it failed for white space
  * that it does not take, it reads it again. */

@@ -53,16 +53,16 @@ static llhttp_errno_t read_again(struct http1 *h, const char *end)
     struct http1_head *head = h->head;
     const char *from = head->origin;
 
-    llhttp_reset(&h->parser);
     h->refusal = NULL;
     head->n = 0;
     head->bytes = head->url_end;
     if (h->server) {
-        if (http1_line_tell(h) != HPE_OK)
-            return HPE_INTERNAL;
+        http1_line_tell(h);
         from = memchr(from, '\n', (size_t)(end - from));
         from++;
     } else {
+        llhttp_reset(&h->parser);
+        h->parser.settings = (void *)(uintptr_t)http1_settings();
         head->reason = head->reason_end = 0;
     }
     return llhttp_execute(&h->parser, from, (size_t)(end - from));
