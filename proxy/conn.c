@@ -165,6 +165,7 @@ void conns_look_again(struct timer *t)
 static size_t receive_room(struct loop *l)
 {
     if (l->received > LOOP_RECEIVE_BYTES / 2) {
+        loop_see_time(l);
         conns_send(l);
         l->received = 0;
     }
@@ -226,7 +227,10 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     struct conn *c = arg;
     struct loop *l = c->loop;
 
-    loop_begin_turn(l);
+    if (c->reading && !(what & EV_CLOSED))
+        loop_begin_turn_untimed(l); /* read_once() sees the time when it has read */
+    else
+        loop_begin_turn(l);
     if (what & EV_CLOSED)
         note_fin(c);
     if (c->reading)

@@ -20,9 +20,14 @@ void loop_see_time(struct loop *l)
     }
 }
 
-void loop_begin_turn(struct loop *l)
+void loop_begin_turn_untimed(struct loop *l)
 {
     l->turns++;
+}
+
+void loop_begin_turn(struct loop *l)
+{
+    loop_begin_turn_untimed(l);
     loop_see_time(l);
 }
 

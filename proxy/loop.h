@@ -78,6 +78,9 @@ void loop_see_time(struct loop *l);
 
 /* Every callback from libevent is a turn. One that is called within another's is part of it. */
 void loop_begin_turn(struct loop *l);
+/* The same without a look at the clock: who begins it calls loop_see_time() before anything that
+ * asks for the time. */
+void loop_begin_turn_untimed(struct loop *l);
 /* Sends what was written, frees what was buried, when the outermost turn ends. */
 void loop_end_turn(struct loop *l);
 /* The same for an outermost turn that no callback that is due may prolong: the loop ends. */
