@@ -143,7 +143,7 @@ static size_t fields_so_far(const struct http2_stream *s)
 bool http2_field(struct http2_stream *s, struct str name, struct str value)
 {
     size_t limit = http2_head_limit(s->h);
-    bool whole = http2_block_value(s->h, &value), kept;
+    bool whole = !s->h->block || http2_block_value(s->h, &value), kept;
 
     if (!whole)
         s->rule = too_large(s);
@@ -158,7 +158,7 @@ bool http2_field(struct http2_stream *s, struct str name, struct str value)
         s->rule = too_large(s);
         return true;
     }
-    if (fields_so_far(s) >= fields_max(s) && name.p[0] != ':') {
+    if (name.p[0] != ':' && fields_so_far(s) >= fields_max(s)) {
         s->rule = too_many(s);
         return true;
     }

@@ -265,42 +265,37 @@ static bool may_end(const struct http2 *h, const struct frame_head *f)
 }
 
 /* What stands before it must have been read before this frame is looked at. */
-static bool waits_for_others(const struct http2 *h)
+static bool waits_for_others(const struct http2 *h, const struct frame_head *f)
 {
-    struct frame_head f = unpack(h->watch.head);
-
-    return needs_stream(h, &f) || may_end(h, &f) || in_parts(h, &f);
+    return h->watch.in_parts || needs_stream(h, f) || may_end(h, f);
 }
 
 /* Looks at the frame whose head is there. False: the connection is being ended. */
-static bool look_at(struct http2 *h)
+static bool look_at(struct http2 *h, const struct frame_head *f)
 {
     struct http2_watch *w = &h->watch;
-    struct frame_head f = unpack(w->head);
     uint32_t error = 0;
 
-    if (needs_stream(h, &f)) {
-        error = gone_stream_error(h, f.type, f.id);
-    } else if (f.type == NGHTTP2_HEADERS && f.id > w->highest) {
-        w->highest = f.id;
-    }
-    if (priority_invalid(w, &f))
+    if (needs_stream(h, f))
+        error = gone_stream_error(h, f->type, f->id);
+    else if (f->type == NGHTTP2_HEADERS && f->id > w->highest)
+        w->highest = f->id;
+    if (priority_invalid(w, f))
         error = NGHTTP2_PROTOCOL_ERROR;
     if (error)
         http2_terminate(h, error, SPAN_ERROR_PROTOCOL);
     else
-        count(h, &f);
-    if (f.type == NGHTTP2_HEADERS || f.type == NGHTTP2_CONTINUATION) {
+        count(h, f);
+    if (f->type == NGHTTP2_HEADERS || f->type == NGHTTP2_CONTINUATION) {
         w->block = true;
-        w->block_ends = f.flags & NGHTTP2_FLAG_END_HEADERS;
+        w->block_ends = f->flags & NGHTTP2_FLAG_END_HEADERS;
     }
-    w->skip = f.length - (w->n_head - HTTP2_FRAME_HEAD);
-    w->in_parts = in_parts(h, &f);
+    w->skip = f->length - (w->n_head - HTTP2_FRAME_HEAD);
     if (h->ending || !w->in_parts)
         return !h->ending;
-    if (f.type == NGHTTP2_HEADERS)
-        return http2_block_begin(h, f.id, f.flags, f.length);
-    http2_block_goes_on(h, f.length);
+    if (f->type == NGHTTP2_HEADERS)
+        return http2_block_begin(h, f->id, f->flags, f->length);
+    http2_block_goes_on(h, f->length);
     return true;
 }
 
@@ -361,6 +356,7 @@ static bool pass_payload(struct http2 *h, struct came *in, size_t step)
 static bool pass_head(struct http2 *h, struct came *in, size_t step)
 {
     struct http2_watch *w = &h->watch;
+    struct frame_head f;
 
     if (w->n_head == 0)
         in->start = in->at;
@@ -369,9 +365,11 @@ static bool pass_head(struct http2 *h, struct came *in, size_t step)
     in->at += step;
     if (w->n_head < wanted(w))
         return true;
-    if (waits_for_others(h) && !give_up_to(h, in, in->start))
+    f = unpack(w->head);
+    w->in_parts = in_parts(h, &f);
+    if (waits_for_others(h, &f) && !give_up_to(h, in, in->start))
         return false;
-    if (!look_at(h))
+    if (!look_at(h, &f))
         return false;
     if (w->in_parts || in->held) {
         in->given = in->at;
