@@ -56,6 +56,8 @@ static struct str forwarded_address(struct str text)
     struct address address;
     uint16_t port;
 
+    if (!text.n)
+        return text;
     if (address_parse_ip(text, &address))
         return text.p[0] == '[' ? str_slice(text, 1, text.n - 1) : text;
     struct str host = describe_authority(text, &port);

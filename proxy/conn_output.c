@@ -315,8 +315,8 @@ size_t conn_queued(const struct conn *c)
 
 bool conn_blocked(struct conn *c)
 {
-    if (c->blocked)
-        return true;
+    if (c->blocked || (!c->turn && !c->queue))
+        return c->blocked;
     /* What was gathered in this turn is no backlog yet: the socket has not been asked. */
     if (c->turn && c->turn->bytes > conns_high_mark(&c->loop->conns))
         conn_flush(c);

@@ -51,22 +51,27 @@ static struct asked *free_place(struct exchange *x)
     return NULL;
 }
 
+static void stop_one(struct asked *a)
+{
+    if (!a->endpoint)
+        return;
+    upstream_cancel(&a->ask);
+    a->endpoint->in_flight--;
+    upstream_unref(a->endpoint);
+    a->endpoint = NULL;
+}
+
 void exchange_stop_asking(struct exchange *x)
 {
-    if (!x->asking)
-        return;
-    for (size_t i = 0; i < ASKS_MAX; i++) {
-        struct asked *a = asked_at(x, i);
+    struct asking *a = x->asking;
 
-        if (!a || !a->endpoint)
-            continue;
-        upstream_cancel(&a->ask);
-        a->endpoint->in_flight--;
-        upstream_unref(a->endpoint);
-        a->endpoint = NULL;
-    }
-    list_remove(&x->asking->names.link);
-    x->asking->queue_until = x->asking->ask_another = x->asking->ask_again = 0;
+    if (!a)
+        return;
+    stop_one(&a->first);
+    for (size_t i = 0; a->more && i < ASKS_MAX - 1; i++)
+        stop_one(&a->more[i]);
+    list_remove(&a->names.link);
+    a->queue_until = a->ask_another = a->ask_again = 0;
 }
 
 /* ---- where to ---- */

@@ -35,11 +35,12 @@ static bool leads_on(const struct route *r)
 static enum route_found find_inside(struct exchange *x, const struct direction *d,
                                     struct route_choice *choice, enum route_found found)
 {
-    struct request facts = x->asking->facts;
+    struct request facts;
 
     if (!x->front->authority.n || found == ROUTE_UNDECIDED ||
         !leads_on(found == ROUTE_TAKES ? choice->route : NULL))
         return found;
+    facts = x->asking->facts;
     facts.authority = x->front->authority;
     return route_find(d, &facts, choice);
 }

@@ -45,7 +45,8 @@ static bool arrives(const struct address *to, const struct address *l, bool any,
 bool forwarding_loop_to_listeners(const struct direction *d, const struct address *to, nsec_t now)
 {
     for (size_t i = 0; i < d->n_listens; i++)
-        if (arrives(to, &d->listens[i].location.address, d->listens[i].any_address, now))
+        if ((to->family == AF_UNIX || to->port == d->listens[i].location.address.port) &&
+            arrives(to, &d->listens[i].location.address, d->listens[i].any_address, now))
             return true;
     return false;
 }
