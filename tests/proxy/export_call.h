@@ -131,7 +131,7 @@ static void begin(struct str path, struct str body, nsec_t timeout, struct outco
         {STR_INIT("X-Tenant"), STR_INIT("shop"), HEADER_OTHER},
         {STR_INIT("x-broken"), STR_INIT("a\r\nb: c"), HEADER_OTHER},
     };
-    struct headers headers = {fields, 3, 3};
+    struct headers headers = {.v = fields, .n = 3, .cap = 3};
     struct transport_request request = {path, &headers, body, timeout};
     struct transport *client = exporting_client();
 

@@ -7,8 +7,10 @@
 
 static struct message response(unsigned status, struct header *v, size_t n)
 {
-    return (struct message){
-        .status = (uint16_t)status, .version = 11, .body = BODY_CHUNKED, .fields = {v, n, n}};
+    return (struct message){.status = (uint16_t)status,
+                            .version = 11,
+                            .body = BODY_CHUNKED,
+                            .fields = {.v = v, .n = n, .cap = n}};
 }
 
 START_TEST(a_response_goes_as_head_body_and_trailers)
@@ -18,7 +20,7 @@ START_TEST(a_response_goes_as_head_body_and_trailers)
                               FIELD_ROW(HEADER_TRANSFER_ENCODING, "Transfer-Encoding", "chunked"),
                               FIELD_ROW(HEADER_KEEP_ALIVE, "Keep-Alive", "timeout=5")};
     struct header last[] = {FIELD_ROW(HEADER_OTHER, "Sum", "1")};
-    struct headers trailers = {last, 1, 1};
+    struct headers trailers = {.v = last, .n = 1, .cap = 1};
     struct message m = response(200, fields, 4);
 
     story_say_get(&t, 1);

@@ -27,7 +27,7 @@ START_TEST(a_request_goes_with_its_pseudo_header_fields_first)
                         .target = STR_INIT("/p?q"),
                         .authority = STR_INIT("a"),
                         .version = 11,
-                        .fields = {fields, 5, 5}};
+                        .fields = {.v = fields, .n = 5, .cap = 5}};
 
     IN_TURN(&t, told_head(story_own(&t, http2_take(t.h)), &m, true));
     ck_heard(&t, "HEADERS 1 [:method=GET] [:scheme=http] [:authority=b:80] [:path=/p?q] "
@@ -45,7 +45,7 @@ START_TEST(requests_that_must_wait_keep_their_fields)
                         .target = STR_INIT("/"),
                         .authority = STR_INIT("a"),
                         .version = 11,
-                        .fields = {fields, 1, 1}};
+                        .fields = {.v = fields, .n = 1, .cap = 1}};
 
     IN_TURN(&t, {
         told_head(story_own(&t, http2_take(t.h)), &m, true);
@@ -168,7 +168,7 @@ static struct message upgrade(struct header *key)
                             .authority = STR_INIT("a"),
                             .version = 11,
                             .upgrade = true,
-                            .fields = {fields, 2, 2}};
+                            .fields = {.v = fields, .n = 2, .cap = 2}};
 }
 
 START_TEST(an_upgrade_waits_for_settings_that_allow_it)
@@ -230,7 +230,7 @@ START_TEST(only_a_websocket_is_an_extended_connect)
     struct header key = FIELD_ROW(HEADER_OTHER, "Sec-WebSocket-Key", "");
     struct message m = upgrade(&key);
 
-    m.fields = (struct headers){fields, 1, 1};
+    m.fields = (struct headers){.v = fields, .n = 1, .cap = 1};
     story_begin(&t, worker, false);
     story_say_setting(&t, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1);
     IN_TURN(&t, told_head(story_own(&t, http2_take(t.h)), &m, false));
