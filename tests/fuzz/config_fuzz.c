@@ -53,7 +53,7 @@ static void check_accepted(struct config *c)
     buffer_reset(&text);
 
     struct header v[] = {{STR("x-a"), STR("1"), HEADER_OTHER}};
-    struct headers headers = {v, 1, 1};
+    struct headers headers = {.v = v, .n = 1, .cap = 1};
     struct request r = {.method = STR("GET"),
                         .authority = STR("a"),
                         .path = STR("/a/b"),
