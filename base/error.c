@@ -9,6 +9,7 @@ fill(struct error *err, struct place at, const char *format, va_list args)
 {
     err->at = at;
     err->excerpt = NULL;
+    err->no_memory = false;
     vsnprintf(err->text, sizeof(err->text), format, args);
 }
 
@@ -33,6 +34,15 @@ bool error_set(struct error *err, const char *format, ...)
     va_start(args, format);
     fill(err, (struct place){0}, format, args);
     va_end(args);
+    return false;
+}
+
+bool error_no_memory(struct error *err)
+{
+    if (!err->text[0]) {
+        error_set(err, "out of memory");
+        err->no_memory = true;
+    }
     return false;
 }
 

@@ -19,12 +19,15 @@ struct error {
     struct place at;
     char text[300];      /* zero it; the first message wins */
     const char *excerpt; /* of the file, a caret under the place; borrowed; NULL: none */
+    bool no_memory;      /* that is what is wrong: error_no_memory() has told it */
 };
 
 /* Always false, so that a failing function ends with: return error_set(err, "..."); */
 bool error_at(struct error *err, struct place at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool error_set(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "out of memory", which concerns the process and not what it reads. */
+bool error_no_memory(struct error *err);
 
 /* Many errors of one file, reported in one go. */
 enum { ERRORS_MAX = 100 };
@@ -33,6 +36,7 @@ struct errors {
     struct error *v; /* owned */
     size_t n, cap;
     size_t more;              /* found past ERRORS_MAX and only counted */
+    bool no_memory;           /* it was not read to its end: there was no memory for it */
     struct errors_text *kept; /* owned: what errors_keep() copied */
 };
 

@@ -1,7 +1,6 @@
 #include "base/map.h"
 
 #include "base/siphash.h"
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { FIRST_CAP = 16 };
@@ -20,28 +19,30 @@ static struct map_slot *slot_of(const struct map *m, struct str key)
     return &m->slots[i];
 }
 
-static void grow(struct map *m)
+static bool grow(struct map *m)
 {
     struct map bigger = {.n = m->n, .cap = m->cap ? m->cap * 2 : FIRST_CAP};
 
     bigger.slots = calloc(bigger.cap, sizeof(*bigger.slots));
     if (!bigger.slots) {
-        fputs("out of memory\n", stderr);
-        abort();
+        m->failed = true;
+        return false;
     }
     for (size_t i = 0; i < m->cap; i++)
         if (m->slots[i].key.p)
             *slot_of(&bigger, m->slots[i].key) = m->slots[i];
     free(m->slots);
     *m = bigger;
+    return true;
 }
 
 bool map_add(struct map *m, struct str key, void *value)
 {
     if (!key.p)
         key = STR("");
-    if (m->n >= m->cap / 2) /* half full at most, for short searches */
-        grow(m);
+    /* Half full at most, for short searches. */
+    if (m->failed || (m->n >= m->cap / 2 && !grow(m)))
+        return false;
     struct map_slot *slot = slot_of(m, key);
     if (slot->key.p)
         return false;

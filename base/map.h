@@ -18,10 +18,11 @@ struct map_slot {
 struct map {
     struct map_slot *slots; /* owned */
     size_t n, cap;          /* cap is a power of two, or 0 */
+    bool failed;            /* a key found no memory; it stays so until the release */
 };
 
-/* Zeroed is empty. Keeps the first value of a key: false when it was there. Aborts without memory.
- */
+/* Zeroed is empty. Keeps the first value of a key: false when it was there, or when there was no
+ * memory (failed). */
 bool map_add(struct map *m, struct str key, void *value);
 /* NULL when there is none. */
 void *map_get(const struct map *m, struct str key);

@@ -54,16 +54,18 @@ static void set_defaults(struct config *c)
     struct error err = {0};
     c->admin.on = value_location(STR("127.0.0.1:15000"), ADDRESS_TO_LISTEN, &c->arena,
                                  &c->admin.location, &err);
+    must_not_be_memory(&err);
 }
 
-static struct config *config_new(const char *path)
+/* Without anything in it. NULL: no memory. */
+static struct config *config_new(void)
 {
-    struct config *c = must(calloc(1, sizeof(*c)));
+    struct config *c = calloc(1, sizeof(*c));
 
+    if (!c)
+        return NULL;
     atomic_init(&c->refs, 1);
     arena_init(&c->arena, CHUNK_BYTES, 0);
-    c->path = must_str(arena_dup(&c->arena, str_from(path)));
-    set_defaults(c);
     return c;
 }
 
@@ -104,14 +106,17 @@ const struct cluster *config_cluster(const struct config *c, struct str name)
 static void set_text(struct config *c)
 {
     struct buffer text;
+    struct held held;
 
-    buffer_init(&text, 0);
+    hold_buffer(&held, &text);
     config_write(c, false, &text);
+    if (text.failed)
+        memory_ended();
     config_hash(buffer_str(&text), c->hash);
     buffer_reset(&text);
     config_write(c, true, &text);
-    c->text = must_str(arena_dup(&c->arena, buffer_str(&text)));
-    buffer_release(&text);
+    c->text = must_text(&c->arena, &text);
+    let_go(&held);
 }
 
 static void load_all(struct loader *ld, const struct source *source, const struct statement *first)
@@ -139,9 +144,11 @@ static bool finish(struct loader *ld, const struct source *source)
 
     if (ld->report->n)
         return false;
-    if (!build_tables(ld, &c->inbound, &err) || !build_tables(ld, &c->outbound, &err))
+    if (!build_tables(ld, &c->inbound, &err) || !build_tables(ld, &c->outbound, &err)) {
+        must_not_be_memory(&err);
         return report_error(ld->report, err.at.line ? err.at : (struct place){.file = source->name},
                             &err);
+    }
     route_labels_set(c, &c->inbound);
     route_labels_set(c, &c->outbound);
     set_text(c);
@@ -173,43 +180,76 @@ static bool read_source(struct config *c, struct sources *sources, struct source
     return finish(&ld, source);
 }
 
-static struct config *config_read(const char *name, const struct str *text, bool again,
-                                  environment_fn *environment, struct errors *errors)
-{
-    struct config *c = config_new(name);
+/* One reading of a configuration. All that it takes is in the two arenas, in the report, or held.
+ */
+struct reading {
+    const char *name;
+    const struct str *text; /* NULL: it is in the file of that name */
+    environment_fn *environment;
+    struct config *config;
     struct arena scratch;
     struct sources sources;
     struct report report;
-    struct error err = {0};
-    bool good = false;
+    bool good;
+};
 
-    arena_init(&scratch, CHUNK_BYTES, 0);
-    sources_init(&sources, &c->arena, &scratch);
-    sources.again = again;
-    report_init(&report, &sources);
+static void report_foreign(struct reading *r, const struct source *source, struct place at,
+                           const char *kind)
+{
+    at.file = source->name;
+    report_at(&r->report, at,
+              "this file seems to be %s, which routes.conf is not; it is written: inbound { "
+              "listen :8080; route / { to 127.0.0.1:3000; } }",
+              kind);
+}
+
+/* Where there is no memory for it, it does not return. */
+static void read_all(void *arg)
+{
+    struct reading *r = arg;
+    struct config *c = r->config;
+    struct error err = {0};
     struct place at = {0};
     const char *kind = NULL;
-    struct source *source = text ? source_from_text(&sources, name, *text, &err)
-                                 : source_open(&sources, name, NULL, (struct place){0}, &err);
+    struct source *source;
+
+    c->path = must_str(arena_dup(&c->arena, str_from(r->name)));
+    set_defaults(c);
+    source = r->text ? source_from_text(&r->sources, r->name, *r->text, &err)
+                     : source_open(&r->sources, r->name, NULL, (struct place){0}, &err);
     if (source)
         kind = foreign_file(source->text, &at);
-    if (kind) {
-        at.file = source->name;
-        report_at(&report, at,
-                  "this file seems to be %s, which routes.conf is not; it is written: inbound { "
-                  "listen :8080; route / { to 127.0.0.1:3000; } }",
-                  kind);
-    } else if (source) {
-        good = read_source(c, &sources, source, environment, &report);
-    } else {
-        report_error(&report, err.at, &err);
+    if (kind)
+        report_foreign(r, source, at, kind);
+    else if (source)
+        r->good = read_source(c, &r->sources, source, r->environment, &r->report);
+    else
+        report_error(&r->report, err.at, &err);
+}
+
+static struct config *config_read(const char *name, const struct str *text, bool again,
+                                  environment_fn *environment, struct errors *errors)
+{
+    struct reading r = {
+        .name = name, .text = text, .environment = environment, .config = config_new()};
+
+    if (!r.config) {
+        errors->no_memory = true;
+        return NULL;
     }
-    report_finish(&report, errors);
-    report_release(&report);
-    arena_release(&scratch);
-    if (good)
-        return c;
-    config_unref(c);
+    arena_init(&r.scratch, CHUNK_BYTES, 0);
+    sources_init(&r.sources, &r.config->arena, &r.scratch);
+    r.sources.again = again;
+    report_init(&r.report, &r.sources);
+    if (with_memory(read_all, &r))
+        report_finish(&r.report, errors);
+    else
+        errors->no_memory = true;
+    report_release(&r.report);
+    arena_release(&r.scratch);
+    if (r.good && !errors->no_memory)
+        return r.config;
+    config_unref(r.config);
     return NULL;
 }
 

@@ -388,7 +388,7 @@ struct config {
 /*
  * Reads the file and all it includes, checks the whole, and returns a config
  * with one reference; NULL: errors tells everything that is wrong, in the order
- * of the file. environment may be NULL: getenv(3).
+ * of the file, or that there is no memory for it. environment may be NULL: getenv(3).
  */
 struct config *config_load(const char *path, const char *(*environment)(const char *name),
                            struct errors *errors);

@@ -90,4 +90,6 @@ void config_print_errors(const struct errors *errors, struct buffer *out)
     }
     if (errors->more)
         buffer_printf(out, "and %zu errors more\n", errors->more);
+    if (errors->no_memory)
+        buffer_add_str(out, STR("not enough memory for the configuration\n"));
 }

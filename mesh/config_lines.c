@@ -21,6 +21,7 @@ static void write_masked_word(struct lines *w, struct str text)
         lexer_write_word(text, w->out);
     else
         lexer_write_variables(buffer_str(&masked), w->out);
+    w->out->failed |= masked.failed;
     buffer_release(&masked);
 }
 

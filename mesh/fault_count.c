@@ -67,7 +67,7 @@ static struct str key_of(struct arena *a, const struct direction *d, const struc
 /* What is written twice is told apart by its place among its like. */
 static void note(struct known *k, struct str key, struct fault *f)
 {
-    while (!map_add(&k->faults, key, f))
+    while (!must_add(&k->faults, key, f))
         key = texts_of(&k->arena, key, STR("again"));
 }
 
@@ -88,14 +88,16 @@ static void each_of(struct known *k, const struct direction *d)
             each_of_route(k, d, d->hosts[i], d->hosts[i]->routes[n]);
 }
 
-static struct known known_of(const struct config *c)
+static void known_of(struct known *k, const struct config *c)
 {
-    struct known k = {0};
+    each_of(k, &c->inbound);
+    each_of(k, &c->outbound);
+}
 
-    arena_init(&k.arena, 4096, 0);
-    each_of(&k, &c->inbound);
-    each_of(&k, &c->outbound);
-    return k;
+static void known_init(struct known *k)
+{
+    *k = (struct known){0};
+    arena_init(&k->arena, 4096, 0);
 }
 
 static void known_release(struct known *k)
@@ -104,18 +106,26 @@ static void known_release(struct known *k)
     arena_release(&k->arena);
 }
 
-void config_keep_counts(struct config *c, const struct config *old)
-{
+/* What a configuration has of the one before it. */
+struct keeping {
+    const struct config *old, *now;
     struct known was, is;
+};
 
-    if (!c->fault_counters || !old->fault_counters)
-        return;
-    was = known_of(old);
-    is = known_of(c);
-    for (size_t i = 0; i < is.faults.cap; i++) {
-        struct fault *f = is.faults.slots[i].value;
-        const struct fault *same =
-            is.faults.slots[i].key.p ? map_get(&was.faults, is.faults.slots[i].key) : NULL;
+static void look_at_both(void *arg)
+{
+    struct keeping *k = arg;
+
+    known_of(&k->was, k->old);
+    known_of(&k->is, k->now);
+}
+
+static void share_counts(struct keeping *k)
+{
+    for (size_t i = 0; i < k->is.faults.cap; i++) {
+        const struct map_slot *slot = &k->is.faults.slots[i];
+        struct fault *f = slot->value;
+        const struct fault *same = slot->key.p ? map_get(&k->was.faults, slot->key) : NULL;
 
         if (!same)
             continue;
@@ -124,6 +134,21 @@ void config_keep_counts(struct config *c, const struct config *old)
         f->counter->count = same->counter->count;
         f->struck = same->struck;
     }
-    known_release(&was);
-    known_release(&is);
+}
+
+bool config_keep_counts(struct config *c, const struct config *old)
+{
+    struct keeping k = {.old = old, .now = c};
+    bool good;
+
+    if (!c->fault_counters || !old->fault_counters)
+        return true;
+    known_init(&k.was);
+    known_init(&k.is);
+    good = with_memory(look_at_both, &k);
+    if (good)
+        share_counts(&k);
+    known_release(&k.was);
+    known_release(&k.is);
+    return good;
 }

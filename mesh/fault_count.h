@@ -8,12 +8,13 @@
 
 #include "mesh/config.h"
 
-/* Gives a fault that is being read a count of its own, of 0. Aborts if memory is lacking. */
+/* Gives a fault that is being read a count of its own, of 0. Of the loader, see must.h. */
 void fault_counter_add(struct config *c, struct fault *f);
 void fault_counters_release(struct fault_counter *first); /* NULL is fine */
 
 /* Faults of c that old has too (the same words, in the same route of the same host and direction)
- * share the count of those of old. Call it before another thread sees c. */
-void config_keep_counts(struct config *c, const struct config *old);
+ * share the count of those of old. Call it before another thread sees c. False: no memory; c counts
+ * for itself. */
+bool config_keep_counts(struct config *c, const struct config *old);
 
 #endif

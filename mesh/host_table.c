@@ -119,9 +119,11 @@ static bool add_name(struct host_table *t, struct arena *arena, const struct hos
     struct name_entry *entry = arena_alloc(arena, sizeof(*entry));
     struct str text = arena_dup(arena, str_of(key.text, key.n + key.port_n));
     if (!entry || !text.p)
-        return error_at(err, host->at, "out of memory");
+        return error_no_memory(err);
     *entry = (struct name_entry){host, written};
     if (!map_add(&t->names, text, entry)) {
+        if (t->names.failed)
+            return error_no_memory(err);
         const struct name_entry *first = map_get(&t->names, text);
         return error_at(err, host->at, "host name \"%.*s\" stands twice; the first is in line %u",
                         STR_ARG(written), first->host->at.line);
@@ -141,7 +143,7 @@ struct host_table *host_table_new(struct arena *arena, struct host *const *hosts
     if (t)
         t->suffix_lengths = arena_array(arena, names, sizeof(*t->suffix_lengths));
     if (!t || !t->suffix_lengths) {
-        error_set(err, "out of memory");
+        error_no_memory(err);
         return NULL;
     }
     for (size_t i = 0; i < n; i++) {

@@ -281,7 +281,7 @@ static struct str word_text(struct lexer *l, size_t from)
         return str_slice(l->source->text, from, l->at);
     if (l->run < l->at)
         flush(l);
-    return must_str(arena_dup(l->sources->scratch, buffer_str(&l->piece)));
+    return must_text(l->sources->scratch, &l->piece);
 }
 
 static void read_word(struct lexer *l, struct token *t)

@@ -40,7 +40,7 @@ static void add_cluster(struct loader *ld, struct cluster *c, const struct word 
                value_shown(c->name, shown), place_shown(ld, name->at, before->at));
         return;
     }
-    map_add(&config->clusters_by_name, c->name, c);
+    must_add(&config->clusters_by_name, c->name, c);
     config->clusters =
         array_room(ld->arena, config->clusters, config->n_clusters, sizeof(*config->clusters));
     c->index = (unsigned)config->n_clusters;

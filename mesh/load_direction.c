@@ -68,7 +68,7 @@ static void add_host_name(struct loader *ld, struct host *h, const struct word *
                place_shown(ld, word->at, *before));
         return;
     }
-    map_add(&ld->hosts, key, (void *)(uintptr_t)&word->at);
+    must_add(&ld->hosts, key, (void *)(uintptr_t)&word->at);
     h->names = array_room(ld->arena, h->names, h->n_names, sizeof(*h->names));
     h->names[h->n_names++] = keep(ld, word->text);
 }
@@ -199,17 +199,18 @@ void read_direction(struct loader *ld, const struct directive *row, const struct
     struct direction *d = inbound ? &ld->config->inbound : &ld->config->outbound;
     size_t mistakes = ld->report->n;
     struct block b;
+    struct held held;
 
     d->present = true;
     d->unmatched = UNMATCHED_REJECT;
     ld->direction = d;
-    ld->hosts = (struct map){0};
+    hold_map(&held, &ld->hosts);
     ld->listen_lost = false;
     block_init(&b, inbound ? "inbound" : "outbound",
                IN(CONTEXT_DIRECTION) | (inbound ? IN(CONTEXT_INBOUND) : 0), d);
     load_block(ld, &b, s->block);
     finish_direction(ld, d, &b, s, mistakes);
-    map_release(&ld->hosts);
+    let_go(&held);
 }
 
 bool build_tables(struct loader *ld, struct direction *d, struct error *err)

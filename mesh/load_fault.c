@@ -163,8 +163,9 @@ static struct str fault_text(struct loader *ld, const struct draft *d, bool mask
 {
     const struct fault *f = &d->fault;
     struct buffer b;
+    struct held held;
 
-    buffer_init(&b, 0);
+    hold_buffer(&held, &b);
     if (f->kind == FAULT_DELAY) {
         buffer_add_str(&b, STR("delay "));
         value_write_duration(f->delay, &b);
@@ -187,8 +188,8 @@ static struct str fault_text(struct loader *ld, const struct draft *d, bool mask
         buffer_printf(&b, " first %llu", (unsigned long long)f->first);
     if (f->until)
         buffer_printf(&b, " until %.*s", STR_ARG(d->until_text));
-    struct str text = keep(ld, buffer_str(&b));
-    buffer_release(&b);
+    struct str text = must_text(ld->arena, &b);
+    let_go(&held);
     return text;
 }
 

@@ -58,12 +58,13 @@ static void out_of_bounds(struct loader *ld, const struct directive *row, const 
                           bool below)
 {
     struct buffer bound;
+    struct held held;
 
-    buffer_init(&bound, 0);
+    hold_buffer(&held, &bound);
     value_write_duration((nsec_t)(below ? row->field.min : row->field.max), &bound);
     wrongf(ld, word, "\"%s\" is at %s %.*s", row->shown.name, below ? "least" : "most",
            STR_ARG(buffer_str(&bound)));
-    buffer_release(&bound);
+    let_go(&held);
 }
 
 void read_duration_field(struct loader *ld, const struct directive *row, const struct statement *s,
@@ -118,13 +119,14 @@ void read_size_field(struct loader *ld, const struct directive *row, const struc
         }
         if (n < row->field.min || n > row->field.max) {
             struct buffer b;
-            buffer_init(&b, 0);
+            struct held held;
+            hold_buffer(&held, &b);
             buffer_printf(&b, "\"%s\" is between ", row->shown.name);
             value_write_size(row->field.min, &b);
             buffer_add_str(&b, STR(" and "));
             value_write_size(row->field.max, &b);
             wrongf(ld, word, "%.*s", STR_ARG(buffer_str(&b)));
-            buffer_release(&b);
+            let_go(&held);
             return;
         }
     }

@@ -7,13 +7,15 @@ static struct regex *new_regex(struct loader *ld, const struct word *word)
 {
     struct config *c = ld->config;
     struct error err = {0};
-    struct regex *r = regex_new(word->text, &err);
+    struct regex *r;
 
+    /* The room comes first: from then on it is the config's, and goes with it. */
+    c->regexes = array_room(ld->arena, c->regexes, c->n_regexes, sizeof(struct regex *));
+    r = regex_new(word->text, &err);
     if (!r) {
         wrong(ld, word, &err);
         return NULL;
     }
-    c->regexes = array_room(ld->arena, c->regexes, c->n_regexes, sizeof(struct regex *));
     c->regexes[c->n_regexes++] = r;
     return r;
 }
@@ -51,8 +53,9 @@ static void write_masked(const struct loader *ld, const struct match_rule *m, st
 static struct str rule_text(struct loader *ld, const struct match_rule *m, bool masked)
 {
     struct buffer b;
+    struct held held;
 
-    buffer_init(&b, 0);
+    hold_buffer(&held, &b);
     if (m->kind == MATCH_METHOD) {
         buffer_add_str(&b, STR("method"));
         for (size_t i = 0; i < m->n_methods; i++) {
@@ -72,8 +75,8 @@ static struct str rule_text(struct loader *ld, const struct match_rule *m, bool 
     } else if (m->test == TEST_ABSENT) {
         buffer_add_str(&b, STR(" absent"));
     }
-    struct str text = keep(ld, buffer_str(&b));
-    buffer_release(&b);
+    struct str text = must_text(ld->arena, &b);
+    let_go(&held);
     return text;
 }
 

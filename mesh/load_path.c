@@ -84,13 +84,15 @@ static struct pattern *new_pattern(struct loader *ld, const struct word *word,
 {
     struct config *c = ld->config;
     struct error err = {0};
-    struct pattern *p = pattern_new(ld->arena, kind, text, &err);
+    struct pattern *p;
 
+    /* The room comes first: from then on it is the config's, and goes with it. */
+    c->patterns = array_room(ld->arena, c->patterns, c->n_patterns, sizeof(struct pattern *));
+    p = pattern_new(ld->arena, kind, text, &err);
     if (!p) {
         wrong(ld, word, &err);
         return NULL;
     }
-    c->patterns = array_room(ld->arena, c->patterns, c->n_patterns, sizeof(struct pattern *));
     c->patterns[c->n_patterns++] = p;
     return p;
 }

@@ -50,10 +50,11 @@ static void check_part(struct loader *ld, const struct block *b, const char *par
                        size_t part_bytes, const char *whole, size_t whole_bytes, const char *why)
 {
     struct buffer text;
+    struct held held;
 
     if (part_bytes <= whole_bytes)
         return;
-    buffer_init(&text, 0);
+    hold_buffer(&held, &text);
     buffer_printf(&text, "%s (", part);
     value_write_size(part_bytes, &text);
     buffer_printf(&text, ") is more than %s (", whole);
@@ -61,7 +62,7 @@ static void check_part(struct loader *ld, const struct block *b, const char *par
     buffer_printf(&text, "), which %s", why);
     report_at(ld->report, block_first(b, block_has(b, part) ? part : whole), "%.*s",
               STR_ARG(buffer_str(&text)));
-    buffer_release(&text);
+    let_go(&held);
 }
 
 void read_limits(struct loader *ld, const struct directive *row, const struct statement *s,

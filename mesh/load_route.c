@@ -96,7 +96,7 @@ static struct cluster *implicit_cluster(struct loader *ld, const struct word *wo
     c->endpoints = must(arena_array(ld->arena, 1, sizeof(e)));
     c->endpoints[0] = e;
     c->n_endpoints = 1;
-    map_add(&config->clusters_by_name, c->name, c);
+    must_add(&config->clusters_by_name, c->name, c);
     ld->implicit = array_room(ld->arena, ld->implicit, ld->n_implicit, sizeof(struct cluster *));
     ld->implicit[ld->n_implicit++] = c;
     return c;

@@ -31,6 +31,8 @@ static void set_beginning(struct beginning *b, const struct pattern *p)
             return;
         buffer_add_char(&b->text, '/');
         buffer_add_str(&b->text, segment);
+        if (b->text.failed)
+            memory_ended();
         b->ends[b->n] = b->text.n;
     }
 }
@@ -59,7 +61,7 @@ static void file_under(struct loader *ld, struct map *files, struct str key, str
 
     if (!f) {
         f = must(arena_zalloc(ld->scratch, sizeof(*f)));
-        map_add(files, must_str(arena_dup(ld->scratch, key)), f);
+        must_add(files, must_str(arena_dup(ld->scratch, key)), f);
     }
     f->v = array_room(ld->scratch, f->v, f->n, sizeof(struct route *));
     f->v[f->n++] = r;
@@ -67,11 +69,13 @@ static void file_under(struct loader *ld, struct map *files, struct str key, str
 
 void check_unreachable(struct loader *ld, struct route *const *routes, size_t n)
 {
-    struct map files = {0};
+    struct map files;
     struct beginning b;
+    struct held held_files, held_text;
     char shown[80];
 
-    buffer_init(&b.text, 0);
+    hold_map(&held_files, &files);
+    hold_buffer(&held_text, &b.text);
     for (size_t i = 0; i < n; i++) {
         set_beginning(&b, routes[i]->pattern);
         const struct route *cover = find_cover(&files, &b, routes[i]);
@@ -83,6 +87,6 @@ void check_unreachable(struct loader *ld, struct route *const *routes, size_t n)
                   "this route is never reached: \"%s\" in %s takes all that it could",
                   value_shown(cover->text, shown), place_shown(ld, routes[i]->at, cover->at));
     }
-    buffer_release(&b.text);
-    map_release(&files);
+    let_go(&held_text);
+    let_go(&held_files);
 }

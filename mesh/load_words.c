@@ -77,6 +77,7 @@ bool words_end(struct loader *ld, struct words *w)
 
 bool wrong(struct loader *ld, const struct word *word, const struct error *err)
 {
+    must_not_be_memory(err);
     return report_word(ld->report, word->at, word->text, err->text);
 }
 
@@ -94,15 +95,16 @@ bool wrongf(struct loader *ld, const struct word *word, const char *format, ...)
 const char *words_listed(struct loader *ld, const char *const *choices)
 {
     struct buffer b;
+    struct held held;
 
-    buffer_init(&b, 0);
+    hold_buffer(&held, &b);
     for (size_t i = 0; choices[i]; i++) {
         if (i)
             buffer_add_str(&b, choices[i + 1] ? STR(", ") : STR(" or "));
         buffer_add_str(&b, str_from(choices[i]));
     }
-    struct str text = must_str(arena_dup(ld->scratch, buffer_str(&b)));
-    buffer_release(&b);
+    struct str text = must_text(ld->scratch, &b);
+    let_go(&held);
     return text.p;
 }
 
@@ -229,12 +231,13 @@ static bool no_header_name(struct loader *ld, const struct words *w, const struc
     struct str value = str_trim_ows(str_slice(text, end + 1 < text.n ? end + 1 : text.n, text.n));
     char shown[80], shown_name[80];
     struct buffer cure;
+    struct held held;
 
     value_shown(text, shown);
     if (end == text.n || !value_is_token(name) || value.n == 0)
         return wrongf(ld, word, "\"%s\" is not the name of a header", shown);
     value_shown(name, shown_name);
-    buffer_init(&cure, 0);
+    hold_buffer(&held, &cure);
     if (test)
         buffer_add_str(&cure, STR(" = "));
     else if (w->row->shown.arguments && strstr(w->row->shown.arguments, "VALUE"))
@@ -243,7 +246,7 @@ static bool no_header_name(struct loader *ld, const struct words *w, const struc
         lexer_write_word(value, &cure);
     wrongf(ld, word, "\"%s\" is not the name of a header; write: %s%.*s", shown, shown_name,
            STR_ARG(buffer_str(&cure)));
-    buffer_release(&cure);
+    let_go(&held);
     return false;
 }
 

@@ -225,16 +225,23 @@ static void parse_block(struct parser *p, struct lexer *l, const struct place *o
     }
 }
 
+static void give_back_lexer(void *what)
+{
+    lexer_release(what);
+}
+
 static void parse_file(struct parser *p, const struct source *source, struct tail *tail)
 {
     struct word *words = p->words;
     struct lexer l;
+    struct held held;
 
     p->words = NULL;
     note_file(p, str_from(source->name));
     lexer_init(&l, source, p->sources, p->environment, p->report);
+    hold(&held, give_back_lexer, &l);
     parse_block(p, &l, NULL, tail);
-    lexer_release(&l);
+    let_go(&held);
     p->words = words;
     p->n_words = 0;
 }

@@ -106,7 +106,7 @@ static bool read_segments(struct pattern *p, struct arena *arena, struct error *
         return error_set(err, "more than %d segments in a path", SEGMENTS_MAX);
     p->segments = arena_array(arena, slashes, sizeof(*p->segments));
     if (!p->segments)
-        return error_set(err, "out of memory");
+        return error_no_memory(err);
     while (str_split(&rest, '/', &part)) {
         if (p->n_segments && p->segments[p->n_segments - 1].kind == PATTERN_OPEN)
             return error_set(err, "{%.*s*} takes the rest of the path; nothing may follow it",
@@ -141,7 +141,7 @@ struct pattern *pattern_new(struct arena *arena, enum pattern_kind kind, struct 
     struct pattern *p = arena_zalloc(arena, sizeof(*p));
 
     if (!p) {
-        error_set(err, "out of memory");
+        error_no_memory(err);
         return NULL;
     }
     p->kind = kind;

@@ -63,6 +63,8 @@ static pcre2_code *compile(struct str text, struct error *err)
 
     if (!compiled) {
         PCRE2_UCHAR why[160] = "";
+        if (code == PCRE2_ERROR_HEAP_FAILED)
+            return error_no_memory(err), NULL;
         pcre2_get_error_message(code, why, sizeof(why));
         error_set(err, "regular expression: %s (at byte %zu of \"%.*s\")", (char *)why, at + 1,
                   STR_ARG(text));
@@ -107,7 +109,7 @@ struct regex *regex_new(struct str text, struct error *err)
     struct regex *r = calloc(1, sizeof(*r));
 
     if (!r) {
-        error_set(err, "out of memory");
+        error_no_memory(err);
         return NULL;
     }
     r->code = compile(text, err);
@@ -121,7 +123,7 @@ struct regex *regex_new(struct str text, struct error *err)
         goto fail;
     }
     if (!set_limits(r)) {
-        error_set(err, "out of memory");
+        error_no_memory(err);
         goto fail;
     }
     /* A machine without the jit, or a pattern it does not take, is matched by the interpreter. */

@@ -32,8 +32,9 @@ static struct report_entry *entry_new(struct report *r, struct place at)
         return NULL;
     }
     if (r->n == r->cap) {
-        r->cap = r->cap ? r->cap * 2 : 8;
-        r->v = must(realloc(r->v, r->cap * sizeof(*r->v)));
+        size_t cap = r->cap ? r->cap * 2 : 8;
+        r->v = must(realloc(r->v, cap * sizeof(*r->v)));
+        r->cap = cap;
     }
     struct report_entry *e = &r->v[r->n];
     e->at = at;
@@ -62,13 +63,17 @@ static void mask_text(const struct report *r, struct str word, char *text, size_
 {
     const struct masks *masks = r->sources ? &r->sources->masks : NULL;
     struct buffer masked;
+    bool failed;
 
     if (!masks || masks->n == 0)
         return;
     buffer_init(&masked, 0);
     mask_write_of_word(masks, word, str_from(text), &masked);
     snprintf(text, size, "%.*s", STR_ARG(buffer_str(&masked)));
+    failed = masked.failed;
     buffer_release(&masked);
+    if (failed)
+        memory_ended();
 }
 
 static bool finish_entry(const struct report *r, struct report_entry *e, struct str word)

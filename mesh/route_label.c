@@ -66,7 +66,7 @@ static struct str label_of(struct labels *l, struct str text)
         return ROUTE_LABEL_OTHER;
     struct str *kept = must(arena_alloc(&l->config->arena, sizeof(*kept)));
     *kept = must_str(arena_dup(&l->config->arena, text));
-    map_add(&l->given, *kept, kept);
+    must_add(&l->given, *kept, kept);
     return *kept;
 }
 
@@ -76,6 +76,8 @@ static void set_of(struct labels *l, struct route *const *routes, size_t n, stru
         buffer_reset(text);
         write_label(&l->config->masks, routes[i], text);
         cut(text);
+        if (text->failed)
+            memory_ended();
         routes[i]->label = label_of(l, buffer_str(text));
     }
 }
@@ -84,11 +86,13 @@ void route_labels_set(struct config *c, struct direction *d)
 {
     struct labels l = {.config = c};
     struct buffer text;
+    struct held held_map, held_text;
 
-    buffer_init(&text, 0);
+    hold_map(&held_map, &l.given);
+    hold_buffer(&held_text, &text);
     for (size_t i = 0; i < d->n_hosts; i++)
         set_of(&l, d->hosts[i]->routes, d->hosts[i]->n_routes, &text);
     set_of(&l, d->routes, d->n_routes, &text);
-    buffer_release(&text);
-    map_release(&l.given);
+    let_go(&held_text);
+    let_go(&held_map);
 }

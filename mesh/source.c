@@ -60,7 +60,11 @@ static bool read_all(int fd, struct sources *s, struct str *out, struct error *e
 
     buffer_init(&b, s->bytes_left + 1);
     do {
-        if (b.n > s->bytes_left || !buffer_reserve(&b, 1)) {
+        if (b.n <= s->bytes_left && !buffer_reserve(&b, 1)) {
+            buffer_release(&b);
+            return error_no_memory(err);
+        }
+        if (b.n > s->bytes_left) {
             buffer_release(&b);
             return error_set(err, "all files together are longer than %d MiB",
                              SOURCE_BYTES_MAX >> 20);
@@ -77,10 +81,10 @@ static bool read_all(int fd, struct sources *s, struct str *out, struct error *e
         buffer_release(&b);
         return error_set(err, "cannot be read: %s", strerror(errno));
     }
-    *out = must_str(arena_dup(s->scratch, buffer_str(&b)));
+    *out = arena_dup(s->scratch, buffer_str(&b));
     s->bytes_left -= b.n;
     buffer_release(&b);
-    return true;
+    return out->p || error_no_memory(err);
 }
 
 /* The chain of including files never holds the same file twice. */
@@ -143,6 +147,7 @@ struct source *source_open(struct sources *s, const char *name, const struct sou
     bool ok = (fstat(fd, &st) == 0 || error_set(&why, "cannot be read: %s", strerror(errno))) &&
               may_read(s, included_by, &st, &why) && read_all(fd, s, &text, &why);
     close(fd);
+    must_not_be_memory(&why);
     if (!ok)
         goto fail;
 
@@ -182,8 +187,9 @@ static const char *whole_pattern(struct sources *s, const struct source *from, s
 {
     const char *slash = strrchr(from->name, '/');
     struct buffer b;
+    struct held held;
 
-    buffer_init(&b, 0);
+    hold_buffer(&held, &b);
     if (slash && pattern.p[0] != '/')
         for (const char *p = from->name; p <= slash; p++) {
             if (strchr("*?[]\\", *p))
@@ -191,9 +197,14 @@ static const char *whole_pattern(struct sources *s, const struct source *from, s
             buffer_add_char(&b, *p);
         }
     buffer_add_str(&b, pattern);
-    struct str whole = must_str(arena_dup(s->scratch, buffer_str(&b)));
-    buffer_release(&b);
+    struct str whole = must_text(s->scratch, &b);
+    let_go(&held);
     return whole.p;
+}
+
+static void give_back_names(void *what)
+{
+    globfree(what);
 }
 
 struct str *source_names(struct sources *s, const struct source *from, struct str pattern,
@@ -207,16 +218,21 @@ struct str *source_names(struct sources *s, const struct source *from, struct st
     }
 
     glob_t found = {0};
-    int failed = glob(whole_pattern(s, from, pattern), 0, NULL, &found);
+    struct held held;
+    const char *whole = whole_pattern(s, from, pattern);
+    hold(&held, give_back_names, &found);
+    int failed = glob(whole, 0, NULL, &found);
+    if (failed == GLOB_NOSPACE)
+        memory_ended();
     if (failed && failed != GLOB_NOMATCH) {
         error_set(err, "cannot look for %.*s", STR_ARG(pattern));
-        globfree(&found);
+        let_go(&held);
         return NULL;
     }
     *n = found.gl_pathc;
     struct str *names = must(arena_array(s->scratch, *n + 1, sizeof(*names)));
     for (size_t i = 0; i < *n; i++)
         names[i] = must_str(arena_dup(s->scratch, str_from(found.gl_pathv[i])));
-    globfree(&found);
+    let_go(&held);
     return names;
 }

@@ -202,7 +202,7 @@ struct template *template_new(struct arena *arena, struct str text, struct error
             memcpy(t->parts, rd.parts, rd.n * sizeof(t->parts[0]));
     }
     if (!t || !join_literals(t, arena)) {
-        error_set(err, "out of memory");
+        error_no_memory(err);
         return NULL;
     }
     return t;

@@ -4,7 +4,6 @@
 #include <sys/un.h>
 
 #include "base/authority.h"
-#include "mesh/must.h"
 
 #define SHOWN(text) value_shown(text, (char[80]){0})
 
@@ -298,9 +297,12 @@ static bool unix_location(struct str text, struct str path, struct arena *arena,
                          sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
     if (!value_is_text(path))
         return error_set(err, "\"%s\" has control characters", SHOWN(text));
-    *out = (struct location){.text = must_str(arena_dup(arena, text))};
-    out->address.family = AF_UNIX;
-    out->address.path = out->text.p + (text.n - path.n);
+    struct location l = {.text = arena_dup(arena, text)};
+    if (!l.text.p)
+        return error_no_memory(err);
+    l.address.family = AF_UNIX;
+    l.address.path = l.text.p + (text.n - path.n);
+    *out = l;
     return true;
 }
 
@@ -410,7 +412,9 @@ bool value_location(struct str text, enum address_use use, struct arena *arena,
         return not_a_port(a.port, err);
     if (!set_host(a.host, use, &l, err))
         return false;
-    l.text = must_str(arena_dup(arena, text));
+    l.text = arena_dup(arena, text);
+    if (!l.text.p)
+        return error_no_memory(err);
     if (l.name.n)
         l.name = str_slice(l.text, 0, l.name.n);
     *out = l;

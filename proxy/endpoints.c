@@ -323,7 +323,8 @@ void endpoints_follow(struct endpoints *e, struct config *config)
     struct known k = what_is_known(e);
 
     for (size_t i = 0; i < config->n_clusters; i++) {
-        if (!v || !watch_init(&v[i], e, &k, config->clusters[i])) {
+        if (!v || k.names.failed || k.clusters.failed ||
+            !watch_init(&v[i], e, &k, config->clusters[i])) {
             log_write(LOG_ERROR, "endpoints", "no memory to follow the clusters of the new file");
             watches_free(v, v ? i + 1 : 0);
             known_release(&k);

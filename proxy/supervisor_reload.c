@@ -64,7 +64,8 @@ static size_t text_bytes(const struct supervisor *s)
     return n > s->config->text.n ? n : s->config->text.n; /* what it includes is in the latter */
 }
 
-/* To find out amid a reload that there is none would be the end of the process. */
+/* To be refused at once is better than to take from the requests what is there, and then be
+ * refused. */
 static bool memory_is_there(const struct supervisor *s, struct error *err)
 {
     size_t bytes = BYTES_IN_ANY_CASE +
@@ -72,8 +73,7 @@ static bool memory_is_there(const struct supervisor *s, struct error *err)
     void *volatile p = malloc(bytes);
 
     free(p);
-    return p || error_set(err, "no memory for a configuration of that size: %zu MiB are wanted",
-                          bytes >> 20);
+    return p || error_no_memory(err);
 }
 
 /* Everything of the new configuration that can fail. */
@@ -100,6 +100,8 @@ static bool same_admin(const struct admin_config *a, const struct admin_config *
 
 static bool prepare(struct supervisor *s, struct prepared *p, struct error *err)
 {
+    if (!config_keep_counts(p->config, s->config))
+        return error_no_memory(err);
     p->sockets = listen_sockets_open(p->config, s->sockets, fleet_size(s->fleet), err);
     if (!p->sockets)
         return false;
@@ -113,8 +115,6 @@ static bool prepare(struct supervisor *s, struct prepared *p, struct error *err)
 static void commit(struct supervisor *s, struct prepared *p)
 {
     struct prepared old = {.config = s->config, .sockets = s->sockets};
-
-    config_keep_counts(p->config, s->config);
 
     if (p->config->workers != s->config->workers && s->options.workers == 0)
         log_write(LOG_WARN, "reload", "another number of workers counts from the next start");
@@ -136,11 +136,19 @@ static void commit(struct supervisor *s, struct prepared *p)
     supervisor_watch(s);
 }
 
+static const char no_memory[] =
+    "not enough memory for the new configuration; the one in force stays";
+
 static bool refuse(struct supervisor *s, struct errors *errors, struct error *err,
                    struct buffer *text)
 {
-    if (err->text[0] != '\0')
+    if (err->no_memory || errors->no_memory) {
+        log_write(LOG_ERROR, "reload", "%s", no_memory);
+        buffer_printf(text, "%s\n", no_memory);
+        errors->no_memory = false;
+    } else if (err->text[0] != '\0') {
         errors_add(errors, err->at, "%s", err->text);
+    }
     log_errors(errors);
     log_write(LOG_ERROR, "reload", "%.*s was not taken: %s stays in force",
               STR_ARG(s->config->path), s->config->hash);

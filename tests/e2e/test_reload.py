@@ -366,7 +366,7 @@ def test_without_memory_a_reload_is_refused(sidespan, port, two, connect):
     used = int(re.search(r"VmSize:\s+(\d+)", open(f"/proc/{sidecar.process.pid}/status").read())[1]) << 10
     resource.prlimit(sidecar.process.pid, resource.RLIMIT_AS, (used + (8 << 20), resource.RLIM_INFINITY))
     answer = sidecar.reload(conf(port, two[1]) + clusters, accepted=False)
-    assert "no memory" in answer.text
+    assert "not enough memory for the new configuration; the one in force stays" in answer.text
     assert client.get().body == b"one" and sidecar.admin("/readyz").status == 200
     resource.prlimit(sidecar.process.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     sidecar.reload(conf(port, two[1]) + clusters)
