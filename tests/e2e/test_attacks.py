@@ -236,7 +236,8 @@ def unread_stall(c):
 # -- the tests
 
 def under_attack(sidecar, plan):
-    """Runs it; the attackers, when it is over, and how much the memory has grown."""
+    """Runs it; the attackers, when it is over, how much the memory has grown, and how much it may: what comes while
+    a starved machine gives the sidecar no processor waits in the kernel, and is more in one go then."""
     bystanders = [attack.bystander_of_http1(sidecar.port), attack.bystander_of_http2(sidecar.port)]
     for b in bystanders:
         b.start()
@@ -255,10 +256,10 @@ def under_attack(sidecar, plan):
     growth = memory.finish()
     for b in bystanders:
         b.finish()
+    slowest = max(b.slowest for b in bystanders)
     print(f"{sum(a.connections for a in attackers)} connections, {sum(a.sent for a in attackers)} bytes sent; "
-          f"it grew by {growth / (1 << 20):.1f} MiB; the slowest answer to a bystander took "
-          f"{max(b.slowest for b in bystanders) * 1e3:.0f} ms")
-    return attackers, growth
+          f"it grew by {growth / (1 << 20):.1f} MiB; the slowest answer to a bystander took {slowest * 1e3:.0f} ms")
+    return attackers, growth, GROWTH * (2 if slowest > 0.5 else 1)
 
 
 def before_which_origins():
@@ -271,7 +272,7 @@ def before_which_origins():
 def test_an_attack_ends_its_own_connection_and_nothing_else(sidecar, name):
     plan = ATTACKS[name]
     sidecar = sidecar(plan.extra)
-    attackers, growth = under_attack(sidecar, plan)
+    attackers, growth, bound = under_attack(sidecar, plan)
 
     ends = [code for a in attackers for code in a.ends]
     assert ends, f"none of {sum(a.connections for a in attackers)} connections was ended"
@@ -292,7 +293,7 @@ def test_an_attack_ends_its_own_connection_and_nothing_else(sidecar, name):
         assert all(set(re.findall(r"127\.0\.0\.1:(\d+)", l)) & ports for l in lines), lines
 
     if not process.sanitized():
-        assert growth < GROWTH, f"it grew by {growth / (1 << 20):.1f} MiB"
+        assert growth < bound, f"it grew by {growth / (1 << 20):.1f} MiB"
     until(lambda: sidecar.metric('sidespan_connections_open{direction="inbound"}') == 0, "the end of connections")
     until(lambda: sidecar.metric('sidespan_requests_active{direction="inbound"}') == 0, "the end of requests")
 
