@@ -433,8 +433,8 @@ static const struct directive rows[] = {
      PLAIN(duration, struct timeouts, idle, 1, YEARS)},
     {ROW(CONTEXT_TIMEOUTS, "half-closed", "TIME",
          "an HTTP/1.1 client that has ended its side is answered as long as something can be sent "
-         "to "
-         "it within this time; then the exchange ends as cancelled; 0s: its end is the client's",
+         "to it within this time; then its exchange ends with 408 (half_closed_timeout); 0s: at "
+         "once, as ended by the client",
          "10s", "half-closed 1m;"),
      PLAIN(duration, struct timeouts, half_closed, 0, YEARS)},
     {ROW(CONTEXT_TIMEOUTS, "exchange-idle", "TIME | none", "between bytes of an exchange", "none",

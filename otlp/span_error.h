@@ -68,6 +68,9 @@ enum ended_by { ENDED_BY_NOBODY, ENDED_BY_CLIENT, ENDED_BY_UPSTREAM, ENDED_BY_SI
       "fault", "the route asks for it: take its fault away when the trial is over")               \
     X(SPAN_ERROR_CANCELLED, "client_closed", CLIENT, 408, GRPC_CANCELLED, "the caller went away", \
       NULL, NULL)                                                                                 \
+    X(SPAN_ERROR_HALF_CLOSED, "half_closed_timeout", SIDECAR, 408, GRPC_DEADLINE_EXCEEDED,        \
+      "the client had ended its side, and nothing was sent to it in time", "half-closed",         \
+      "nothing, if it has left; where it still waits, raise timeouts { half-closed }")            \
     X(SPAN_ERROR_DRAINING, "draining", SIDECAR, 503, GRPC_UNAVAILABLE,                            \
       "the sidecar is shutting down", "drain",                                                    \
       "raise timeouts { drain } where exchanges take longer than it")                             \

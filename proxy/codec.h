@@ -76,7 +76,8 @@ struct stream_events {
     void (*on_end)(void *owner, const struct headers *trailers);
     /* A request that is refused; partial has what was understood of it. */
     void (*on_refused)(void *owner, const struct refusal *why, struct message *partial);
-    /* The message will never be whole, or what is sent cannot arrive. */
+    /* The message will never be whole, or what is sent cannot arrive. After SPAN_ERROR_HALF_CLOSED
+     * alone it may: the response, or the rest of it, may still be sent. */
     void (*on_failed)(void *owner, enum span_error why);
     /* The peer takes bytes again. */
     void (*on_drained)(void *owner);

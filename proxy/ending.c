@@ -6,6 +6,7 @@ enum log_level ending_level(enum span_error why)
 {
     switch (why) {
     case SPAN_ERROR_CANCELLED:
+    case SPAN_ERROR_HALF_CLOSED: /* most of them have left */
         return LOG_DEBUG;
     case SPAN_ERROR_FAULT:
         return LOG_INFO;

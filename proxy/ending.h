@@ -4,8 +4,8 @@
  * otlp/span_error.h, so that it cannot tell another story than they do.
  *
  * Every such end has its line. What was asked for (a fault) is told at info, a
- * client that leaves at debug, anything else as a warning; of warnings there are
- * ten a second at most, and of the rest ten as well, which take no room from
+ * client that leaves, or has half-closed and may have left, at debug, anything else as a warning;
+ * of warnings there are ten a second at most, and of the rest ten as well, which take no room from
  * warnings.
  */
 #ifndef SIDESPAN_PROXY_ENDING_H

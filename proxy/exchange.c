@@ -192,6 +192,10 @@ static void client_on_failed(void *owner, enum span_error why)
 {
     struct exchange *x = owner;
 
+    if (why == SPAN_ERROR_HALF_CLOSED && !x->response_ended) { /* it may still read */
+        exchange_fail(x, why, span_error_row(why)->what);
+        return;
+    }
     if (!x->response_ended) /* else it has had all it wanted */
         x->span.error = (uint8_t)why;
     x->client_code = x->client->code ? x->client->code : STREAM_CANCEL;

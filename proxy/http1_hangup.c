@@ -4,7 +4,10 @@
  * something is sent to it, which one that is gone answers with a reset. So what
  * is waited for has a bound, timeouts { half-closed } from the FIN on, whether
  * that was read or stands behind bytes that were not; and any byte that goes to
- * the client begins it anew.
+ * the client begins it anew. When it is over the exchange fails with
+ * SPAN_ERROR_HALF_CLOSED: the client may still be there, so it can be answered.
+ * One that has reset the connection cannot, and where the time is 0 the FIN is
+ * taken for the client's end: both are SPAN_ERROR_CANCELLED.
  */
 #include "proxy/http1_private.h"
 
@@ -30,10 +33,10 @@ void http1_stop_reading(struct http1 *h)
         http1_watch_client(h);
 }
 
-static void hung_up(struct http1 *h)
+static void hung_up(struct http1 *h, enum span_error why)
 {
     h->close = true;
-    h->stream.events->on_failed(h->stream.owner, SPAN_ERROR_CANCELLED);
+    h->stream.events->on_failed(h->stream.owner, why);
 }
 
 /* It has sent FIN, and nothing has moved since then. */
@@ -44,7 +47,7 @@ static void wait_since(struct http1 *h, nsec_t since)
     h->moved = h->conn->sent_bytes + h->conn->received_bytes;
     h->still_since = since;
     if (loop_now(h->loop) >= until)
-        hung_up(h);
+        hung_up(h, half_closed(h) ? SPAN_ERROR_HALF_CLOSED : SPAN_ERROR_CANCELLED);
     else
         timer_arm(h->loop->timers, &h->timer, until);
 }
@@ -55,7 +58,7 @@ void http1_look_for_client(struct http1 *h)
     uint64_t moved = c->sent_bytes + c->received_bytes;
 
     if (!c->reading && conn_end_now(c) == CONN_RESET) {
-        hung_up(h);
+        hung_up(h, SPAN_ERROR_CANCELLED);
     } else if (!c->fin_seen) {
         if (!c->reading)
             http1_watch_client(h);

@@ -388,9 +388,54 @@ def the_client_leaves(way):
 
 
 @case("client_closed", ("h1", "outbound"), broken=True)
-def the_client_ends_its_half_and_is_heard_of_no_more(way):
-    begun(way, rest="timeouts { half-closed 100ms; }")
+def the_client_ends_its_half_which_is_its_end(way):
+    begun(way, rest="timeouts { half-closed 0s; }")
     way.call.wire.half_close()
+
+
+HALF_CLOSED = "timeouts { half-closed 100ms; }"
+
+
+@case("half_closed_timeout", ("h1", "outbound"), rule="half-closed")
+def the_client_ends_its_half_and_nothing_can_be_sent_to_it(way):
+    begun(way, rest=HALF_CLOSED)
+    way.call.wire.half_close()
+
+
+@case("half_closed_timeout", ("h1", "outbound"), rule="half-closed", begun=True)
+def the_client_ends_its_half_and_the_response_goes_on_no_more(way):
+    peer = begun(way, rest=HALF_CLOSED)
+    peer.send_head(200, length=10)
+    peer.send(b"abc")
+    assert way.call.head().status == 200
+    way.call.wire.half_close()
+
+
+@case("half_closed_timeout", ("h1", "outbound", "connect"), rule="half-closed")
+def the_client_ends_its_half_amid_an_injected_delay(way):
+    way.start(way.raw(), route="fault delay 1h;", rest=HALF_CLOSED)
+    way.ask()
+    (way.client if way.name == "connect" else way.call.wire).half_close()
+
+
+@case("half_closed_timeout", ("h1", "outbound"), rule="half-closed")
+def the_client_ends_its_half_while_its_request_waits_for_a_place(way):
+    origin = way.origin()
+    way.start(origin, cluster="pool max 1;", rest=HALF_CLOSED)
+    way.holder = way.closing(way.Client(way.port)).open("GET", "/held")
+    origin.take()
+    way.ask().wire.half_close()
+
+
+@case("half_closed_timeout", ("h1", "outbound"), rule="half-closed")
+def the_client_ends_its_half_behind_a_body_that_is_not_read(way):
+    """Its FIN is not read either."""
+    way.start(way.raw(), route="fault delay 1h;", rest=HALF_CLOSED + "limits { buffer-bytes 16k; }")
+    way.client = way.closing(Wire.connect(way.port))
+    way.client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + bytes(100000))
+    way.client.half_close()
+    r = way.client.read_response()
+    way.response = r.status, None, r, r.body.decode()
 
 
 @case("draining", ALL, rule="drain")
@@ -514,7 +559,7 @@ def said_in_span(span, reason, by, rule):
     return span["sidespan.rule"] if by == "sidecar" else None
 
 
-LEVEL = {"client_closed": "debug", "fault_injected": "info"}
+LEVEL = {"client_closed": "debug", "half_closed_timeout": "debug", "fault_injected": "info"}
 
 
 def said_in_log(sidecar, span, reason, by, rule):

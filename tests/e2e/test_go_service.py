@@ -49,8 +49,10 @@ def test_nothing_is_left_of_clients_that_leave_a_silent_stream(inbound, service,
         getattr(client, end)()
     until(lambda: service.counts() == {"open": 0, "cancelled": CLIENTS}, lambda: f"{service.counts()}")
     spans = sidecar.wait_spans(CLIENTS)
-    assert {span["error.type"] for span in spans} == {"client_closed"}
-    assert {span["sidespan.ended_by"] for span in spans} == {"client"}
+    told = {(span["error.type"], span["sidespan.ended_by"]) for span in spans}
+    left, half = ("client_closed", "client"), ("half_closed_timeout", "sidecar")
+    # The close of one that has not read all of the response so far is a reset.
+    assert told == {left} if end == "reset" else told == {half} if end == "half_close" else told <= {left, half}
     if end == "half_close":                   # those who are still there see that it is over
         for client in clients:
             client.expect_broken()

@@ -268,10 +268,10 @@ def descriptors(sidecar):
     return len(os.listdir(f"/proc/{sidecar.process.pid}/fd"))
 
 
-def gone(sidecar, n):
-    """Each of the n exchanges has ended by its client's will, and nothing is under way."""
+def gone(sidecar, n, reason="half_closed_timeout", by="sidecar"):
+    """Each of the n exchanges has ended for that, and nothing is under way."""
     for span in sidecar.wait_spans(n):
-        assert span["error.type"] == "client_closed", span
+        assert (span["error.type"], span["sidespan.ended_by"]) == (reason, by), span
     until(lambda: sidecar.metric('sidespan_requests_active{direction="inbound"}') == 0, "their end")
 
 
@@ -315,7 +315,7 @@ def test_a_client_that_leaves_before_its_answer_is_not_waited_for(inbound, raw_o
     until(lambda: sidecar.metric('sidespan_requests_active{direction="inbound"}') == 1 + (what == "queue"), "it")
     client.close()
     span = sidecar.wait_span(lambda s: s["url.path"] == "/left")
-    assert span["error.type"] == "client_closed"
+    assert span["error.type"] == "half_closed_timeout"
     if what == "queue":
         server.send(response_bytes())
         assert busy.read_response().status == 200
@@ -340,7 +340,9 @@ def test_a_half_close_amid_an_injected_delay_has_its_time_and_no_more(inbound, c
     until(lambda: sidecar.metric('sidespan_requests_active{direction="inbound"}') == 1, "it")
     client.send(ASKED[also])
     client.half_close()
-    client.expect_broken()
+    response = client.read_response()
+    assert response.status == 408 and response.get("connection") == "close"
+    client.expect_end()
     gone(sidecar, 1)
     until(lambda: sidecar.metric('sidespan_connections_open{direction="inbound"}') == 0, "its end")
     assert upstream.untouched()
@@ -376,7 +378,7 @@ def test_a_client_that_leaves_amid_a_body_that_is_not_taken(inbound, raw_origin,
     except TimeoutError:
         pass
     client.reset()                            # a FIN would stand behind what is not taken
-    gone(sidecar, 1)
+    gone(sidecar, 1, "client_closed", "client")
     server.expect_broken()
 
 
@@ -402,7 +404,31 @@ def test_without_half_closes_a_clients_end_is_its_end(inbound, raw_origin, conne
     client, server = asked(sidecar, upstream, connect)
     client.half_close()
     server.expect_end()
+    client.expect_broken()                    # without an answer
+    gone(sidecar, 1, "client_closed", "client")
+
+
+def test_a_call_of_a_half_closed_client_is_answered_with_a_status(inbound, raw_origin, connect):
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address, rest=HUNG_UP)
+    client, server = asked(sidecar, upstream, connect, request_bytes("POST", fields=[
+        "Content-Type: application/grpc", "TE: trailers", "Content-Length: 0"]))
+    client.half_close()
+    response = client.read_response()
+    assert response.status == 200 and response.get("grpc-status") == "4"
+    assert response.get("sidespan-reason") == "half_closed_timeout"
     gone(sidecar, 1)
+
+
+def test_clients_that_leave_are_told_of_at_debug_alone(inbound, raw_origin, connect):
+    upstream = raw_origin()
+    sidecar = inbound(upstream.address, rest=HUNG_UP)
+    client, server = asked(sidecar, upstream, connect)
+    client.close()
+    gone(sidecar, 1)
+    assert sidecar.metric(
+        'sidespan_failures_total{direction="inbound",reason="half_closed_timeout",ended_by="sidecar"}') == 1
+    assert "half_closed_timeout" not in sidecar.log()
 
 
 def half_closed(sidecar, upstream, connect, first):

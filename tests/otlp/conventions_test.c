@@ -304,6 +304,10 @@ static const struct outcome_row {
     {SPAN_CLIENT, 200, SPAN_ERROR_CANCELLED, STATUS_UNSET, NULL, false},
     {SPAN_CLIENT, 500, SPAN_ERROR_CANCELLED, STATUS_ERROR, "500", false},
     {SPAN_SERVER, 0, SPAN_ERROR_CANCELLED, STATUS_ERROR, "client_closed", true},
+    /* or only stopped sending, and nothing came of it */
+    {SPAN_SERVER, 408, SPAN_ERROR_HALF_CLOSED, STATUS_UNSET, "half_closed_timeout", false},
+    {SPAN_SERVER, 200, SPAN_ERROR_HALF_CLOSED, STATUS_ERROR, "half_closed_timeout", true},
+    {SPAN_CLIENT, 408, SPAN_ERROR_HALF_CLOSED, STATUS_ERROR, "half_closed_timeout", false},
 };
 
 START_TEST(status_and_error_type_follow_the_outcome)

@@ -77,7 +77,8 @@ static bool told(struct story *t, const char *text)
            memcmp(t->text.p + t->text.n - strlen(text), text, strlen(text)) == 0;
 }
 
-#define HUNG_UP "failed client_closed\n"
+#define HUNG_UP  "failed half_closed_timeout\n"
+#define HAS_LEFT "failed client_closed\n"
 
 START_TEST(a_client_that_hung_up_is_waited_for_so_long)
 {
@@ -104,7 +105,7 @@ START_TEST(at_half_closed_0_its_end_is_the_clients)
     story_begin(&t, w, true);
     story_say(&t, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     shutdown(t.peer, SHUT_WR);
-    RUN_UNTIL(w, told(&t, HUNG_UP));
+    RUN_UNTIL(w, told(&t, HAS_LEFT));
     ck_assert(t.gone);
     story_end(&t);
     worker_free(w);
@@ -158,7 +159,7 @@ START_TEST(a_client_that_hung_up_while_it_was_not_read_is_noticed)
     loop_end_turn(&w->loop);
     ck_assert_int_eq(send(t.peer, "def", 3, 0), 3);
     close(t.peer);
-    RUN_UNTIL(w, told(&t, HUNG_UP));
+    RUN_UNTIL(w, told(&t, HAS_LEFT));
     ck_assert(t.gone);
     t.peer = dup(1); /* closed by story_end() */
     story_end(&t);
