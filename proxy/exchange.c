@@ -95,7 +95,7 @@ void exchange_on_timer(struct timer *t)
                       "the cluster's name was not resolved within connect-timeout");
     } else if (x->idle_limit && now >= x->last_activity + x->idle_limit) {
         metrics_add(x->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
-        exchange_fail(x, SPAN_ERROR_IDLE, "no byte came for the idle timeout");
+        exchange_fail_idle(x);
     } else {
         exchange_rearm(x);
     }

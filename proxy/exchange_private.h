@@ -287,10 +287,12 @@ void exchange_capture(struct exchange *x, const struct message *m, bool response
 
 /* ---- exchange_tunnel.c ---- */
 void exchange_upgrade(struct exchange *x, struct message *m); /* 101 came */
-/* A connection carries other streams too: the bytes pass as bodies, which both begin anew. held:
- * what is kept was not sent yet. */
 /* One side has ended. Of opaque bytes the other has been told, and has its time to end too. */
 void exchange_half_ended(struct exchange *x);
+/* Nothing passed for its idle limit, whichever that is. */
+void exchange_fail_idle(struct exchange *x);
+/* A connection carries other streams too: the bytes pass as bodies, which both begin anew. held:
+ * what is kept was not sent yet. */
 void exchange_go_on_as_bytes(struct exchange *x, bool held);
 /* One whose bytes are opaque is over, as who goes away ends it. */
 void exchange_go_away(struct exchange *x);

@@ -94,6 +94,26 @@ void exchange_half_ended(struct exchange *x)
     exchange_rearm(x);
 }
 
+/* The limit that was met is the one of a tunnel of which a side has ended. */
+static bool is_by_half(const struct exchange *x)
+{
+    return x->switched && (x->request_ended || x->response_ended) &&
+           x->idle_limit == exchange_config(x)->timeouts.tunnel_half_closed;
+}
+
+void exchange_fail_idle(struct exchange *x)
+{
+    const struct tunnel_rule *half = &tunnel_rule_half_closed;
+
+    if (is_by_half(x))
+        exchange_fail_by(x, &(struct failure){.why = SPAN_ERROR_IDLE,
+                                              .detail = half->detail,
+                                              .rule = half->rule,
+                                              .cure = half->cure});
+    else
+        exchange_fail(x, SPAN_ERROR_IDLE, "no byte came for the idle timeout");
+}
+
 /* What is sent on that stream is over. A mask is for servers. */
 static void go_away(struct exchange *x, struct stream *to, const struct websocket_frames *sent,
                     uint32_t mask)

@@ -14,17 +14,17 @@ static const struct conn_owner tunnel_owner;
 
 /* ---- bytes ---- */
 
-static bool is_half_closed(const struct tunnel *t)
+/* The time that counts is the one of a tunnel of which a side has ended. */
+static bool is_by_half(const struct tunnel *t)
 {
-    return t->client.ended || t->upstream.ended;
+    return (t->client.ended || t->upstream.ended) && t->half_closed &&
+           (!t->idle || t->half_closed < t->idle);
 }
 
 static void keep_awake(struct tunnel *t)
 {
-    nsec_t time = t->idle;
+    nsec_t time = is_by_half(t) ? t->half_closed : t->idle;
 
-    if (is_half_closed(t) && t->half_closed && (!time || t->half_closed < time))
-        time = t->half_closed;
     if (time)
         timer_arm(t->worker->loop.timers, &t->timer, loop_now(&t->worker->loop) + time);
 }
@@ -236,9 +236,8 @@ static void on_timer(struct timer *timer)
     struct tunnel *t = container_of(timer, struct tunnel, timer);
 
     metrics_add(t->worker->metrics, COUNT_IDLE_TIMEOUTS, 1);
-    if (is_half_closed(t))
-        t->detail = "one side had ended, and nothing came from the other for timeouts { "
-                    "tunnel-half-closed }";
+    if (is_by_half(t))
+        t->rule = &tunnel_rule_half_closed;
     tunnel_cut(t, SPAN_ERROR_IDLE);
 }
 

@@ -36,6 +36,13 @@ struct tunnel_setup {
     struct series *series;   /* to record the connection in; NULL: none */
 };
 
+/* A rule of the sidecar's by which a tunnel ends, in words for its span and log line. */
+struct tunnel_rule {
+    const char *detail, *rule, *cure;
+};
+/* timeouts { tunnel-half-closed }, with SPAN_ERROR_IDLE. */
+extern const struct tunnel_rule tunnel_rule_half_closed;
+
 /* NULL: no memory; both conns are closed then. The tunnel frees itself when it ends, which may be
  * in this turn: only what is called before the turn is over may hold it. */
 struct tunnel *tunnel_start(const struct tunnel_setup *setup);

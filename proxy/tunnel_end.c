@@ -9,6 +9,12 @@
 #include "proxy/metrics_tcp.h"
 #include "proxy/tunnel_private.h"
 
+const struct tunnel_rule tunnel_rule_half_closed = {
+    .detail = "one side had ended, and no byte passed since for timeouts { tunnel-half-closed }",
+    .rule = "tunnel-half-closed",
+    .cure = "raise timeouts { tunnel-half-closed } where the other side may be silent for longer",
+};
+
 void tunnel_free(struct burial *b)
 {
     struct tunnel *t = container_of(b, struct tunnel, burial);
@@ -28,10 +34,13 @@ enum counter tunnel_open_counter(const struct tunnel *t)
 static void log_end_of(struct tunnel *t, enum span_error why)
 {
     const struct span *s = t->record.span;
+    const struct tunnel_rule *r = t->rule;
 
     ending_log(t->worker, &(struct ending){.why = why,
                                            .area = "tunnel",
-                                           .detail = t->detail,
+                                           .detail = r ? r->detail : t->detail,
+                                           .rule = r ? r->rule : NULL,
+                                           .cure = r ? r->cure : NULL,
                                            .trace = s ? &s->trace_id : NULL,
                                            .request = s && s->protocol == SPAN_HTTP ? s : NULL,
                                            .from = &t->from,
@@ -61,6 +70,8 @@ static void tell(struct tunnel *t, enum span_error why)
     s->response_bytes += t->upstream.bytes;
     s->error = (uint8_t)why;
     s->ended_by = (uint8_t)by;
+    if (t->rule)
+        s->text[SPAN_RULE] = str_from(t->rule->rule);
     tunnel_record_push(&t->record, &t->to, w->spans);
 }
 

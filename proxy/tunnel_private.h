@@ -38,13 +38,14 @@ struct tunnel {
     struct series *series; /* borrowed; NULL: none */
     struct tunnel_record record;
     nsec_t idle, half_closed;
-    nsec_t began;            /* the span, monotonic */
-    nsec_t opaque;           /* the connection of opaque bytes began, monotonic */
-    struct address from, to; /* for the log; to: as far as it is known */
-    const char *detail;      /* for the log, of a connection that was not made; NULL: none */
-    uint8_t state;           /* enum tunnel_state */
-    uint8_t direction;       /* enum direction_kind */
-    uint8_t first;           /* enum ended_by: whose end came first */
+    nsec_t began;                   /* the span, monotonic */
+    nsec_t opaque;                  /* the connection of opaque bytes began, monotonic */
+    struct address from, to;        /* for the log; to: as far as it is known */
+    const char *detail;             /* for the log, of a connection that was not made; NULL: none */
+    const struct tunnel_rule *rule; /* by which it ended; NULL: what the error's row says */
+    uint8_t state;                  /* enum tunnel_state */
+    uint8_t direction;              /* enum direction_kind */
+    uint8_t first;                  /* enum ended_by: whose end came first */
     bool websocket;
 };
 

@@ -384,6 +384,8 @@ def test_half_a_connect_over_http2_has_its_time_to_end_too(pair, raw_origin, fir
         server.half_close()
     span = sidecar.wait_span()
     assert span["error.type"] == "idle_timeout" and span["sidespan.ended_by"] == "sidecar"
+    assert span["sidespan.rule"] == "tunnel-half-closed"
+    assert sidecar.wait_log("idle_timeout, ended by the sidecar, rule tunnel-half-closed: ")
     stream.wait_reset() if first == "client" else server.expect_broken()
 
 

@@ -516,6 +516,23 @@ def nothing_is_sent_in_a_tunnel(way):
     begun(way, rest="timeouts { tunnel-idle 400ms; }")
 
 
+@case("idle_timeout", BYTES, rule="tunnel-half-closed")
+def the_client_ends_its_half_of_a_tunnel(way):
+    begun(way, rest="timeouts { tunnel-idle 1h; tunnel-half-closed 300ms; }")
+    way.client.half_close()
+
+
+@case("idle_timeout", BYTES, rule="tunnel-half-closed")
+def the_upstream_ends_its_half_of_a_tunnel(way):
+    begun(way, rest="timeouts { tunnel-half-closed 300ms; }").half_close()
+
+
+@case("idle_timeout", BYTES, rule="idle")
+def the_idle_timeout_of_a_tunnel_is_over_before_that_of_half_a_one(way):
+    begun(way, rest="timeouts { tunnel-idle 300ms; tunnel-half-closed 1h; }")
+    way.client.half_close()
+
+
 @case("stream_reset", HTTP)
 def the_upstream_resets_the_stream(way):
     way.upstream = "h2"

@@ -468,5 +468,6 @@ def test_a_tunnel_whose_other_side_never_ends_is_ended(inbound, raw_origin, conn
     with pytest.raises(BrokenPipeError):      # which is how a reset behind a FIN shows
         other.send(b"more")
     assert span["error.type"] == "idle_timeout" and span["sidespan.ended_by"] == "sidecar"
+    assert span["sidespan.rule"] == "tunnel-half-closed"
     assert sidecar.wait_log("timeouts { tunnel-half-closed }")
     assert sidecar.metric('sidespan_tcp_connections_open{direction="inbound"}') == 0

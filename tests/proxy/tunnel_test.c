@@ -551,6 +551,7 @@ START_TEST(half_a_tunnel_has_its_time_to_end_too)
     ck_assert_int_ge(clock_monotonic() - said, limit);
     ck_assert_int_eq(near.ended, ECONNRESET);
     ck_assert_int_eq(told.error, SPAN_ERROR_IDLE);
+    ck_assert_int_eq(told.ended_by, ENDED_BY_SIDECAR);
     ck_assert_int_eq(counted(s.worker, COUNT_IDLE_TIMEOUTS), 1);
     scene_end(&s);
 }
