@@ -59,7 +59,7 @@ void http1_look_for_client(struct http1 *h)
 
     if (!c->reading && conn_end_now(c) == CONN_RESET) {
         hung_up(h, SPAN_ERROR_CANCELLED);
-    } else if (!c->fin_seen) {
+    } else if (!c->fin_seen || h->output == OUTPUT_BYTES) { /* a tunnel has limits of its own */
         if (!c->reading)
             http1_watch_client(h);
     } else if (!h->still_since && moved == c->fin_sent + c->fin_received) {

@@ -193,6 +193,39 @@ START_TEST(the_time_of_a_client_that_is_not_read_begins_with_its_fin)
 }
 END_TEST
 
+/* A tunnel's limits are its owner's, whether its FIN came before there was one or stands behind
+ * bytes that are not read. */
+START_TEST(half_a_tunnel_is_not_ended_as_half_an_exchange)
+{
+    struct worker *w = worker_with_half_closed("30ms");
+    nsec_t until;
+    struct story t;
+
+    story_begin(&t, w, true);
+    story_say(&t, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    if (_i == 0)
+        shutdown(t.peer, SHUT_WR);
+    worker_step(w);
+    loop_begin_turn(&w->loop);
+    t.stream->codec->switch_protocols(t.stream);
+    t.stream->codec->pause(t.stream, true);
+    loop_end_turn(&w->loop);
+    if (_i == 1) {
+        ck_assert_int_eq(send(t.peer, "abc", 3, 0), 3);
+        shutdown(t.peer, SHUT_WR);
+    }
+    until = clock_monotonic() + MILLISECONDS(150);
+    while (clock_monotonic() < until) {
+        usleep(1000);
+        worker_step(w);
+    }
+    ck_assert(!told(&t, HUNG_UP));
+    ck_assert(!t.gone);
+    story_end(&t);
+    worker_free(w);
+}
+END_TEST
+
 /* What stands before its FIN is another request, which waits until the first is answered. */
 START_TEST(the_end_of_a_client_is_seen_behind_what_it_asked_meanwhile)
 {
@@ -310,6 +343,7 @@ int main(void)
     tcase_add_test(t, at_half_closed_0_its_end_is_the_clients);
     tcase_add_test(t, a_half_closed_client_is_answered_as_long_as_something_goes_to_it);
     tcase_add_test(t, the_time_of_a_client_that_is_not_read_begins_with_its_fin);
+    tcase_add_loop_test(t, half_a_tunnel_is_not_ended_as_half_an_exchange, 0, 2);
     tcase_add_test(t, the_end_of_a_client_is_seen_behind_what_it_asked_meanwhile);
     tcase_add_test(t, what_was_held_back_gives_a_client_that_hung_up_no_more_time);
     tcase_add_loop_test(t, a_client_that_hung_up_while_it_was_not_read_is_noticed, 0, 2);
