@@ -1,5 +1,7 @@
 #include "base/authority.h"
 
+#include "base/octets.h"
+
 enum { NAME_BYTES_MAX = 255, PORT_BYTES_MAX = 6, LIST_BYTES_MAX = 4096 };
 
 struct authority authority_split(struct str text)
@@ -68,12 +70,51 @@ bool authority_valid(struct str text)
            (a.port.n == 0 || authority_port(a.port, &number));
 }
 
+/* Of each byte: letters, digits, '-' and '.' alone. */
+static bool name_is_plain(struct str name)
+{
+    uint64_t seen = 0;
+    size_t i = 0;
+
+    if (name.n < 8)
+        return name.n > 0 && !(octets_not_of_name(octets_of_few(name.p, name.n)) & OCTETS(0x80));
+    for (; i + 8 < name.n; i += 8)
+        seen |= octets_not_of_name(octets_load(name.p + i));
+    seen |= octets_not_of_name(octets_load(name.p + name.n - 8));
+    return (seen & OCTETS(0x80)) == 0;
+}
+
+bool authority_plain(struct str text, struct str *host, uint16_t *port)
+{
+    uint32_t number = 0, scale = 1, digit;
+    size_t at = text.n;
+
+    for (; at > 0 && scale < 100000; at--, scale *= 10) {
+        if ((digit = (unsigned char)text.p[at - 1] - (uint32_t)'0') > 9)
+            break;
+        number += digit * scale;
+    }
+    *host = text;
+    *port = 0;
+    if (at > 0 && text.p[at - 1] == ':') {
+        if (at == text.n || number > UINT16_MAX)
+            return false;
+        *host = str_of(text.p, at - 1);
+        *port = (uint16_t)number;
+    }
+    return host->n <= NAME_BYTES_MAX && name_is_plain(*host);
+}
+
 bool authority_list_valid(struct str text)
 {
-    size_t comma = str_index(text, ',', 0);
+    struct str host;
+    uint16_t port;
 
+    if (authority_plain(text, &host, &port))
+        return true;
     if (text.n > LIST_BYTES_MAX)
         return false;
+    size_t comma = str_index(text, ',', 0);
     for (size_t from = 0;; from = comma + 1, comma = str_index(text, ',', from)) {
         if (!authority_valid(str_slice(text, from, comma)))
             return false;

@@ -34,6 +34,13 @@ bool authority_port(struct str port, uint16_t *number);
 /* The host without the brackets of an IPv6 address. */
 struct str authority_bare_host(struct str host);
 
+/*
+ * What nearly every authority is: a name or an IPv4 address of letters, digits, '-' and '.', and
+ * perhaps a port of one to five digits, up to 65535. *port is 0 where there is none. False: it is
+ * none of these, which may be right all the same; *host and *port are undefined.
+ */
+bool authority_plain(struct str text, struct str *host, uint16_t *port);
+
 /* One host of the characters that RFC 3986 section 3.2.2 allows, and a port that may be empty: no
  * userinfo, no port above 65535, no more bytes than a name of DNS and a port have. */
 bool authority_valid(struct str text);

@@ -62,6 +62,15 @@ static inline uint64_t octets_not_visible(uint64_t x)
     return x | octets_at_least(low, 0x7f) | ~octets_at_least(low, 0x21);
 }
 
+/* Any byte: those that are no letter, digit, '-' or '.'. */
+static inline uint64_t octets_not_of_name(uint64_t x)
+{
+    uint64_t low = x & OCTETS(0x7f), slash = (low ^ OCTETS('/')) + OCTETS(0x7f);
+    uint64_t letters = octets_within(low | OCTETS(0x20), 'a', 'z');
+
+    return x | ~(letters | (octets_within(low, '-', '9') & slash));
+}
+
 /* Any bytes: those of A to Z become a to z. */
 static inline uint64_t octets_lower(uint64_t x)
 {

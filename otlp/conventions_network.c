@@ -7,8 +7,12 @@
 
 struct str describe_authority(struct str authority, uint16_t *port)
 {
-    struct authority a = authority_split(authority_without_user(authority));
+    struct authority a;
+    struct str host;
 
+    if (authority_plain(authority, &host, port))
+        return host;
+    a = authority_split(authority_without_user(authority));
     if (!authority_port(a.port, port))
         *port = 0;
     return authority_bare_host(a.host);

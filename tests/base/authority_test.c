@@ -1,6 +1,7 @@
 #include "base/authority.h"
 
 #include <check.h>
+#include <ctype.h>
 #include <stdlib.h>
 
 static const struct {
@@ -55,6 +56,8 @@ START_TEST(splits_at_the_colon_of_the_port_and_judges_both)
     ck_assert_msg(str_eq(a.port, str_from(rows[_i].port)), "%s: port %.*s", rows[_i].text,
                   STR_ARG(a.port));
     ck_assert_msg(authority_valid(text) == rows[_i].valid, "%s", rows[_i].text);
+    if (str_index(text, ',', 0) == text.n)
+        ck_assert_msg(authority_list_valid(text) == rows[_i].valid, "%s", rows[_i].text);
 }
 END_TEST
 
@@ -72,6 +75,69 @@ START_TEST(a_host_has_these_characters)
                               (alphanumeric || (c && strchr(others, c)) || c == '[' || c == ']'),
                           "%d", c);
     }
+}
+END_TEST
+
+static const struct {
+    const char *text, *host; /* NULL: not plain */
+    unsigned port;
+} plain[] = {
+    {"users.shop", "users.shop", 0},
+    {"users.shop:80", "users.shop", 80},
+    {"a", "a", 0},
+    {"a:1", "a", 1},
+    {"8", "8", 0},
+    {"123456789", "123456789", 0},
+    {"1.2.3.4:0", "1.2.3.4", 0},
+    {"1.2.3.4:65535", "1.2.3.4", 65535},
+    {"A-b.C:00080", "A-b.C", 80},
+    {"a:65536", NULL, 0},
+    {"a:000080", NULL, 0},
+    {"a:", NULL, 0},
+    {":80", NULL, 0},
+    {":", NULL, 0},
+    {"", NULL, 0},
+    {"a:b", NULL, 0},
+    {"a:1:2", NULL, 0},
+    {"::1", NULL, 0},
+    {"[::1]:80", NULL, 0},
+    {"a@b:80", NULL, 0},
+    {"a,b:80", NULL, 0},
+    {"users.shop/:80", NULL, 0},
+    {"users.sho\xf0:80", NULL, 0},
+    {"users.shop/users.shop", NULL, 0},
+};
+
+START_TEST(what_is_plain_is_what_splitting_finds)
+{
+    struct str text = str_from(plain[_i].text), host;
+    uint16_t port;
+    bool is = authority_plain(text, &host, &port);
+
+    ck_assert_msg(is == (plain[_i].host != NULL), "%s", plain[_i].text);
+    if (!is)
+        return;
+    ck_assert(authority_valid(text));
+    ck_assert(str_eq(host, str_from(plain[_i].host)) && str_eq(host, authority_split(text).host));
+    ck_assert_uint_eq(port, plain[_i].port);
+}
+END_TEST
+
+START_TEST(each_byte_of_a_plain_name_is_looked_at)
+{
+    char name[20];
+    uint16_t port;
+    struct str host;
+
+    for (size_t n = 1; n <= sizeof name; n++)
+        for (size_t at = 0; at < n; at++)
+            for (int c = 0; c < 256; c++) {
+                memset(name, 'a', n);
+                name[at] = (char)c;
+                bool is = authority_plain(str_of(name, n), &host, &port);
+                ck_assert(!is || authority_valid(str_of(name, n)));
+                ck_assert(is == ((c < 128 && isalnum(c)) || c == '-' || c == '.'));
+            }
 }
 END_TEST
 
@@ -122,9 +188,11 @@ START_TEST(the_longest_name_of_dns_fits_with_its_port)
     memset(text, 'a', sizeof(text));
     memcpy(text + 255, ":65535", 6);
     ck_assert(authority_valid(str_of(text, 261)));
+    ck_assert(authority_list_valid(str_of(text, 261)));
     ck_assert(!authority_valid(str_of(text + 1, 261)));
     memset(text, 'a', sizeof(text));
     ck_assert(!authority_valid(str_of(text, 262)));
+    ck_assert(!authority_list_valid(str_of(text, 262)));
 }
 END_TEST
 
@@ -136,6 +204,7 @@ START_TEST(a_list_is_as_good_as_each_of_its_members)
     ck_assert(authority_list_valid(STR("a:1,b:2")));
     ck_assert(authority_list_valid(STR("[::1]:80,[::2]:81")));
     ck_assert(!authority_list_valid(STR("")));
+    ck_assert(!authority_list_valid((struct str){0}));
     ck_assert(!authority_list_valid(STR("a:1,")));
     ck_assert(!authority_list_valid(STR(",a:1")));
     ck_assert(!authority_list_valid(STR("a:1,,b:2")));
@@ -155,6 +224,9 @@ int main(void)
     tcase_add_loop_test(tc, splits_at_the_colon_of_the_port_and_judges_both, 0,
                         (int)(sizeof(rows) / sizeof(rows[0])));
     tcase_add_test(tc, a_host_has_these_characters);
+    tcase_add_loop_test(tc, what_is_plain_is_what_splitting_finds, 0,
+                        (int)(sizeof(plain) / sizeof(plain[0])));
+    tcase_add_test(tc, each_byte_of_a_plain_name_is_looked_at);
     tcase_add_test(tc, a_nul_is_no_character_of_a_host);
     tcase_add_test(tc, a_port_is_digits_up_to_65535);
     tcase_add_test(tc, brackets_are_taken_off_an_ipv6_address_alone);

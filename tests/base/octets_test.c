@@ -80,6 +80,18 @@ START_TEST(each_byte_is_made_lower_case_alone)
 }
 END_TEST
 
+START_TEST(bytes_that_no_plain_name_has_are_marked)
+{
+    for (unsigned c = 0; c < 256; c++) {
+        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                     c == '-' || c == '.';
+        uint64_t x = OCTETS('m') ^ (uint64_t)('m' ^ c) << 24;
+
+        ck_assert_uint_eq(octets_not_of_name(x) & OCTETS(0x80), plain ? 0 : 0x80000000);
+    }
+}
+END_TEST
+
 START_TEST(bytes_that_are_no_visible_characters_are_marked)
 {
     for (uint64_t c = 0; c < 256; c++) {
@@ -97,6 +109,7 @@ int main(void)
     tcase_add_test(tc, one_byte_that_is_not_of_the_set_is_found_wherever_it_stands);
     tcase_add_test(tc, a_few_bytes_in_a_word_are_those_and_no_others);
     tcase_add_test(tc, each_byte_is_made_lower_case_alone);
+    tcase_add_test(tc, bytes_that_no_plain_name_has_are_marked);
     tcase_add_test(tc, bytes_that_are_no_visible_characters_are_marked);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);

@@ -39,11 +39,14 @@ static void check_valid(struct str text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *copy = malloc(size ? size : 1);
-    struct str text = str_of(copy, size);
+    struct str text = str_of(copy, size), host;
+    uint16_t port;
 
     if (size)
         memcpy(copy, data, size);
     check_split(text);
+    if (authority_plain(text, &host, &port))
+        assert(authority_valid(text) && str_eq(host, authority_split(text).host));
     if (authority_valid(text))
         check_valid(text);
     if (str_index(text, ',', 0) == text.n)
