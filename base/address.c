@@ -114,42 +114,40 @@ bool address_to_sockaddr(const struct address *a, struct sockaddr_storage *out, 
     return false;
 }
 
-static char *write_decimal(char *at, unsigned value)
-{
-    char digits[10];
-    size_t n = 0;
-
-    do {
-        digits[n++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    while (n)
-        *at++ = digits[--n];
-    return at;
-}
-
-static char *write_octet(char *at, unsigned value)
-{
-    if (value >= 100) {
-        *at++ = (char)('0' + value / 100);
-        value %= 100;
-        *at++ = (char)('0' + value / 10);
-    } else if (value >= 10) {
-        *at++ = (char)('0' + value / 10);
+/* The digits of each octet, and how many there are. */
+#define OCTET_HUNDREDS(n) \
+    (char)((n) >= 100 ? '0' + (n) / 100 : (n) >= 10 ? '0' + (n) / 10 : '0' + (n))
+#define OCTET_TENS(n) (char)((n) >= 100 ? '0' + (n) / 10 % 10 : '0' + (n) % 10)
+#define OCTET(n)                                                                             \
+    {                                                                                        \
+        OCTET_HUNDREDS(n), OCTET_TENS(n), '0' + (n) % 10, (n) >= 100 ? 3 : (n) >= 10 ? 2 : 1 \
     }
-    *at++ = (char)('0' + value % 10);
-    return at;
-}
+#define OCTETS_4(n)  OCTET(n), OCTET((n) + 1), OCTET((n) + 2), OCTET((n) + 3)
+#define OCTETS_16(n) OCTETS_4(n), OCTETS_4((n) + 4), OCTETS_4((n) + 8), OCTETS_4((n) + 12)
+#define OCTETS_64(n) OCTETS_16(n), OCTETS_16((n) + 16), OCTETS_16((n) + 32), OCTETS_16((n) + 48)
+static const char octets[256][4] = {OCTETS_64(0), OCTETS_64(64), OCTETS_64(128), OCTETS_64(192)};
 
-/* Written for each request, hence without printf. */
+/* Written for each request, hence without printf. Up to three bytes behind its end are overwritten.
+ */
 static char *write_ipv4(char *at, const uint8_t ip[4])
 {
     for (int i = 0; i < 4; i++) {
-        if (i)
-            *at++ = '.';
-        at = write_octet(at, ip[i]);
+        const char *digits = octets[ip[i]];
+
+        memcpy(at, digits, sizeof octets[0]);
+        at += digits[3];
+        *at++ = '.';
     }
-    return at;
+    return at - 1;
+}
+
+static char *write_port(char *at, unsigned port)
+{
+    size_t n = port >= 10000 ? 5 : port >= 1000 ? 4 : port >= 100 ? 3 : port >= 10 ? 2 : 1;
+
+    for (size_t i = n; i--; port /= 10)
+        at[i] = (char)('0' + port % 10);
+    return at + n;
 }
 
 /* Copies a path as far as it fits before the NUL. */
@@ -193,7 +191,7 @@ size_t address_format(const struct address *a, char *out)
     }
     if (a->family == AF_INET || a->family == AF_INET6) {
         *at++ = ':';
-        at = write_decimal(at, a->port);
+        at = write_port(at, a->port);
     }
     *at = '\0';
     return (size_t)(at - out);

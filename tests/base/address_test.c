@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/un.h>
 
@@ -88,6 +89,25 @@ START_TEST(formats_the_port_behind_the_ip)
     ck_assert_str_eq(text, "unix:/run/s");
     ck_assert_uint_eq(address_format(&(struct address){0}, text), 0);
     ck_assert_str_eq(text, "");
+}
+END_TEST
+
+START_TEST(formats_each_octet_and_each_port)
+{
+    struct address a = {.family = AF_INET};
+    char text[ADDRESS_TEXT_MAX], wanted[ADDRESS_TEXT_MAX];
+
+    for (unsigned n = 0; n <= UINT16_MAX; n++) {
+        a.port = (uint16_t)n;
+        for (int i = 0; i < 4; i++)
+            a.ip[i] = (uint8_t)(n + 85 * (unsigned)i);
+        snprintf(wanted, sizeof wanted, "%u.%u.%u.%u:%u", a.ip[0], a.ip[1], a.ip[2], a.ip[3], n);
+        ck_assert_uint_eq(address_format(&a, text), strlen(wanted));
+        ck_assert_str_eq(text, wanted);
+        *strchr(wanted, ':') = '\0';
+        ck_assert_uint_eq(address_format_ip(&a, text), strlen(wanted));
+        ck_assert_str_eq(text, wanted);
+    }
 }
 END_TEST
 
@@ -230,6 +250,7 @@ int main(void)
                         (int)(sizeof(ips) / sizeof(ips[0])));
     tcase_add_test(tc, a_nul_in_the_text_does_not_end_it);
     tcase_add_test(tc, formats_the_port_behind_the_ip);
+    tcase_add_test(tc, formats_each_octet_and_each_port);
     tcase_add_test(tc, a_path_longer_than_any_text_is_cut);
     tcase_add_loop_test(tc, goes_to_a_sockaddr_and_back, 0, 2);
     tcase_add_test(tc, the_sockaddr_is_in_network_order);
