@@ -137,31 +137,42 @@ static struct series *route_rest(struct metrics_tables *t, struct series *cluste
     return cluster->rest;
 }
 
-struct series *metrics_route_series(struct metrics *m, struct series *cluster, struct str route)
+static struct series *route_series(struct metrics_tables *t, struct series *cluster,
+                                   struct str route)
 {
-    struct metrics_tables *t = m->tables;
     struct siphash_key key = {(uintptr_t)cluster, 0};
-
-    if (!route.n)
-        return cluster;
-    if (str_eq(route, ROUTE_LABEL_OTHER))
-        return route_rest(t, cluster);
     size_t at = siphash(&key, route.p, route.n) & (ROUTE_SLOTS - 1);
-    for (; t->routes[at]; at = (at + 1) & (ROUTE_SLOTS - 1)) {
-        struct series *s = t->routes[at];
-        if (s->direction == cluster->direction && str_eq(s->route, route) &&
-            str_eq(s->cluster, cluster->cluster))
-            return s;
-    }
+
+    for (; t->routes[at]; at = (at + 1) & (ROUTE_SLOTS - 1))
+        if (t->routes[at]->of == cluster && str_eq(t->routes[at]->route, route))
+            return t->routes[at];
     if (t->n_routes == ROUTE_SERIES_MAX)
         return route_rest(t, cluster);
     struct series *s = series_new(cluster->direction, cluster->cluster, route);
     if (!s)
         return route_rest(t, cluster);
+    s->of = cluster;
     t->routes[at] = s;
     t->n_routes++;
     publish_series(t, s);
     return s;
+}
+
+/* A label lies where its configuration has it, so that no request hashes it. After a reload another
+ * may lie there: what is found is compared. */
+struct series *metrics_route_series(struct metrics *m, struct series *cluster, struct str route)
+{
+    struct metrics_tables *t = m->tables;
+
+    if (!route.n)
+        return cluster;
+    if (str_eq(route, ROUTE_LABEL_OTHER))
+        return route_rest(t, cluster);
+    uintptr_t place = (uintptr_t)route.p / 16 + (uintptr_t)cluster / 64;
+    struct series **recent = &t->recent[place & (RECENT_SLOTS - 1)];
+    if (!*recent || (*recent)->of != cluster || !str_eq((*recent)->route, route))
+        *recent = route_series(t, cluster, route);
+    return *recent;
 }
 
 void series_record(struct series *s, unsigned status, nsec_t duration, uint64_t request_bytes,

@@ -119,6 +119,7 @@ struct series {
     struct series *next;              /* fixed before others can see it */
     unsigned direction;               /* enum direction_kind */
     struct str cluster, route;        /* owned; route empty: of none */
+    const struct series *of;          /* of a route: its cluster's; NULL: of a cluster */
     struct series *rest;              /* owned: of the routes past the bound; NULL: none came */
     atomic_uint_fast64_t by_class[6]; /* status / 100; 0: no response */
     struct histogram duration;

@@ -9,6 +9,7 @@
 #include "proxy/metrics_rpc.h"
 
 enum { SERIES_SLOTS = 2 * SERIES_MAX, ROUTE_SLOTS = 2 * ROUTE_SERIES_MAX }; /* powers of two */
+enum { RECENT_SLOTS = 256 };                                                /* likewise */
 /* As many as can hang from newest: each cluster and each direction's "other" has a rest. */
 enum { SERIES_ALL_MAX = 2 * (SERIES_MAX + 2) + ROUTE_SERIES_MAX };
 
@@ -45,8 +46,9 @@ struct metrics_tables {
     size_t n_series;
     struct series *routes[ROUTE_SLOTS]; /* owned; likewise */
     size_t n_routes;
-    struct series other[2]; /* by direction */
-    bool other_shown[2];    /* it hangs from newest */
+    struct series *recent[RECENT_SLOTS]; /* of these routes, by where label and cluster lie */
+    struct series other[2];              /* by direction */
+    bool other_shown[2];                 /* it hangs from newest */
     struct rpc_table rpc;
 };
 

@@ -205,6 +205,34 @@ START_TEST(requests_are_counted_by_their_route)
 }
 END_TEST
 
+static int count_of(const char *out, const char *cluster, const char *route)
+{
+    char line[128];
+
+    snprintf(line, sizeof line, "cluster=\"%s\",route=\"%s\",status_class=\"2xx\"} ", cluster,
+             route);
+    const char *at = strstr(out, line);
+    return at ? atoi(at + strlen(line)) : 0;
+}
+
+START_TEST(a_label_may_lie_where_another_lay)
+{
+    char label[16];
+
+    for (int i = 0; i < 6; i++) {
+        snprintf(label, sizeof label, "/r%d", i % 3);
+        serve(a, i < 3 ? "users" : "orders", label);
+        serve(a, "users", label);
+    }
+    const char *out = print();
+    for (int i = 0; i < 3; i++) {
+        snprintf(label, sizeof label, "/r%d", i);
+        ck_assert_int_eq(count_of(out, "users", label), 3);
+        ck_assert_int_eq(count_of(out, "orders", label), 1);
+    }
+}
+END_TEST
+
 START_TEST(past_the_bound_of_routes_the_rest_of_a_cluster_is_other)
 {
     char name[16];
@@ -444,6 +472,7 @@ int main(void)
     tcase_add_test(t, past_the_bound_of_rules_the_rest_is_other);
     tcase_add_test(t, past_the_bound_of_clusters_the_rest_is_other);
     tcase_add_test(t, requests_are_counted_by_their_route);
+    tcase_add_test(t, a_label_may_lie_where_another_lay);
     tcase_add_test(t, past_the_bound_of_routes_the_rest_of_a_cluster_is_other);
     tcase_add_test(t, clusters_and_routes_past_their_bounds_are_all_there);
     tcase_add_test(t, a_label_cannot_break_out_of_its_quotes);
