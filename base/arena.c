@@ -207,7 +207,7 @@ void *arena_array(struct arena *a, size_t count, size_t size)
     return arena_zalloc(a, total);
 }
 
-struct str arena_dup(struct arena *a, struct str s)
+static __attribute__((noinline)) struct str dup_any(struct arena *a, struct str s)
 {
     char *p = s.n < SIZE_MAX ? arena_alloc(a, s.n + 1) : NULL;
 
@@ -215,6 +215,31 @@ struct str arena_dup(struct arena *a, struct str s)
         return (struct str){NULL, 0};
     if (s.n)
         memcpy(p, s.p, s.n);
+    p[s.n] = '\0';
+    return (struct str){p, s.n};
+}
+
+/* Texts of a header field are short: 4 to 32 bytes are two pieces, which may overlap. */
+struct str arena_dup(struct arena *a, struct str s)
+{
+    size_t need = (s.n + ALIGNMENT) & ~(size_t)(ALIGNMENT - 1);
+    char *p = a->at;
+
+    if (s.n < 4 || s.n > 32 || need > (size_t)(a->end - p))
+        return dup_any(a, s);
+    a->at += need;
+    a->used_bytes += need;
+    UNPOISON(p, s.n + 1);
+    if (s.n >= 16) {
+        memcpy(p, s.p, 16);
+        memcpy(p + s.n - 16, s.p + s.n - 16, 16);
+    } else if (s.n >= 8) {
+        memcpy(p, s.p, 8);
+        memcpy(p + s.n - 8, s.p + s.n - 8, 8);
+    } else {
+        memcpy(p, s.p, 4);
+        memcpy(p + s.n - 4, s.p + s.n - 4, 4);
+    }
     p[s.n] = '\0';
     return (struct str){p, s.n};
 }

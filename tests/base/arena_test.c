@@ -176,6 +176,33 @@ START_TEST(a_copy_is_ended_by_a_nul)
 }
 END_TEST
 
+START_TEST(a_copy_is_the_text_whatever_its_length)
+{
+    static const char text[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJ";
+    struct arena a;
+
+    arena_init(&a, 64, 0);
+    for (size_t n = 0; n < sizeof text; n++) {
+        char *source = malloc(n + !n);
+
+        memcpy(source, text, n);
+        struct str copy = arena_dup(&a, str_of(source, n));
+        ck_assert_uint_eq(copy.n, n);
+        ck_assert_int_eq(memcmp(copy.p, text, n), 0);
+        ck_assert_int_eq(copy.p[n], '\0');
+        ck_assert_uint_eq((uintptr_t)copy.p % 16, 0);
+        free(source);
+    }
+    arena_release(&a);
+    arena_init(&a, 0, 32);
+    ck_assert_ptr_nonnull(arena_dup(&a, STR("0123456789abcde")).p);
+    ck_assert_ptr_null(arena_dup(&a, STR("0123456789abcdef")).p);
+    ck_assert_ptr_nonnull(arena_dup(&a, STR("0123456789abcde")).p);
+    ck_assert_ptr_null(arena_dup(&a, STR("0123")).p);
+    arena_release(&a);
+}
+END_TEST
+
 START_TEST(prints_text_of_any_length)
 {
     static const int widths[] = {1, 511, 512, 513, 20000};
@@ -208,6 +235,7 @@ int main(void)
     tcase_add_test(tc, sizes_that_overflow_are_refused);
     tcase_add_test(tc, zeroed_memory_is_zero_after_other_use);
     tcase_add_test(tc, a_copy_is_ended_by_a_nul);
+    tcase_add_test(tc, a_copy_is_the_text_whatever_its_length);
     tcase_add_loop_test(tc, prints_text_of_any_length, 0, 5);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
