@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/siphash.h"
 #include "mesh/split.h"
 #include "proxy/upstream.h"
@@ -15,17 +16,13 @@ struct path {
     char text[];
 };
 
-static void *must(void *p)
-{
-    if (!p)
-        abort();
-    return p;
-}
-
+/* p NULL: no memory. */
 static struct str copy_text(struct str s)
 {
-    char *p = must(malloc(s.n + 1));
+    char *p = malloc(s.n + 1);
 
+    if (!p)
+        return (struct str){0};
     memcpy(p, s.p, s.n);
     p[s.n] = '\0';
     return str_of(p, s.n);
@@ -46,7 +43,7 @@ struct upstreams *upstreams_new(struct worker *w)
 /* ---- endpoints ---- */
 
 /* What holds an address may outlive the set it is from: a path is kept as long as the worker. There
- * are as many as configurations have named. */
+ * are as many as configurations have named. NULL: no memory. */
 static const char *keep_path(struct upstreams *us, const char *path)
 {
     struct path *kept;
@@ -54,7 +51,9 @@ static const char *keep_path(struct upstreams *us, const char *path)
     for (kept = us->paths; kept; kept = kept->next)
         if (strcmp(kept->text, path) == 0)
             return kept->text;
-    kept = must(malloc(sizeof *kept + strlen(path) + 1));
+    kept = malloc(sizeof *kept + strlen(path) + 1);
+    if (!kept)
+        return NULL;
     strcpy(kept->text, path);
     kept->next = us->paths;
     us->paths = kept;
@@ -64,14 +63,21 @@ static const char *keep_path(struct upstreams *us, const char *path)
 struct upstream *upstream_new(struct upstreams *us, struct str cluster,
                               const struct address *address)
 {
-    struct upstream *u = must(calloc(1, sizeof *u));
+    struct upstream *u = calloc(1, sizeof *u);
 
+    if (!u)
+        return NULL;
     u->refs = 1;
     u->worker = us->worker;
     u->cluster = copy_text(cluster);
     u->address = *address;
     if (address->family == AF_UNIX)
         u->address.path = keep_path(us, address->path);
+    if (!u->cluster.p || (address->family == AF_UNIX && !u->address.path)) {
+        free((char *)(uintptr_t)u->cluster.p);
+        free(u);
+        return NULL;
+    }
     heard_init(&u->heard, &u->address);
     list_init(&u->link);
     list_init(&u->bucket);
@@ -108,17 +114,24 @@ static void release_endpoints(struct upstream **v, size_t n)
 
 static void unref_cluster(struct cluster_state *c);
 
-static void use_set(struct upstreams *u, struct cluster_state *c, struct endpoint_set *set)
+/* Takes the reference. False: no memory; the set stays its caller's, and the cluster as it is. */
+static bool use_set(struct upstreams *u, struct cluster_state *c, struct endpoint_set *set)
 {
-    struct upstream **v = must(calloc(set->n + 1, sizeof *v));
-    struct balance_entry *entries = must(calloc(set->n + 1, sizeof *entries));
+    struct upstream **v = calloc(set->n + 1, sizeof *v);
+    struct balance_entry *entries = calloc(set->n + 1, sizeof *entries);
     struct upstream **old = c->upstreams;
     size_t n_old = c->n;
 
     for (size_t i = 0; i < set->n; i++) {
         struct upstream *was = endpoint_of(c, &set->v[i].address, i);
 
-        v[i] = was ? upstream_ref(was) : upstream_new(u, c->name, &set->v[i].address);
+        if (v && entries)
+            v[i] = was ? upstream_ref(was) : upstream_new(u, c->name, &set->v[i].address);
+        if (!v || !entries || !v[i]) {
+            release_endpoints(v, i);
+            free(entries);
+            return false;
+        }
         v[i]->refs_of_sets++;
         v[i]->pool = c->pool;
         entries[i].weight = set->v[i].weight;
@@ -130,6 +143,7 @@ static void use_set(struct upstreams *u, struct cluster_state *c, struct endpoin
     endpoint_set_unref(c->set);
     c->set = set;
     release_endpoints(old, n_old);
+    return true;
 }
 
 /* ---- names that are not known yet ---- */
@@ -187,16 +201,20 @@ static void unref_cluster(struct cluster_state *c)
     list_remove(&c->link);
     release_endpoints(c->upstreams, c->n);
     endpoint_set_unref(c->set);
+    endpoint_set_unref(c->owed);
     free(c->entries);
     free((char *)(uintptr_t)c->name.p);
     free(c);
 }
 
-/* Literal addresses need nobody to resolve them: they are there with the config. */
+/* Literal addresses need nobody to resolve them: they are there with the config. NULL: no memory.
+ */
 static struct endpoint_set *literal_set(const struct cluster *c)
 {
-    struct endpoint_set *set = must(endpoint_set_new(c->name, c->n_endpoints));
+    struct endpoint_set *set = endpoint_set_new(c->name, c->n_endpoints);
 
+    if (!set)
+        return NULL;
     for (size_t i = 0; i < c->n_endpoints; i++) {
         const struct endpoint_config *e = &c->endpoints[i];
 
@@ -224,38 +242,78 @@ static void configure(struct cluster_state *c, const struct cluster *config)
         c->upstreams[i]->pool = c->pool;
 }
 
+/* With one reference, which is the caller's. NULL: no memory. */
+static struct cluster_state *cluster_new(struct upstreams *u, const struct cluster *config)
+{
+    struct cluster_state *c = calloc(1, sizeof *c);
+    struct endpoint_set *set = literal_set(config);
+
+    if (c) {
+        c->refs = 1;
+        c->all = u;
+        list_init(&c->link);
+        list_init(&c->waiting);
+        c->name = copy_text(config->name);
+    }
+    if (!c || !set || !c->name.p)
+        goto fail;
+    c->salt = split_salt(config->name);
+    configure(c, config);
+    if (!use_set(u, c, set))
+        goto fail;
+    c->series[0] = metrics_series(u->worker->metrics, 0, config->name);
+    c->series[1] = metrics_series(u->worker->metrics, 1, config->name);
+    list_push_back(bucket_of(u, c->name), &c->link);
+    return c;
+fail:
+    endpoint_set_unref(set);
+    if (c)
+        unref_cluster(c);
+    return NULL;
+}
+
 static struct cluster_state *adopt(struct upstreams *u, const struct cluster *config)
 {
     struct cluster_state *c = find(u, config->name);
 
-    if (c) {
-        configure(c, config);
-    } else {
-        c = must(calloc(1, sizeof *c));
-        c->name = copy_text(config->name);
-        c->salt = split_salt(config->name);
-        list_init(&c->waiting);
-        list_push_back(bucket_of(u, c->name), &c->link);
-        c->series[0] = metrics_series(u->worker->metrics, 0, config->name);
-        c->series[1] = metrics_series(u->worker->metrics, 1, config->name);
-        configure(c, config);
-        use_set(u, c, literal_set(config));
-    }
+    if (!c)
+        return cluster_new(u, config);
+    configure(c, config);
     c->refs++;
     return c;
 }
 
-void upstreams_adopt(struct upstreams *u, const struct config *c, struct cluster_state **v,
-                     size_t first, size_t last)
+size_t upstreams_adopt(struct upstreams *u, const struct config *c, struct cluster_state **v,
+                       size_t first, size_t last)
 {
-    for (size_t i = first; i < last; i++)
+    for (size_t i = first; i < last; i++) {
         v[i] = adopt(u, c->clusters[i]);
+        if (!v[i])
+            return i;
+    }
+    return last;
 }
 
 void upstreams_abandon(struct cluster_state **v, size_t first, size_t last)
 {
     for (size_t i = first; i < last; i++)
         unref_cluster(v[i]);
+}
+
+void upstreams_keep_to(const struct config *c, struct cluster_state **v)
+{
+    for (size_t i = 0; i < c->n_clusters; i++)
+        configure(v[i], c->clusters[i]);
+}
+
+/* Tried again when somebody asks, until there is memory, or a newer set. */
+static void use_owed(struct cluster_state *c)
+{
+    struct endpoint_set *set = c->owed;
+
+    c->owed = NULL;
+    if (!use_set(c->all, c, set))
+        c->owed = set;
 }
 
 void upstreams_set_endpoints(struct upstreams *u, struct endpoint_set *set)
@@ -266,7 +324,12 @@ void upstreams_set_endpoints(struct upstreams *u, struct endpoint_set *set)
         endpoint_set_unref(set);
         return;
     }
-    use_set(u, c, set);
+    endpoint_set_unref(c->owed);
+    c->owed = set;
+    use_owed(c);
+    if (c->owed)
+        log_write(LOG_ERROR, "endpoints", "no memory: cluster %.*s keeps its old addresses for now",
+                  STR_ARG(c->name));
     tell_waiting(c);
 }
 
@@ -300,6 +363,8 @@ struct upstream *cluster_choose(struct cluster_state *c, const struct tried *tri
     uint64_t hash = 0;
     size_t i;
 
+    if (c->owed)
+        use_owed(c);
     if (c->n == 0)
         return NULL;
     if (c->n == 1)

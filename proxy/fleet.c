@@ -1,6 +1,8 @@
 #include "proxy/fleet.h"
 
 #include <errno.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,6 +92,39 @@ void fleet_free(struct fleet *f)
 unsigned fleet_size(const struct fleet *f)
 {
     return f->n;
+}
+
+/* What becomes of the preparing, told by all workers. */
+struct preparation {
+    sem_t told;
+    atomic_bool failed;
+};
+
+static void on_prepared(void *arg, bool ready)
+{
+    struct preparation *p = arg;
+
+    if (!ready)
+        atomic_store(&p->failed, true);
+    sem_post(&p->told);
+}
+
+bool fleet_prepare(struct fleet *f, struct config *config, const struct sampler *sampler)
+{
+    struct preparation p = {.failed = false};
+
+    sem_init(&p.told, 0, 0);
+    for (unsigned i = 0; i < f->n; i++) {
+        struct worker_setup setup = setup_of(f, i, config, sampler);
+        worker_prepare(f->workers[i], &setup, on_prepared, &p);
+    }
+    for (unsigned i = 0; i < f->n; i++)
+        while (sem_wait(&p.told) != 0 && errno == EINTR)
+            ;
+    sem_destroy(&p.told);
+    for (unsigned i = 0; p.failed && i < f->n; i++)
+        worker_forget(f->workers[i]);
+    return !p.failed;
 }
 
 void fleet_configure(struct fleet *f, struct config *config, const struct sampler *sampler)

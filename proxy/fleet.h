@@ -17,6 +17,9 @@ void fleet_free(struct fleet *f);
 unsigned fleet_size(const struct fleet *f);
 
 /* Each in the order of the calls, on every worker. */
+/* Makes all of them ready for a config that fleet_configure() then takes into use, and waits for
+ * that. False: one has no memory for it, and all are as they were. */
+bool fleet_prepare(struct fleet *f, struct config *config, const struct sampler *sampler);
 void fleet_configure(struct fleet *f, struct config *config, const struct sampler *sampler);
 void fleet_set_endpoints(struct fleet *f, struct endpoint_set *set); /* takes the reference */
 void fleet_listen(struct fleet *f, struct listen_sockets *sockets);  /* borrowed */

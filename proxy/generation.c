@@ -41,14 +41,14 @@ static struct generation *generation_begin(struct worker *w, const struct worker
     return g;
 }
 
-/* True: all of its clusters are there. */
+/* False: no memory for all of these. */
 static bool adopt_some(struct generation *g, size_t most)
 {
     size_t left = g->config->n_clusters - g->n_adopted, n = left < most ? left : most;
+    size_t to = g->n_adopted + n;
 
-    upstreams_adopt(g->worker->upstreams, g->config, g->clusters, g->n_adopted, g->n_adopted + n);
-    g->n_adopted += n;
-    return n == left;
+    g->n_adopted = upstreams_adopt(g->worker->upstreams, g->config, g->clusters, g->n_adopted, to);
+    return g->n_adopted == to;
 }
 
 /* True: none of its clusters is left. */
@@ -65,35 +65,46 @@ struct generation *generation_new(struct worker *w, const struct worker_setup *s
 {
     struct generation *g = generation_begin(w, setup);
 
-    if (g)
-        adopt_some(g, SIZE_MAX);
+    if (g && !adopt_some(g, SIZE_MAX)) {
+        generation_unref(g);
+        return NULL;
+    }
     return g;
 }
 
-size_t generation_parts(const struct config *c)
-{
-    return c->n_clusters / CLUSTERS_IN_A_GO;
-}
-
-void generation_prepare(struct worker *w, const struct worker_setup *setup)
+enum preparing generation_prepare(struct worker *w, const struct worker_setup *setup)
 {
     if (!w->coming)
         w->coming = generation_begin(w, setup);
-    if (w->coming)
-        adopt_some(w->coming, CLUSTERS_IN_A_GO);
+    if (!w->coming || !adopt_some(w->coming, CLUSTERS_IN_A_GO)) {
+        generation_forget(w);
+        return PREPARE_FAILED;
+    }
+    return w->coming->n_adopted < w->coming->config->n_clusters ? PREPARE_MORE : PREPARE_DONE;
+}
+
+void generation_forget(struct worker *w)
+{
+    /* At once, not in parts: a letter to go on with would want memory, of which there is none. */
+    if (w->coming) {
+        abandon_some(w->coming, SIZE_MAX);
+        generation_free(w->coming);
+    }
+    w->coming = NULL;
+    upstreams_keep_to(w->generation->config, w->generation->clusters);
 }
 
 void worker_adopt(struct worker *w, const struct worker_setup *setup)
 {
-    struct generation *g = w->coming ? w->coming : generation_begin(w, setup), *old = w->generation;
+    struct generation *old = w->generation;
 
+    while (!w->coming || w->coming->n_adopted < w->coming->config->n_clusters)
+        if (generation_prepare(w, setup) == PREPARE_FAILED) {
+            log_write(LOG_ERROR, "worker", "no memory: worker %u stays with its config", w->index);
+            return;
+        }
+    w->generation = w->coming;
     w->coming = NULL;
-    if (!g) {
-        log_write(LOG_ERROR, "worker", "no memory: worker %u stays with its config", w->index);
-        return;
-    }
-    adopt_some(g, SIZE_MAX);
-    w->generation = g;
     worker_tell_config(w);
     generation_unref(old);
 }

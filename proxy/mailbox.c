@@ -121,6 +121,8 @@ void mailbox_post(struct mailbox *m, void (*fn)(void *arg), void *arg)
     struct letter *l = malloc(sizeof(*l));
 
     if (!l) {
+        /* 24 bytes: who has prepared what is large has these too. To lose one would leave threads
+         * of different minds, or one that waits for ever. */
         log_write(LOG_ERROR, "memory", "none left for a message between threads");
         abort();
     }

@@ -85,10 +85,12 @@ static struct upstream *next_of(struct race *r, bool patient)
 {
     if (r->n_attempts == RACE_TRIES_MAX)
         return NULL;
-    if (r->cluster)
-        return cluster_has_another(r->cluster, tried_so_far(r), patient)
-                   ? upstream_ref(cluster_choose(r->cluster, tried_so_far(r), &r->key))
-                   : NULL;
+    if (r->cluster) {
+        struct upstream *u = cluster_has_another(r->cluster, tried_so_far(r), patient)
+                                 ? cluster_choose(r->cluster, tried_so_far(r), &r->key)
+                                 : NULL;
+        return u ? upstream_ref(u) : NULL;
+    }
     return r->next < r->n ? upstream_original(r->worker->upstreams, &r->addresses[r->next++])
                           : NULL;
 }
@@ -255,6 +257,11 @@ static bool begin(struct race *r, const struct race_from *from, struct conn *dia
 {
     struct upstream *first = first_of(r, from, dialled);
 
+    if (dialled && !first) {
+        conn_close(dialled);
+        *error = ENOMEM;
+        return false;
+    }
     if (dialled) {
         struct attempt *a = attempt_new(r, first);
 

@@ -105,11 +105,13 @@ static bool prepare(struct supervisor *s, struct prepared *p, struct error *err)
     p->sockets = listen_sockets_open(p->config, s->sockets, fleet_size(s->fleet), err);
     if (!p->sockets)
         return false;
-    if (same_admin(&p->config->admin, &s->config->admin))
-        return true;
-    p->admin = supervisor_open_admin(s, p->config, err);
-    p->admin_moved = p->admin || !p->config->admin.on;
-    return p->admin_moved;
+    if (!same_admin(&p->config->admin, &s->config->admin)) {
+        p->admin = supervisor_open_admin(s, p->config, err);
+        p->admin_moved = p->admin || !p->config->admin.on;
+        if (!p->admin_moved)
+            return false;
+    }
+    return fleet_prepare(s->fleet, p->config, &p->sampler) || error_no_memory(err);
 }
 
 static void commit(struct supervisor *s, struct prepared *p)

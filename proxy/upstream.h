@@ -64,7 +64,9 @@ struct cluster_state {
     struct list link; /* among those of the same hash */
     unsigned refs;
     struct str name;             /* owned */
+    struct upstreams *all;       /* it is one of */
     struct endpoint_set *set;    /* a reference */
+    struct endpoint_set *owed;   /* a newer one, for which there was no memory; or NULL */
     struct upstream **upstreams; /* owned array, of the set's order; each counted */
     struct balance_entry *entries;
     size_t n;
@@ -91,10 +93,12 @@ struct upstreams *upstreams_new(struct worker *w);
 void upstreams_free(struct upstreams *u); /* NULL is fine */
 
 /* For a generation, whose array v is by cluster->index: a reference of each from the first to the
- * last, that one not included. Aborts without memory. */
-void upstreams_adopt(struct upstreams *u, const struct config *c, struct cluster_state **v,
-                     size_t first, size_t last);
+ * last, that one not included. Returns how far it came: less than last without memory. */
+size_t upstreams_adopt(struct upstreams *u, const struct config *c, struct cluster_state **v,
+                       size_t first, size_t last);
 void upstreams_abandon(struct cluster_state **v, size_t first, size_t last);
+/* What a newer config has said of its clusters, and did not come into force, is taken back. */
+void upstreams_keep_to(const struct config *c, struct cluster_state **v);
 /* Takes the reference. Connections to addresses that stay are kept. */
 void upstreams_set_endpoints(struct upstreams *u, struct endpoint_set *set);
 
@@ -118,7 +122,7 @@ void cluster_has_answered(const struct generation *g, struct cluster_state *c,
 void cluster_has_not_answered(const struct generation *g, const struct cluster_state *c,
                               const struct address *at, int error);
 /* The one for an address that no cluster names: the original destination. Counted for the caller.
- */
+ * NULL: no memory. */
 struct upstream *upstream_original(struct upstreams *u, const struct address *address);
 /* The same, where there is one, not counted; else NULL. */
 struct upstream *upstream_known(struct upstreams *u, const struct address *address);

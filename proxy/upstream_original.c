@@ -23,7 +23,7 @@ static struct originals *originals_new(struct worker *w)
     struct originals *o = calloc(1, sizeof *o);
 
     if (!o)
-        abort();
+        return NULL;
     list_init(&o->used);
     for (size_t i = 0; i < BUCKETS; i++)
         list_init(&o->buckets[i]);
@@ -94,7 +94,9 @@ struct upstream *upstream_original(struct upstreams *us, const struct address *a
     }
     if (!o)
         o = us->originals = originals_new(us->worker);
-    u = upstream_new(us, STR("original"), address);
+    u = o ? upstream_new(us, STR("original"), address) : NULL;
+    if (!u)
+        return NULL;
     u->pool = rules;
     if (o->n >= ORIGINALS_MAX)
         forget_one(o);

@@ -61,7 +61,7 @@ bool shared_wants_room(const struct upstream *u);
 void shared_retire(struct upstream *u);
 void shared_close(struct upstream *u);
 
-/* With one reference. Aborts without memory. */
+/* With one reference. NULL: no memory. */
 struct upstream *upstream_new(struct upstreams *us, struct str cluster,
                               const struct address *address);
 /* Nobody will ask it again: what is idle is closed, what is under way ends by itself. */

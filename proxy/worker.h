@@ -104,6 +104,12 @@ void worker_free(struct worker *w);
 
 /* From the main thread; each is carried out on the worker's thread, in this order. */
 void worker_listen(struct worker *w, struct listen_sockets *sockets); /* takes a reference */
+/* Makes ready what worker_configure() takes for the same config, which then needs no memory to
+ * speak of. told(arg) is called on the worker's thread when that is done, or has failed: then
+ * worker_forget() is due for all. */
+void worker_prepare(struct worker *w, const struct worker_setup *setup,
+                    void (*told)(void *arg, bool ready), void *arg);
+void worker_forget(struct worker *w);
 void worker_configure(struct worker *w, const struct worker_setup *setup);
 void worker_set_endpoints(struct worker *w, struct endpoint_set *set); /* takes a reference */
 /* The direction is to be left: responses say Connection: close, HTTP/2 connections that were used
@@ -125,11 +131,14 @@ unsigned worker_begun(struct worker *w, unsigned *looked);
 /* ---- generation.c ---- */
 /* With one reference. NULL: no memory. */
 struct generation *generation_new(struct worker *w, const struct worker_setup *setup);
-/* How often generation_prepare() is to be called before worker_adopt(), each in a turn of its own:
- * what is done for many clusters at once would keep requests waiting. */
-size_t generation_parts(const struct config *c);
-void generation_prepare(struct worker *w, const struct worker_setup *setup);
-/* Takes a new config into use; exchanges under way keep theirs. */
+/* Makes a part of the next generation, in a turn of its own: what is done for many clusters at once
+ * would keep requests waiting. It is called until there is no more to do; where there is no memory,
+ * nothing is left of it. */
+enum preparing { PREPARE_MORE, PREPARE_DONE, PREPARE_FAILED };
+enum preparing generation_prepare(struct worker *w, const struct worker_setup *setup);
+/* What was prepared will not come into force. */
+void generation_forget(struct worker *w);
+/* Takes a new config into use, which may be prepared; exchanges under way keep theirs. */
 void worker_adopt(struct worker *w, const struct worker_setup *setup);
 /* Gives up all: the worker ends, nobody holds one any more. */
 void generations_end(struct worker *w);

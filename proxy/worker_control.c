@@ -17,6 +17,8 @@ struct order {
     struct listen_sockets *sockets;
     struct endpoint_set *endpoints;
     enum direction_kind direction;
+    void (*told)(void *arg, bool ready); /* what became of the preparing */
+    void *arg;
 };
 
 static void post(struct worker *w, void (*fn)(void *arg), const struct order *m)
@@ -24,7 +26,7 @@ static void post(struct worker *w, void (*fn)(void *arg), const struct order *m)
     struct order *copy = malloc(sizeof *copy);
 
     if (!copy)
-        abort(); /* a few bytes at a reload: there is nothing better to do */
+        abort(); /* a few hundred bytes for each reload: what is large was had before */
     *copy = *m;
     copy->worker = w;
     mailbox_post(w->loop.mailbox, fn, copy);
@@ -69,24 +71,45 @@ static void on_configure(void *arg)
 static void on_prepare(void *arg)
 {
     struct order *m = arg;
+    enum preparing step;
 
     loop_begin_turn(&m->worker->loop);
-    generation_prepare(m->worker, &m->setup);
-    config_unref(m->setup.config);
+    step = generation_prepare(m->worker, &m->setup);
     loop_end_turn(&m->worker->loop);
+    if (step == PREPARE_MORE) {
+        mailbox_post(m->worker->loop.mailbox, on_prepare, m);
+        return;
+    }
+    config_unref(m->setup.config);
+    m->told(m->arg, step == PREPARE_DONE);
     free(m);
+}
+
+void worker_prepare(struct worker *w, const struct worker_setup *setup,
+                    void (*told)(void *arg, bool ready), void *arg)
+{
+    config_ref(setup->config);
+    post(w, on_prepare, &(struct order){.setup = *setup, .told = told, .arg = arg});
+}
+
+static void on_forget(void *arg)
+{
+    struct worker *w = arg;
+
+    loop_begin_turn(&w->loop);
+    generation_forget(w);
+    loop_end_turn(&w->loop);
+}
+
+void worker_forget(struct worker *w)
+{
+    mailbox_post(w->loop.mailbox, on_forget, w);
 }
 
 void worker_configure(struct worker *w, const struct worker_setup *setup)
 {
-    struct order m = {.setup = *setup};
-
-    for (size_t i = 0; i < generation_parts(setup->config); i++) {
-        config_ref(setup->config);
-        post(w, on_prepare, &m);
-    }
     config_ref(setup->config);
-    post(w, on_configure, &m);
+    post(w, on_configure, &(struct order){.setup = *setup});
 }
 
 static void on_endpoints(void *arg)

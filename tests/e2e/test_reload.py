@@ -3,11 +3,12 @@ import os
 import re
 import resource
 import signal
+import subprocess
 import threading
 
 import pytest
 
-from process import free_port, sanitized
+from process import BINARY, free_port, sanitized
 from wire import Wire, request_bytes, response_bytes, until
 
 
@@ -357,17 +358,65 @@ def test_what_is_no_file_is_no_configuration(sidespan, port, two, connect, what)
     kept.rename(sidecar.path)
 
 
+def limit_memory(sidecar, more):
+    """From here on it may have that many bytes more of address space; None: as many as it likes."""
+    used = int(re.search(r"VmSize:\s+(\d+)", open(f"/proc/{sidecar.process.pid}/status").read())[1]) << 10
+    soft = resource.RLIM_INFINITY if more is None else used + more
+    resource.prlimit(sidecar.process.pid, resource.RLIMIT_AS, (soft, resource.RLIM_INFINITY))
+
+
+def many_clusters(n):
+    return "\n".join(f"cluster c{i} {{ endpoint 10.0.{i // 250}.{i % 250}:80; }}" for i in range(n))
+
+
+NO_MEMORY = "not enough memory for the new configuration; the one in force stays"
+
+
 @pytest.mark.skipif(sanitized(), reason="a sanitizer takes the address space for itself")
-def test_without_memory_a_reload_is_refused(sidespan, port, two, connect):
+@pytest.mark.parametrize("included", [False, True])
+def test_without_memory_a_reload_is_refused(sidespan, port, two, connect, tmp_path, included):
+    """What is included is not known before it is read: then memory ends amid the reading."""
     sidecar = sidespan(conf(port, two[0]))
     client = connect(port)
     assert client.get().status == 200
-    clusters = "\n".join(f"cluster c{i} {{ endpoint 10.0.{i // 250}.{i % 250}:80; }}" for i in range(20000))
-    used = int(re.search(r"VmSize:\s+(\d+)", open(f"/proc/{sidecar.process.pid}/status").read())[1]) << 10
-    resource.prlimit(sidecar.process.pid, resource.RLIMIT_AS, (used + (8 << 20), resource.RLIM_INFINITY))
-    answer = sidecar.reload(conf(port, two[1]) + clusters, accepted=False)
-    assert "not enough memory for the new configuration; the one in force stays" in answer.text
-    assert client.get().body == b"one" and sidecar.admin("/readyz").status == 200
-    resource.prlimit(sidecar.process.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    sidecar.reload(conf(port, two[1]) + clusters)
+    (tmp_path / "clusters").write_text(many_clusters(20000))
+    new = conf(port, two[1]) + ("\ninclude clusters;" if included else many_clusters(20000))
+    for more in (1, 2, 4, 8):
+        limit_memory(sidecar, more << 20)
+        answer = sidecar.reload(new, accepted=False)
+        assert NO_MEMORY in answer.text
+        assert client.get().body == b"one" and sidecar.admin("/readyz").status == 200
+    sidecar.wait_log(NO_MEMORY)
+    assert sidecar.metric("sidespan_config_last_reload_successful") == 0
+    limit_memory(sidecar, None)
+    sidecar.reload(new)
     until(lambda: client.get().body == b"two", "the new file")
+
+
+@pytest.mark.skipif(sanitized(), reason="a sanitizer takes the address space for itself")
+def test_whatever_memory_there_is_a_reload_is_taken_or_refused(sidespan, port, two, connect, tmp_path):
+    """Of a file that is read from others, so that its size does not show."""
+    (tmp_path / "clusters").write_text(many_clusters(5000))
+    sidecar = sidespan(conf(port, two[0]))
+    client = connect(port)
+    for more in range(1, 40):
+        limit_memory(sidecar, more << 20)
+        n = more % 2
+        answer = sidecar.reload(conf(port, two[n], f"attribute round r{more};") + "\ninclude clusters;",
+                                accepted=None)
+        assert answer.status in (200, 400), answer.text
+        assert answer.status == 200 or NO_MEMORY in answer.text
+        assert client.get().status == 200
+    limit_memory(sidecar, None)
+    sidecar.reload(conf(port, two[1], "attribute round last;") + "\ninclude clusters;")
+    until(lambda: client.get().body == b"two", "the new file")
+
+
+@pytest.mark.skipif(sanitized(), reason="a sanitizer takes the address space for itself")
+def test_without_memory_a_start_says_so(port, two, tmp_path):
+    (tmp_path / "big.conf").write_text(conf(port, two[0]) + many_clusters(40000))
+    for megabytes in (30, 40, 60):
+        run = subprocess.run([BINARY, "--config", tmp_path / "big.conf"], capture_output=True, text=True, timeout=60,
+                             preexec_fn=lambda m=megabytes: resource.setrlimit(resource.RLIMIT_AS, (m << 20,) * 2))
+        assert run.returncode == 1, run
+        assert "memory" in run.stderr

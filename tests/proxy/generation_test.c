@@ -9,6 +9,35 @@ enum { MANY = 20000 }; /* more than a loop runs in one go, however fast the buil
 
 static struct worker *worker;
 
+/* ---- memory that ends ---- */
+
+static size_t granted = SIZE_MAX; /* requests, before all are refused */
+
+static bool is_granted(void)
+{
+    if (granted == SIZE_MAX)
+        return true;
+    granted -= granted > 0;
+    return granted > 0;
+}
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+    return is_granted() ? __real_malloc(size) : NULL;
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return is_granted() ? __real_calloc(n, size) : NULL;
+}
+
+/* ---- the tests ---- */
+
 static void setup(void)
 {
     worker = stepped_worker_new();
@@ -40,12 +69,25 @@ static struct config *config_of(unsigned n, unsigned port)
     return c;
 }
 
-static void configure(struct config *c)
+static void configure_at_once(struct config *c)
 {
     struct worker_setup to = {.config = c};
 
     worker_configure(worker, &to);
     config_unref(c);
+}
+
+static void on_prepared(void *arg, bool ready)
+{
+    ck_assert(ready);
+    configure_at_once(arg);
+}
+
+static void configure(struct config *c)
+{
+    struct worker_setup to = {.config = c};
+
+    worker_prepare(worker, &to, on_prepared, c);
 }
 
 /* Until that many clusters are in force. */
@@ -108,18 +150,67 @@ END_TEST
 START_TEST(a_small_one_is_there_at_once)
 {
     configure(config_of(3, 1));
-    worker_step(worker);
-    ck_assert_uint_eq(worker_config(worker)->n_clusters, 3);
+    RUN_UNTIL(worker, worker_config(worker)->n_clusters == 3);
 }
 END_TEST
 
 START_TEST(reloads_in_a_row_come_into_force_in_their_order)
 {
     for (unsigned i = 0; i < 4; i++)
-        configure(config_of(MANY + i, 1 + i));
+        configure_at_once(config_of(MANY + i, 1 + i));
     steps_until(MANY + 3);
     RUN_UNTIL(worker, list_empty(&worker->dying));
     ck_assert_ptr_null(worker->coming);
+}
+END_TEST
+
+START_TEST(without_memory_for_all_of_it_the_one_in_force_stays)
+{
+    struct config *old = config_of(3, 1), *c = config_of(300, 2);
+    struct worker_setup to = {.config = c};
+    enum preparing step = PREPARE_FAILED;
+    size_t n;
+
+    configure(old);
+    RUN_UNTIL(worker, worker_config(worker)->n_clusters == 3);
+    for (n = 1; step != PREPARE_DONE; n += 1 + n / 50) {
+        loop_begin_turn(&worker->loop);
+        granted = n;
+        do
+            step = generation_prepare(worker, &to);
+        while (step == PREPARE_MORE);
+        granted = SIZE_MAX;
+        loop_end_turn(&worker->loop);
+        ck_assert_uint_eq(worker_config(worker)->n_clusters, 3);
+        ck_assert((worker->coming == NULL) == (step == PREPARE_FAILED));
+        RUN_UNTIL(worker, list_empty(&worker->dying));
+    }
+    ck_assert_uint_gt(n, 900); /* a few for each cluster */
+    configure_at_once(c);
+    RUN_UNTIL(worker, worker_config(worker)->n_clusters == 300);
+}
+END_TEST
+
+START_TEST(endpoints_for_which_there_was_no_memory_are_taken_when_there_is)
+{
+    struct trace_id key = {{1}};
+    struct endpoint_set *set = endpoint_set_new(STR("c0"), 2);
+    struct address a = {.family = AF_INET, .port = 7, .ip = {127, 0, 0, 1}};
+
+    configure(config_of(1, 1));
+    RUN_UNTIL(worker, worker_config(worker)->n_clusters == 1);
+    struct cluster_state *c = worker->generation->clusters[0];
+    endpoint_set_add(set, &a, 1);
+    a.port = 8;
+    endpoint_set_add(set, &a, 1);
+    granted = 3;
+    upstreams_set_endpoints(worker->upstreams, set);
+    granted = SIZE_MAX;
+    ck_assert_uint_eq(c->n, 1);
+    ck_assert_uint_eq(c->upstreams[0]->address.port, 1);
+    ck_assert_ptr_nonnull(cluster_choose(c, NULL, &key));
+    ck_assert_uint_eq(c->n, 2);
+    ck_assert_uint_eq(c->upstreams[1]->address.port, 8);
 }
 END_TEST
 
@@ -153,6 +244,8 @@ int main(void)
     tcase_add_test(t, a_large_config_is_taken_into_use_and_given_up_in_parts);
     tcase_add_test(t, a_small_one_is_there_at_once);
     tcase_add_test(t, reloads_in_a_row_come_into_force_in_their_order);
+    tcase_add_test(t, without_memory_for_all_of_it_the_one_in_force_stays);
+    tcase_add_test(t, endpoints_for_which_there_was_no_memory_are_taken_when_there_is);
     tcase_add_loop_test(t, an_end_leaves_nothing, 0, 3);
     suite_add_tcase(s, t);
     SRunner *runner = srunner_create(s);
