@@ -4,6 +4,7 @@ What it says of systemd and of interception needs a machine that is started for 
 """
 import os
 import re
+import shlex
 import shutil
 import subprocess
 
@@ -76,9 +77,9 @@ def test_the_example_of_compose_sees_a_file_that_takes_the_place_of_the_old_one(
         mkdir -p {target}
         mount --bind {folder} {target}
         mount -o remount,bind,ro {target}
-        {process.BINARY} {' '.join(command)} &
+        {shlex.quote(str(process.BINARY))} {' '.join(command)} &
         sidecar=$!
-        until {process.BINARY} {' '.join(health[1:])}; do kill -0 $sidecar || exit 1; sleep 0.1; done
+        until {shlex.quote(str(process.BINARY))} {' '.join(health[1:])}; do kill -0 $sidecar || exit 1; sleep 0.1; done
         echo healthy
         wait
         """

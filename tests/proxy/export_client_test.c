@@ -447,14 +447,35 @@ START_TEST(a_peer_that_does_not_accept_is_given_up)
 }
 END_TEST
 
+/* The peer listens on ::1, at a port that is bound on 127.0.0.1 and listens to nobody, so that
+ * nobody else can. Returns the socket that is bound there; -1: there is no IPv6 here. */
+static int listen_on_ipv6_alone(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    for (;;) {
+        evconnlistener_free(peer.listener);
+        peer.listener = listen_on("::1", on_peer_accept, &peer.port);
+        at.sin_port = htons(peer.port);
+        if (!peer.listener) {
+            close(fd);
+            return -1;
+        }
+        if (bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0)
+            return fd;
+    }
+}
+
 START_TEST(each_address_of_a_name_is_tried_in_turn)
 {
-    evconnlistener_free(peer.listener);
-    peer.listener = listen_on("::1", on_peer_accept, &peer.port);
-    if (!peer.listener)
-        return;                                /* no IPv6 here */
-    exporting_to_name("localhost", peer.port); /* 127.0.0.1 refuses */
+    int refusing = listen_on_ipv6_alone();
+
+    if (refusing < 0)
+        return;
+    exporting_to_name("localhost", peer.port);
     expect_answered(send_hello(), 200);
+    close(refusing);
 }
 END_TEST
 
@@ -462,17 +483,13 @@ END_TEST
 START_TEST(an_address_that_does_not_answer_is_not_waited_for_alone)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    int fd = socket(AF_INET, SOCK_STREAM, 0), knocking[8];
+    int fd = listen_on_ipv6_alone(), knocking[8];
     nsec_t began = clock_monotonic();
     struct outcome o;
 
-    evconnlistener_free(peer.listener);
-    peer.listener = listen_on("::1", on_peer_accept, &peer.port);
+    if (fd < 0)
+        return;
     at.sin_port = htons(peer.port);
-    if (!peer.listener || bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0) {
-        close(fd);
-        return; /* no IPv6 here, or the port is in use */
-    }
     ck_assert_int_eq(listen(fd, 0), 0);
     for (int i = 0; i < 8; i++) {
         knocking[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
