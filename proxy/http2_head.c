@@ -76,14 +76,29 @@ static struct str method_kept(struct arena *a, struct str value)
     return arena_dup(a, value);
 }
 
+/* One piece of the arena for both. */
+static bool keep_unknown(struct arena *a, struct headers *f, struct str name, struct str value)
+{
+    char *p = arena_alloc(a, name.n + value.n);
+
+    if (!p)
+        return false;
+    memcpy(p, name.p, name.n);
+    if (value.n > 0)
+        memcpy(p + name.n, value.p, value.n);
+    return headers_add_id(f, a, HEADER_OTHER, str_of(p, name.n), str_of(p + name.n, value.n));
+}
+
 static bool keep_field(struct http2_stream *s, struct headers *f, struct str name, struct str value)
 {
     enum header_id id = header_id_of(name);
     struct arena *a = s->stream.arena;
-    struct str kept = id ? known_names[id] : arena_dup(a, name);
-    struct str text = value.n ? arena_dup(a, value) : str_of(kept.p, 0);
+    struct str text;
 
-    return kept.p && text.p && headers_add_id(f, a, id, kept, text);
+    if (id == HEADER_OTHER)
+        return keep_unknown(a, f, name, value);
+    text = value.n ? arena_dup(a, value) : str_of(known_names[id].p, 0);
+    return text.p && headers_add_id(f, a, id, known_names[id], text);
 }
 
 static bool pseudo_field(struct http2_stream *s, struct message *m, struct str name,
