@@ -70,18 +70,10 @@ bool authority_valid(struct str text)
            (a.port.n == 0 || authority_port(a.port, &number));
 }
 
-/* Of each byte: letters, digits, '-' and '.' alone. */
+/* Letters, digits, '-' and '.' alone, and one of them at least. */
 static bool name_is_plain(struct str name)
 {
-    uint64_t seen = 0;
-    size_t i = 0;
-
-    if (name.n < 8)
-        return name.n > 0 && !(octets_not_of_name(octets_of_few(name.p, name.n)) & OCTETS(0x80));
-    for (; i + 8 < name.n; i += 8)
-        seen |= octets_not_of_name(octets_load(name.p + i));
-    seen |= octets_not_of_name(octets_load(name.p + name.n - 8));
-    return (seen & OCTETS(0x80)) == 0;
+    return name.n > 0 && !octets_any(name.p, name.n, octets_not_of_name);
 }
 
 bool authority_plain(struct str text, struct str *host, uint16_t *port)

@@ -54,6 +54,17 @@ static inline uint64_t octets_within(uint64_t x, uint8_t min, uint8_t max)
     return octets_at_least(x, min) & ~octets_at_least(x, (uint8_t)(max + 1));
 }
 
+static inline uint64_t octets_differ(uint64_t x, uint8_t from)
+{
+    return (x ^ OCTETS(from)) + OCTETS(0x7f);
+}
+
+/* Any byte: those of 0x80 and above. */
+static inline uint64_t octets_not_ascii(uint64_t x)
+{
+    return x;
+}
+
 /* Any byte, not only those below 0x80: those of 0x7f and above, of 0x20 and below. */
 static inline uint64_t octets_not_visible(uint64_t x)
 {
@@ -65,10 +76,9 @@ static inline uint64_t octets_not_visible(uint64_t x)
 /* Any byte: those that are no letter, digit, '-' or '.'. */
 static inline uint64_t octets_not_of_name(uint64_t x)
 {
-    uint64_t low = x & OCTETS(0x7f), slash = (low ^ OCTETS('/')) + OCTETS(0x7f);
-    uint64_t letters = octets_within(low | OCTETS(0x20), 'a', 'z');
+    uint64_t low = x & OCTETS(0x7f), letters = octets_within(low | OCTETS(0x20), 'a', 'z');
 
-    return x | ~(letters | (octets_within(low, '-', '9') & slash));
+    return x | ~(letters | (octets_within(low, '-', '9') & octets_differ(low, '/')));
 }
 
 /* Any bytes: those of A to Z become a to z. */
@@ -79,41 +89,33 @@ static inline uint64_t octets_lower(uint64_t x)
     return x | letters >> 2;
 }
 
-/* No byte of the text is 0x80 or above: it is ASCII. */
-static inline bool octets_are_ascii(const char *p, size_t n)
+/* Whether the test is true of some byte of the text; it may be asked of the same byte twice. */
+static inline __attribute__((always_inline)) bool octets_any(const char *p, size_t n,
+                                                             uint64_t (*test)(uint64_t))
 {
-    uint64_t seen = 0;
+    uint64_t found = 0;
     size_t i = 0;
 
     if (n >= 8) {
         for (; i + 8 < n; i += 8)
-            seen |= octets_load(p + i);
-        seen |= octets_load(p + n - 8);
+            found |= test(octets_load(p + i));
+        found |= test(octets_load(p + n - 8));
     } else if (n) {
-        seen = octets_of_few(p, n);
+        found = test(octets_of_few(p, n));
     }
-    return (seen & OCTETS(0x80)) == 0;
+    return (found & OCTETS(0x80)) != 0;
+}
+
+/* No byte of the text is 0x80 or above: it is ASCII. */
+static inline bool octets_are_ascii(const char *p, size_t n)
+{
+    return !octets_any(p, n, octets_not_ascii);
 }
 
 /* Each byte of the text is a visible character of ASCII: 0x21 to 0x7e. */
 static inline bool octets_are_visible(const char *p, size_t n)
 {
-    uint64_t seen = 0;
-    size_t i = 0;
-
-    if (n >= 8) {
-        for (; i + 8 < n; i += 8)
-            seen |= octets_not_visible(octets_load(p + i));
-        seen |= octets_not_visible(octets_load(p + n - 8));
-    } else if (n) {
-        seen = octets_not_visible(octets_of_few(p, n));
-    }
-    return (seen & OCTETS(0x80)) == 0;
-}
-
-static inline uint64_t octets_differ(uint64_t x, uint8_t from)
-{
-    return (x ^ OCTETS(from)) + OCTETS(0x7f);
+    return !octets_any(p, n, octets_not_visible);
 }
 
 #endif

@@ -46,6 +46,14 @@ bool str_ends_nocase(struct str s, struct str suffix)
            (suffix.n == 0 || same_nocase(s.p + (s.n - suffix.n), suffix.p, suffix.n));
 }
 
+int str_order(struct str a, struct str b)
+{
+    size_t n = a.n < b.n ? a.n : b.n;
+    int order = n > 0 ? memcmp(a.p, b.p, n) : 0;
+
+    return order != 0 ? order : (a.n > b.n) - (a.n < b.n);
+}
+
 size_t str_index(struct str s, char c, size_t from)
 {
     if (from >= s.n)

@@ -46,6 +46,19 @@ bool str_eq_nocase(struct str a, struct str b);
 bool str_starts(struct str s, struct str prefix);
 bool str_ends_nocase(struct str s, struct str suffix);
 
+/* By their bytes; of two that begin alike the shorter comes first. Below, at or above 0. */
+int str_order(struct str a, struct str b);
+/* The first `most` bytes; a character of UTF-8 is kept whole or not at all. */
+static inline struct str str_cut(struct str s, size_t most)
+{
+    if (s.n <= most)
+        return s;
+    s.n = most;
+    for (int i = 0; i < 3 && s.n > 0 && (s.p[s.n] & 0xc0) == 0x80; i++)
+        s.n--;
+    return s;
+}
+
 /* The index of the first c at or after from, or s.n when there is none. */
 size_t str_index(struct str s, char c, size_t from);
 /* s[from..to), both cut to the length of s. */

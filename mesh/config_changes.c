@@ -23,17 +23,6 @@ struct changes {
     bool both_directions; /* so a route is called by its direction too */
 };
 
-/* A character of UTF-8 is kept whole or not at all. */
-static struct str cut(struct str s)
-{
-    if (s.n <= CHANGE_BYTES_MAX)
-        return s;
-    s.n = CHANGE_BYTES_MAX;
-    while (s.n > 0 && (s.p[s.n] & 0xc0) == 0x80)
-        s.n--;
-    return s;
-}
-
 /* What is in name, with the sign before it: "+", "-", "~" or "". */
 static void tell(struct changes *c, enum kind kind, const char *sign)
 {
@@ -43,7 +32,7 @@ static void tell(struct changes *c, enum kind kind, const char *sign)
     if (l->n++ >= CHANGES_NAMED_MAX || name.n == 0)
         return;
     whole = str_slice(name, 1, name.n); /* without the space */
-    name = cut(whole);
+    name = str_cut(whole, CHANGE_BYTES_MAX);
     buffer_printf(&l->text, "%s %s%.*s%s", l->n > 1 ? "," : "", sign, STR_ARG(name),
                   name.n < whole.n ? "..." : "");
 }

@@ -43,16 +43,13 @@ static void write_label(const struct masks *m, const struct route *r, struct buf
     }
 }
 
-/* A character of UTF-8 is kept whole or not at all. */
 static void cut(struct buffer *text)
 {
     static const struct str dots = STR_INIT("...");
 
     if (text->n <= ROUTE_LABEL_BYTES_MAX)
         return;
-    text->n = ROUTE_LABEL_BYTES_MAX - dots.n;
-    while (text->n > 0 && (text->p[text->n] & 0xc0) == 0x80)
-        text->n--;
+    text->n = str_cut(buffer_str(text), ROUTE_LABEL_BYTES_MAX - dots.n).n;
     buffer_add_str(text, dots);
 }
 

@@ -56,15 +56,10 @@ bool span_add_extra(struct span *s, struct arena *arena, enum span_extra_kind ki
     return true;
 }
 
-/* How much of a text is kept. A character of UTF-8 is kept whole or not at all. */
+/* How much of a text is kept. */
 static inline size_t kept_bytes(struct str text)
 {
-    if (text.n <= SPAN_TEXT_BYTES_MAX)
-        return text.n;
-    size_t n = SPAN_TEXT_BYTES_MAX;
-    for (int i = 0; i < 3 && (text.p[n] & 0xc0) == 0x80; i++)
-        n--;
-    return n;
+    return str_cut(text, SPAN_TEXT_BYTES_MAX).n;
 }
 
 /* Of a Unix socket's address, with its NUL. */

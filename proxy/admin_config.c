@@ -2,7 +2,6 @@
  * The page that shows the configuration in force: as text, and as a tree for
  * programs, made of that text, so that neither shows what the other masks.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "mesh/config_tree.h"
@@ -65,21 +64,13 @@ static json_t *block_to_json(const struct statement *first)
  * thousands of clusters. */
 enum { BYTES_EACH = 96 };
 
-/* To find out amid it that there is none would be the end of the process. */
-static bool memory_is_there(size_t bytes)
-{
-    void *volatile p = memory_state() == MEMORY_FINE ? malloc(bytes) : NULL;
-
-    free(p);
-    return p;
-}
-
 static void answer_json(struct evhttp_request *req, const struct config *c)
 {
     json_t *answer = json_object();
     struct config_tree tree = {0};
-    bool good = memory_is_there(BYTES_EACH * c->text.n) && config_tree_read(&tree, c->text) &&
-                put(answer, "hash", json_string(c->hash)) &&
+    /* To find out amid it that there is none would be the end of the process. */
+    bool good = memory_state() == MEMORY_FINE && memory_can_be_had(BYTES_EACH * c->text.n) &&
+                config_tree_read(&tree, c->text) && put(answer, "hash", json_string(c->hash)) &&
                 put(answer, "path", admin_json_of(c->path)) &&
                 put(answer, "faults", json_string(faults_are_off() ? "off" : "on")) &&
                 put(answer, "config", block_to_json(tree.first)) &&

@@ -194,11 +194,7 @@ void fleet_cut(struct fleet *f)
 
 unsigned fleet_busy(const struct fleet *f)
 {
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < f->n; i++)
-        n += loop_busy(&f->workers[i]->loop);
-    return n;
+    return admission_busy_in_all(f->admission);
 }
 
 void fleet_metrics_print(const struct fleet *f, enum semconv rpc, struct buffer *out)

@@ -351,30 +351,17 @@ static void put(struct fields *f, struct str name, struct str value, uint8_t fla
     nv->flags = flags | NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE;
 }
 
-static bool have_upper(uint64_t eight)
+/* A letter of A to Z; or a byte that is one but for its top bit, which no name has. */
+static inline uint64_t may_be_upper(uint64_t x)
 {
-    return octets_within(eight & OCTETS(0x7f), 'A', 'Z') & OCTETS(0x80);
-}
-
-/* Whether it has a letter of A to Z; or a byte that is one but for its top bit, which no name has.
- */
-static bool may_be_lowered(struct str name)
-{
-    size_t i = 0;
-
-    if (name.n < 8)
-        return name.n > 0 && have_upper(octets_of_few(name.p, name.n));
-    for (; i + 8 < name.n; i += 8)
-        if (have_upper(octets_load(name.p + i)))
-            return true;
-    return have_upper(octets_load(name.p + name.n - 8));
+    return octets_within(x & OCTETS(0x7f), 'A', 'Z');
 }
 
 static struct str lower(struct arena *arena, struct str name)
 {
     char *p;
 
-    if (!may_be_lowered(name) || !(p = arena_alloc(arena, name.n)))
+    if (!octets_any(name.p, name.n, may_be_upper) || !(p = arena_alloc(arena, name.n)))
         return name;
     for (size_t i = 0; i < name.n; i++)
         p[i] = (char)(name.p[i] >= 'A' && name.p[i] <= 'Z' ? name.p[i] | 0x20 : name.p[i]);

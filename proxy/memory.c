@@ -115,6 +115,14 @@ void memory_configure(uint64_t configured)
     memory_look();
 }
 
+bool memory_can_be_had(size_t bytes)
+{
+    void *volatile p = malloc(bytes);
+
+    free(p);
+    return p;
+}
+
 bool memory_is_watched(void)
 {
     return atomic_load_explicit(&limit, memory_order_relaxed) > 0;

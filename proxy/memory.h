@@ -42,6 +42,9 @@ static inline enum memory_state memory_state(void)
 /* From any thread: finds out anew. A system call. */
 void memory_look(void);
 
+/* Whether so much could be had at once now, for what cannot go on without it. From any thread. */
+bool memory_can_be_had(size_t bytes);
+
 /* Of the main thread. limits.memory is that from now on. */
 void memory_configure(uint64_t configured);
 /* Whether there is a limit. */

@@ -132,22 +132,14 @@ struct series_total {
     struct histogram_total duration;
 };
 
-static int by_text(struct str a, struct str b)
-{
-    size_t n = a.n < b.n ? a.n : b.n;
-    int order = n > 0 ? memcmp(a.p, b.p, n) : 0;
-
-    return order != 0 ? order : (a.n > b.n) - (a.n < b.n);
-}
-
 int series_by_identity(const void *a, const void *b)
 {
     const struct series *x = *(struct series *const *)a, *y = *(struct series *const *)b;
     int order = (x->direction > y->direction) - (x->direction < y->direction);
 
     if (order == 0)
-        order = by_text(x->cluster, y->cluster);
-    return order != 0 ? order : by_text(x->route, y->route);
+        order = str_order(x->cluster, y->cluster);
+    return order != 0 ? order : str_order(x->route, y->route);
 }
 
 static void accumulate(struct series_total *total, const struct series *s)

@@ -24,14 +24,6 @@ static int by_number(unsigned a, unsigned b)
     return (a > b) - (a < b);
 }
 
-static int by_text(struct str a, struct str b)
-{
-    size_t n = a.n < b.n ? a.n : b.n;
-    int order = n > 0 ? memcmp(a.p, b.p, n) : 0;
-
-    return order != 0 ? order : (a.n > b.n) - (a.n < b.n);
-}
-
 static int by_identity(const void *a, const void *b)
 {
     const struct rpc_set *x = *(struct rpc_set *const *)a, *y = *(struct rpc_set *const *)b;
@@ -41,9 +33,9 @@ static int by_identity(const void *a, const void *b)
         order = by_number(x->overflow, y->overflow);
     if (order != 0 || x->overflow)
         return order;
-    order = by_text(x->series->cluster, y->series->cluster);
+    order = str_order(x->series->cluster, y->series->cluster);
     if (order == 0)
-        order = by_text(x->method, y->method);
+        order = str_order(x->method, y->method);
     return order != 0 ? order : by_number(x->status, y->status);
 }
 

@@ -11,6 +11,7 @@
 #include "mesh/config_changes.h"
 #include "mesh/fault_count.h"
 #include "proxy/environment.h"
+#include "proxy/memory.h"
 #include "proxy/supervisor_private.h"
 
 struct config *supervisor_load(const char *path, bool again, struct sampler *sampler,
@@ -70,10 +71,8 @@ static bool memory_is_there(const struct supervisor *s, struct error *err)
 {
     size_t bytes = BYTES_IN_ANY_CASE +
                    text_bytes(s) * (BYTES_TO_READ + BYTES_A_WORKER * (size_t)fleet_size(s->fleet));
-    void *volatile p = malloc(bytes);
 
-    free(p);
-    return p || error_no_memory(err);
+    return memory_can_be_had(bytes) || error_no_memory(err);
 }
 
 /* Everything of the new configuration that can fail. */

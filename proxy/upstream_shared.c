@@ -146,8 +146,8 @@ static enum stranger keeper_on_stranger(void *keeper, struct http2 *h)
     if (log_limit_allow(&u->worker->upstream_log, 10, loop_now(&u->worker->loop), &held)) {
         address_format(&u->address, where);
         log_write(automatic ? LOG_INFO : LOG_WARN, "upstream", "%s %s: %s%s", where,
-                  http2_was_answered(h) ? "does not speak HTTP/2 by prior knowledge"
-                                        : "hung up on the preface of HTTP/2",
+                  answered ? "does not speak HTTP/2 by prior knowledge"
+                           : "hung up on the preface of HTTP/2",
                   automatic ? "it is asked in HTTP/1.1"
                             : "say protocol h1, or auto, in its cluster",
                   log_held_text(held, others));

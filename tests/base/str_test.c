@@ -256,6 +256,27 @@ START_TEST(knows_well_formed_utf8)
 }
 END_TEST
 
+START_TEST(texts_are_ordered_by_their_bytes_and_then_by_their_length)
+{
+    ck_assert_int_lt(str_order(STR("a"), STR("b")), 0);
+    ck_assert_int_gt(str_order(STR("b"), STR("abc")), 0);
+    ck_assert_int_lt(str_order(STR("ab"), STR("abc")), 0);
+    ck_assert_int_gt(str_order(STR("a"), STR("")), 0);
+    ck_assert_int_eq(str_order(STR("ab"), STR("ab")), 0);
+    ck_assert_int_eq(str_order((struct str){0}, STR("")), 0);
+}
+END_TEST
+
+START_TEST(what_is_cut_has_whole_characters)
+{
+    struct str text = STR("a\xc3\xa4\xf0\x9f\x98\x80z"); /* of 1, 2, 4 and 1 bytes */
+    static const size_t kept[] = {0, 1, 1, 3, 3, 3, 3, 7, 8, 8};
+
+    for (size_t most = 0; most < sizeof(kept) / sizeof(kept[0]); most++)
+        ck_assert_uint_eq(str_cut(text, most).n, kept[most]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("str");
@@ -271,6 +292,8 @@ int main(void)
     tcase_add_loop_test(tc, reads_plain_decimal_numbers_only, 0, COUNT(numbers));
     tcase_add_loop_test(tc, counts_edits, 0, COUNT(distances));
     tcase_add_loop_test(tc, knows_well_formed_utf8, 0, COUNT(characters));
+    tcase_add_test(tc, texts_are_ordered_by_their_bytes_and_then_by_their_length);
+    tcase_add_test(tc, what_is_cut_has_whole_characters);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -127,13 +127,10 @@ def test_the_preface_and_http_1_share_the_port(pair, connect):
 
 # -- an endpoint that speaks HTTP/2 alone
 
-class Alone:
-    """What servers of HTTP/2 alone do, in front of an origin that is one: SETTINGS are the first they say, before
-    anything was asked (`eager`) or when something was, and whoever does not begin with the preface is hung up on,
-    which resets the connection where more of the request is unread."""
+class Accepting:
+    """Listens at `address`; met() has each connection."""
 
-    def __init__(self, origin, eager=True):
-        self.origin, self.eager, self.others = origin, eager, 0
+    def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         self.thread = threading.Thread(target=self._serve, daemon=True)
@@ -145,7 +142,24 @@ class Alone:
                 connection = self.listener.accept()[0]
             except OSError:
                 return
-            threading.Thread(target=self._look, args=(connection,), daemon=True).start()
+            self.met(connection)
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+class Alone(Accepting):
+    """What servers of HTTP/2 alone do, in front of an origin that is one: SETTINGS are the first they say, before
+    anything was asked (`eager`) or when something was, and whoever does not begin with the preface is hung up on,
+    which resets the connection where more of the request is unread."""
+
+    def __init__(self, origin, eager=True):
+        self.origin, self.eager, self.others = origin, eager, 0
+        super().__init__()
+
+    def met(self, connection):
+        threading.Thread(target=self._look, args=(connection,), daemon=True).start()
 
     def _look(self, connection):
         settings = b"\0\0\0\x04\0\0\0\0\0"
@@ -166,10 +180,6 @@ class Alone:
                 there.start()
                 copy(inner, connection)
                 there.join(DEADLINE)
-
-    def close(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
 
 
 def copy(a, b):
@@ -237,27 +247,19 @@ def test_a_large_upload_to_who_says_nothing_goes_on(pair):
 
 # -- an endpoint whose server is replaced
 
-class Place:
+class Place(Accepting):
     """An address at which another server may come to stand."""
 
     def __init__(self, server):
         self.at, self.open = server.address, set()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        self.thread = threading.Thread(target=self._serve, daemon=True)
-        self.thread.start()
+        super().__init__()
 
-    def _serve(self):
-        while True:
-            try:
-                outer = self.listener.accept()[0]
-            except OSError:
-                return
-            host, port = self.at.split(":")
-            inner = socket.create_connection((host, int(port)))
-            self.open |= {outer, inner}
-            for way in ((outer, inner), (inner, outer)):
-                threading.Thread(target=copy_or_reset, args=way, daemon=True).start()
+    def met(self, connection):
+        host, port = self.at.split(":")
+        inner = socket.create_connection((host, int(port)))
+        self.open |= {connection, inner}
+        for way in ((connection, inner), (inner, connection)):
+            threading.Thread(target=copy_or_reset, args=way, daemon=True).start()
 
     def replace(self, server):
         self.at = server.address
@@ -269,8 +271,7 @@ class Place:
         self.open.clear()
 
     def close(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+        super().close()
         self.replace(self)
 
 

@@ -80,35 +80,33 @@ static bool told(struct story *t, const char *text)
 #define HUNG_UP  "failed half_closed_timeout\n"
 #define HAS_LEFT "failed client_closed\n"
 
-START_TEST(a_client_that_hung_up_is_waited_for_so_long)
+/* A client that says so much and then FIN is given up, and this is told of it. */
+static void expect_end_behind(const char *said, const char *half_closed, const char *end)
 {
-    struct worker *w = worker_with_half_closed("30ms");
+    struct worker *w = worker_with_half_closed(half_closed);
     struct story t;
-    nsec_t from = clock_monotonic();
 
     story_begin(&t, w, true);
-    story_say(&t, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    story_say(&t, said);
     shutdown(t.peer, SHUT_WR);
-    RUN_UNTIL(w, told(&t, HUNG_UP));
-    ck_assert_int_ge(clock_monotonic() - from, MILLISECONDS(30));
+    RUN_UNTIL(w, told(&t, end));
     ck_assert(t.gone);
     story_end(&t);
     worker_free(w);
+}
+
+START_TEST(a_client_that_hung_up_is_waited_for_so_long)
+{
+    nsec_t from = clock_monotonic();
+
+    expect_end_behind("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "30ms", HUNG_UP);
+    ck_assert_int_ge(clock_monotonic() - from, MILLISECONDS(30));
 }
 END_TEST
 
 START_TEST(at_half_closed_0_its_end_is_the_clients)
 {
-    struct worker *w = worker_with_half_closed("0s");
-    struct story t;
-
-    story_begin(&t, w, true);
-    story_say(&t, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    shutdown(t.peer, SHUT_WR);
-    RUN_UNTIL(w, told(&t, HAS_LEFT));
-    ck_assert(t.gone);
-    story_end(&t);
-    worker_free(w);
+    expect_end_behind("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "0s", HAS_LEFT);
 }
 END_TEST
 
@@ -229,16 +227,8 @@ END_TEST
 /* What stands before its FIN is another request, which waits until the first is answered. */
 START_TEST(the_end_of_a_client_is_seen_behind_what_it_asked_meanwhile)
 {
-    struct worker *w = worker_with_half_closed("30ms");
-    struct story t;
-
-    story_begin(&t, w, true);
-    story_say(&t, "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n");
-    shutdown(t.peer, SHUT_WR);
-    RUN_UNTIL(w, told(&t, HUNG_UP));
-    ck_assert(t.gone);
-    story_end(&t);
-    worker_free(w);
+    expect_end_behind("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n",
+                      "30ms", HUNG_UP);
 }
 END_TEST
 
